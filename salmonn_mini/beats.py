@@ -1,0 +1,400 @@
+"""BEATs, the ears for everything that is not speech, under the published checkpoint's own keys.
+
+    fbank (F, 128) ─ 16×16 patches ─ LayerNorm ─ Linear ─ + position convolution ─ N layers ─ features (T, D)
+
+A patch spans 16 frames (160 ms) by 16 mel bins, so one moment gives 8 tokens, one a frequency band, low to high:
+token 8t + f is band f of moment t. "50 Hz" is therefore 6.25 moments a second × 8 bands.
+
+Each layer is a post-norm Transformer layer with two peculiarities:
+deep norm (Wang et al. 2022): LayerNorm(alpha · x + f(x)), alpha = (2 · layers)^(1/4), with weights drawn to match;
+gated relative position bias (WavLM, Chi et al. 2022): one table of biases by distance, shared by all layers, which
+each query scales by a gate of its own.
+
+Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from salmonn_mini.audio import FBANK_BINS, FBANK_HOP, FBANK_WINDOW, SAMPLE_RATE, fbank
+from salmonn_mini.errors import SalmonnError
+
+# What every published BEATs has in common, and the only form built here.
+FIXED = {
+    "activation_fn": "gelu",
+    "deep_norm": True,
+    "layer_norm_first": False,
+    "relative_position_embedding": True,
+    "gru_rel_pos": True,
+}
+SHARED_TABLE = "self_attn.relative_attention_bias.weight"
+
+
+@dataclass
+class BeatsConfig:
+    """Sizes and rates of BEATs, under the names of the official `cfg`. Defaults: BEATs_iter3+ (AS2M), as released."""
+
+    input_patch_size: int = 16
+    embed_dim: int = 512
+    conv_bias: bool = False
+    encoder_layers: int = 12
+    encoder_embed_dim: int = 768
+    encoder_ffn_embed_dim: int = 3072
+    encoder_attention_heads: int = 12
+    conv_pos: int = 128
+    conv_pos_groups: int = 16
+    num_buckets: int = 320
+    max_distance: int = 800
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    dropout_input: float = 0.0
+    encoder_layerdrop: float = 0.05
+    layer_wise_gradient_decay_ratio: float = 1.0
+    finetuned_model: bool = False
+    predictor_dropout: float = 0.0
+    predictor_class: int = 527
+
+    @classmethod
+    def from_dict(cls, cfg: dict) -> BeatsConfig:
+        """From an official `cfg` dict; keys that this class does not know are ignored.
+
+        Raises:
+            SalmonnError: for a variant that was never published (see `FIXED`), or sizes that do not fit together.
+        """
+        for name, value in FIXED.items():
+            if cfg.get(name, value) != value:
+                raise SalmonnError(
+                    f"BEATs cfg has {name} = {cfg[name]!r}; every published BEATs has {value!r}, and only that is built here"
+                )
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in cfg.items() if name in known})
+
+    def __post_init__(self) -> None:
+        for size, parts in (("encoder_embed_dim", "encoder_attention_heads"), ("encoder_embed_dim", "conv_pos_groups")):
+            if getattr(self, size) % getattr(self, parts):
+                raise SalmonnError(
+                    f"BEATs {size} ({getattr(self, size)}) must be divisible by {parts} ({getattr(self, parts)})"
+                )
+
+
+def relative_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
+    """Distance (key index − query index) → bucket, as in T5: half the buckets for each direction.
+
+    In each half the near distances have a bucket each and the far ones share logarithmic ones, up to `max_distance`;
+    whatever is farther falls into the last. distance: any shape, int64 → the same shape, 0 … num_buckets − 1.
+    """
+    half = num_buckets // 2
+    near = half // 2
+    far = distance.abs()
+    spread = torch.log(far.clamp(min=1).float() / near) / math.log(max_distance / near)
+    logarithmic = (near + (spread * (half - near)).long()).clamp(max=half - 1)
+    return torch.where(far < near, far, logarithmic) + half * (distance > 0)
+
+
+class GatedAttention(nn.Module):
+    """Self-attention with the gated relative position bias (BEATs 3.1, after WavLM).
+
+    score(i, j) = q_i · k_j / √d + gate(q_i) · bias(j − i), where the gate a · (b · grep_a − 1) + 2 lies between
+    1 and 2 at grep_a = 1, and a, b in (0, 1) come from the query alone.
+    """
+
+    def __init__(self, config: BeatsConfig, table: nn.Embedding) -> None:
+        super().__init__()
+        width, heads = config.encoder_embed_dim, config.encoder_attention_heads
+        self.heads = heads
+        self.dropout = config.attention_dropout
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+        self.grep_linear = nn.Linear(width // heads, 8)
+        self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
+        self.relative_attention_bias = table  # held by every layer, as in the checkpoint; one tensor
+
+    def gate(self, q: Tensor) -> Tensor:
+        """q (B, H, T, d), unscaled → (B, H, T, 1)."""
+        a, b = self.grep_linear(q).unflatten(-1, (2, 4)).sum(-1).sigmoid().chunk(2, dim=-1)
+        return a * (b * self.grep_a - 1) + 2
+
+    def forward(self, x: Tensor, bias: Tensor, padding_mask: Tensor | None) -> Tensor:
+        """x (B, T, D), bias (H, T, T), padding_mask (B, T) true where padded → (B, T, D)."""
+        q, k, v = (proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for proj in self._projections())
+        scores = self.gate(q) * bias
+        if padding_mask is not None:
+            scores = scores.masked_fill(padding_mask[:, None, None, :], float("-inf"))
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+    def _projections(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
+        return self.q_proj, self.k_proj, self.v_proj
+
+
+class BeatsLayer(nn.Module):
+    """Attention and feed-forward, each inside LayerNorm(alpha · x + f(x))."""
+
+    def __init__(self, config: BeatsConfig, table: nn.Embedding) -> None:
+        super().__init__()
+        width = config.encoder_embed_dim
+        self.alpha = (2 * config.encoder_layers) ** 0.25
+        self.dropout = nn.Dropout(config.dropout)
+        self.activation_dropout = nn.Dropout(config.activation_dropout)
+        self.self_attn = GatedAttention(config, table)
+        self.self_attn_layer_norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, config.encoder_ffn_embed_dim)
+        self.fc2 = nn.Linear(config.encoder_ffn_embed_dim, width)
+        self.final_layer_norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, bias: Tensor, padding_mask: Tensor | None) -> Tensor:
+        """x (B, T, D) → (B, T, D)."""
+        x = self.self_attn_layer_norm(self.alpha * x + self.dropout(self.self_attn(x, bias, padding_mask)))
+        hidden = self.activation_dropout(F.gelu(self.fc1(x)))
+        return self.final_layer_norm(self.alpha * x + self.dropout(self.fc2(hidden)))
+
+
+class PositionConv(nn.Module):
+    """A wide grouped convolution over time that tells a token where it stands; weight = g · v / |v|, a norm per tap."""
+
+    def __init__(self, config: BeatsConfig) -> None:
+        super().__init__()
+        width, self.groups, self.taps = config.encoder_embed_dim, config.conv_pos_groups, config.conv_pos
+        self.weight_g = nn.Parameter(torch.empty(1, 1, self.taps))
+        self.weight_v = nn.Parameter(torch.empty(width, width // self.groups, self.taps))
+        self.bias = nn.Parameter(torch.empty(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, D) → (B, T, D)."""
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
+        y = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=self.taps // 2, groups=self.groups)
+        return F.gelu(y[..., : x.shape[1]]).transpose(1, 2)  # an even number of taps gives one frame too many
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight_v, std=math.sqrt(4 / (self.taps * len(self.bias))))
+        self.weight_g.data = self.weight_v.data.norm(dim=(0, 1), keepdim=True)
+        nn.init.zeros_(self.bias)
+
+
+class BeatsEncoder(nn.Module):
+    """Position convolution, LayerNorm, then the layers."""
+
+    def __init__(self, config: BeatsConfig) -> None:
+        super().__init__()
+        self.config = config
+        table = nn.Embedding(config.num_buckets, config.encoder_attention_heads)
+        self.pos_conv = nn.ModuleList([PositionConv(config)])  # a list only for the checkpoint's key `pos_conv.0`
+        self.layers = nn.ModuleList(BeatsLayer(config, table) for _ in range(config.encoder_layers))
+        self.layer_norm = nn.LayerNorm(config.encoder_embed_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """As published: N(0, 0.02) and zero biases, then deep norm's Xavier weights.
+
+        Values, outputs and feed-forward get the gain beta = (8 · layers)^(−1/4), which keeps the updates of a deep
+        stack small; queries and keys, which only choose, get 1.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        self.pos_conv[0].reset_parameters()
+        beta = (8 * len(self.layers)) ** -0.25
+        for layer in self.layers:
+            attention = layer.self_attn
+            for linear in (attention.q_proj, attention.k_proj):
+                nn.init.xavier_normal_(linear.weight)
+            for linear in (attention.v_proj, attention.out_proj, layer.fc1, layer.fc2):
+                nn.init.xavier_normal_(linear.weight, gain=beta)
+
+    def position_bias(self, T: int) -> Tensor:
+        """(H, T, T): the bias of key j for query i depends on j − i alone, so 2T − 1 numbers a head hold it all."""
+        table = self.layers[0].self_attn.relative_attention_bias
+        distance = torch.arange(-(T - 1), T, device=table.weight.device)
+        buckets = relative_buckets(distance, self.config.num_buckets, self.config.max_distance)
+        return table(buckets).T.unfold(1, T, 1).flip(1)  # row s of the unfolded starts at distance s − (T − 1)
+
+    def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """x (B, T, D), padding_mask (B, T) true where padded → (B, T, D).
+
+        Padded tokens are zero before the position convolution and are never attended to, so the others do not see
+        them. What comes out at padded places means nothing.
+        """
+        if padding_mask is not None:
+            x = x.masked_fill(padding_mask[..., None], 0)
+        x = self.dropout(self.layer_norm(x + self.pos_conv[0](x)))
+        bias = self.position_bias(x.shape[1])
+        for layer in self.layers:
+            if self.training and torch.rand(()) < self.config.encoder_layerdrop:
+                continue
+            x = layer(_scale_gradient(x, self.config.layer_wise_gradient_decay_ratio), bias, padding_mask)
+        return x
+
+
+def _scale_gradient(x: Tensor, ratio: float) -> Tensor:
+    """x itself; on the way back its gradient is multiplied by `ratio`, so that lower layers learn more slowly."""
+    if ratio != 1 and x.requires_grad:
+        x = x.view_as(x)
+        x.register_hook(lambda gradient: gradient * ratio)
+    return x
+
+
+class Beats(nn.Module):
+    """BEATs with the official checkpoint's keys. D = encoder_embed_dim.
+
+    Run it in float32 or bfloat16: in float16 its activations overflow (unilm issues 1569 and 1672), which raises.
+    """
+
+    def __init__(self, config: BeatsConfig) -> None:
+        super().__init__()
+        self.config = config
+        patch, width = config.input_patch_size, config.encoder_embed_dim
+        self.bands = FBANK_BINS // patch
+        self.patch_embedding = nn.Conv2d(1, config.embed_dim, patch, stride=patch, bias=config.conv_bias)
+        self.layer_norm = nn.LayerNorm(config.embed_dim)
+        self.post_extract_proj = nn.Linear(config.embed_dim, width) if config.embed_dim != width else None
+        self.dropout_input = nn.Dropout(config.dropout_input)
+        self.encoder = BeatsEncoder(config)
+        if config.finetuned_model:
+            self.predictor_dropout = nn.Dropout(config.predictor_dropout)
+            self.predictor = nn.Linear(width, config.predictor_class)
+
+    def extract_features(self, fbank: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Features exactly as the published code computes them, padded tokens included.
+
+        fbank (B, F, 128), padding_mask (B, F) true where padded → features (B, T, D) and the mask of tokens (B, T),
+        T = 8 · (F // 16). The published mask of tokens shares out the frames among the tokens one after the other,
+        as if tokens had no bands; it is a frame or so off at the end of a clip. `encode` masks whole patches.
+
+        Raises:
+            SalmonnError: for less than one patch (16 frames), or features that are not finite.
+        """
+        tokens = self._embed(fbank)
+        if padding_mask is not None:
+            padding_mask = _published_token_mask(padding_mask, tokens.shape[1])
+        return self._encode_tokens(tokens, padding_mask), padding_mask
+
+    def class_logits(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """The fine-tuned model's head: features (B, T, D) → logits (B, C), averaged over the tokens that are not padded."""
+        logits = self.predictor(self.predictor_dropout(features))
+        if padding_mask is None:
+            return logits.mean(1)
+        valid = ~padding_mask[..., None]
+        return (logits * valid).sum(1) / valid.sum(1)
+
+    def classify(self, fbank: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """Fine-tuned model: fbank (B, F, 128) → the probability of each class (B, C), each class by itself.
+
+        As published: the logits are averaged over the valid tokens, then the sigmoid.
+        """
+        return self.class_logits(*self.extract_features(fbank, padding_mask)).sigmoid()
+
+    def encode(self, waves: list[Tensor], *, window_seconds: float = 30.0) -> tuple[Tensor, Tensor]:
+        """Clips of any length → features (B, T, D) and lengths (B,), a clip's own tokens whatever its batch.
+
+        waves: tensors (S,) at 16 kHz. T = the longest clip's tokens; features are zero beyond a clip's length.
+        Audio longer than `window_seconds` is encoded in consecutive windows, whose tokens are joined; 30 s give 1496
+        tokens. A window shorter than one patch (2,800 samples) is padded with zeros to one patch: 8 tokens.
+
+        Raises:
+            SalmonnError: for features that are not finite (float16).
+        """
+        samples = round(window_seconds * SAMPLE_RATE)
+        windows = [wave.split(samples) for wave in waves]
+        features, lengths = self.encode_fbanks([self._fbank(window) for clip in windows for window in clip])
+        pieces = iter([row[:length] for row, length in zip(features, lengths.tolist(), strict=True)])
+        clips = [torch.cat([next(pieces) for _ in clip]) for clip in windows]
+        lengths = torch.tensor([len(clip) for clip in clips], device=features.device)
+        return pad_sequence(clips, batch_first=True), lengths
+
+    def encode_fbanks(self, fbanks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """fbanks of (F, 128), each at least one patch → features (B, T, D), zero when padded, and lengths (B,)."""
+        patch, device = self.config.input_patch_size, self.patch_embedding.weight.device
+        lengths = torch.tensor([self.bands * (len(frames) // patch) for frames in fbanks], device=device)
+        tokens = self._embed(pad_sequence([frames.to(device) for frames in fbanks], batch_first=True))
+        padding_mask = torch.arange(tokens.shape[1], device=device) >= lengths[:, None]
+        features = self._encode_tokens(tokens, padding_mask if padding_mask.any() else None)
+        return features.masked_fill(padding_mask[..., None], 0), lengths
+
+    def load_weights(self, state: dict[str, Tensor], source: str = "the state dict") -> None:
+        """Load official keys; the shared table may stand in every layer (official) or only in layer 0 (deduplicated).
+
+        Raises:
+            SalmonnError: naming every missing, unexpected and wrongly shaped key.
+        """
+        own = self.state_dict()
+        table = state.get(f"encoder.layers.0.{SHARED_TABLE}")
+        if table is not None:
+            state = {key: table for key in own if key.endswith(SHARED_TABLE)} | state
+        faults = [f"missing {key}" for key in own if key not in state]
+        faults += [f"unexpected {key}" for key in state if key not in own]
+        faults += [
+            f"{key} has shape {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+            for key in own
+            if key in state and state[key].shape != own[key].shape
+        ]
+        if faults:
+            raise SalmonnError(f"{source} does not fit this BEATs: {'; '.join(faults)}; check that cfg and weights belong together")
+        self.load_state_dict(state)
+
+    def _fbank(self, wave: Tensor) -> Tensor:
+        one_patch = FBANK_WINDOW + (self.config.input_patch_size - 1) * FBANK_HOP
+        return fbank(F.pad(wave, (0, max(0, one_patch - len(wave)))))
+
+    def _embed(self, fbank: Tensor) -> Tensor:
+        """fbank (B, F, 128) → tokens (B, T, D): patches in order of time, within a moment from low to high."""
+        if fbank.dim() != 3 or fbank.shape[2] != FBANK_BINS or fbank.shape[1] < self.config.input_patch_size:
+            raise SalmonnError(
+                f"fbank of shape {tuple(fbank.shape)}: BEATs needs (batch, frames, {FBANK_BINS}) with at least "
+                f"{self.config.input_patch_size} frames (0.175 s); pad shorter audio with zeros"
+            )
+        patches = self.patch_embedding(fbank.to(self.patch_embedding.weight.dtype)[:, None])
+        tokens = self.layer_norm(patches.flatten(2).transpose(1, 2))
+        if self.post_extract_proj is not None:
+            tokens = self.post_extract_proj(tokens)
+        return self.dropout_input(tokens)
+
+    def _encode_tokens(self, tokens: Tensor, padding_mask: Tensor | None) -> Tensor:
+        features = self.encoder(tokens, padding_mask)
+        if not features.isfinite().all():
+            raise SalmonnError(
+                f"BEATs gave features that are not finite, in {features.dtype}; it overflows in float16: run it in "
+                "float32 or bfloat16, and check that its input and weights are finite"
+            )
+        return features
+
+
+def _published_token_mask(padding_mask: Tensor, T: int) -> Tensor:
+    """(B, F) → (B, T): token n counts as padded when frames n·k … n·k + k − 1 all are, k = F // T."""
+    per_token = padding_mask.shape[1] // T
+    return padding_mask[:, : per_token * T].unflatten(1, (T, per_token)).all(-1)
+
+
+def load_beats(path: str | os.PathLike) -> Beats:
+    """Read an official checkpoint `{'cfg', 'model'}` → Beats in float32 and eval mode. Nothing in the file is executed.
+
+    Raises:
+        SalmonnError: for a file that is missing or is no such checkpoint, or weights that do not fit its cfg.
+    """
+    rule = "a BEATs checkpoint is a file {'cfg', 'model'} as published by its authors"
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as problem:
+        reason = str(problem).split("\n", 1)[0]
+        raise SalmonnError(f"cannot read {path} ({reason}); {rule}") from problem
+    if not isinstance(checkpoint, dict) or not {"cfg", "model"} <= checkpoint.keys():
+        found = sorted(map(str, checkpoint)) if isinstance(checkpoint, dict) else type(checkpoint).__name__
+        raise SalmonnError(f"{path} holds {found}; {rule}")
+    beats = Beats(BeatsConfig.from_dict(checkpoint["cfg"]))
+    beats.load_weights(checkpoint["model"], str(path))
+    return beats.eval()

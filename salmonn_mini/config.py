@@ -87,7 +87,7 @@ class _Part:
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
-    """`value` as `kind` (an annotation), converted where nothing is lost: 1 → 1.0, list → tuple, dict → part."""
+    """`value` as the annotation `kind`, converted where nothing is lost (1 → 1.0, list → tuple)."""
     choices = typing.get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if value is None and NoneType in choices:
         return None
@@ -207,9 +207,9 @@ class LlmShape(_Part):
 class ConnectorConfig(_Part):
     """From Z (B, T, D) to the LLM's tokens H (B, M, d_llm). The defaults are the paper's.
 
-    `num_query_tokens` is N, the queries a window, of "window_qformer"; `segment_query_tokens` those of the whole
-    clip in "segment_qformer". `stride_seconds` None means windows that touch without overlap. `stack_frames`
-    belongs to "stacking", `ctc_labels` (blank included) to "ctc".
+    "window_qformer" has `num_query_tokens` (N) queries a window, "segment_qformer" `segment_query_tokens` a
+    clip. `stride_seconds` None means windows that touch without overlap. `stack_frames` belongs to
+    "stacking", `ctc_labels` (blank included) to "ctc".
     """
 
     kind: str = "window_qformer"
@@ -247,7 +247,7 @@ class LoraConfig(_Part):
     """LoRA on the LLM: W + s·BA, with s = alpha / r = 4 as trained."""
 
     r: int = 8
-    alpha: float = 32.0
+    alpha: int = 32
     dropout: float = 0.1
     target_modules: tuple[str, ...] = ("q_proj", "v_proj")
 
@@ -268,9 +268,9 @@ class LoraConfig(_Part):
 class SalmonnConfig(_Part):
     """A whole model: two ears (one may be None), a connector, an LLM with LoRA, and the front end's rules.
 
-    `prompt` holds one `{}` for sound and instruction; `end` closes an answer. Clips shorter than `min_seconds` are
-    filled with zeros, longer than `max_seconds` cut (None: never). `pad_to_30s` fills Whisper's last window with
-    silence, as published; without it only the clip's own frames are computed.
+    `prompt` holds one `{}` for sound and instruction; `end` closes an answer. Clips shorter than
+    `min_seconds` are filled with zeros, longer than `max_seconds` cut (None: never). `pad_to_30s` fills
+    Whisper's last window with silence, as published; without it only the clip's own frames are computed.
     """
 
     name: str
@@ -311,7 +311,7 @@ class SalmonnConfig(_Part):
         return dataclasses.replace(self, **changes)
 
     def as_published(self) -> SalmonnConfig:
-        """The same sizes behind the published code's front end: first channel, 1 to 30 s, tail frames dropped."""
+        """The same sizes behind the published front end: first channel, 1 to 30 s, tail frames dropped."""
         connector = dataclasses.replace(self.connector, tail="drop")
         front_end = {"channels": "first", "min_seconds": 1.0, "max_seconds": 30.0, "pad_to_30s": True}
         return self.replace(connector=connector, **front_end)

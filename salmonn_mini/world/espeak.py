@@ -64,7 +64,7 @@ class Espeak:
             raise RuntimeError(f"espeak-ng does not know the voice {name!r}")
 
     def speak(self, text: str, voice: str, **parameters: int) -> array.array:
-        """`text` as int16 samples at `ESPEAK_RATE`; parameters rate (words a minute), pitch and range (0-99)."""
+        """`text` as int16 samples at `ESPEAK_RATE`; parameters: rate (words a minute), pitch, range."""
         self.set_voice(voice)
         for name, value in parameters.items():
             self.lib.espeak_SetParameter(_PARAMETERS[name], value, 0)

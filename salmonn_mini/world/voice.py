@@ -58,7 +58,7 @@ def _voices(gender: str, *rows: tuple[str, str, int]) -> dict[str, Voice]:
 VOICES: dict[str, Voice] = _voices(
     "female",
     ("alice", "f1", 57),
-    ("bella", "f2", 56),
+    ("bella", "f2", 64),
     ("clara", "f3", 48),
     ("diana", "f4", 62),
     ("emma", "f5", 54),
@@ -71,9 +71,9 @@ VOICES: dict[str, Voice] = _voices(
     ("laura", "steph", 60),
 ) | _voices(
     "male",
-    ("adam", "m1", 50),
+    ("adam", "m1", 42),
     ("bruno", "m2", 44),
-    ("carl", "m3", 52),
+    ("carl", "m3", 56),
     ("david", "m4", 40),
     ("eric", "m7", 56),
     ("frank", "m8", 52),
@@ -89,7 +89,7 @@ _MANNERS = {
     "neutral": _Manner(rate=1.0, pitch=0, range=32, level=0.10),
     "happy": _Manner(rate=1.15, pitch=12, range=100, level=0.11),
     "sad": _Manner(rate=0.78, pitch=-9, range=12, level=0.06),
-    "angry": _Manner(rate=1.18, pitch=-2, range=80, level=0.16),
+    "angry": _Manner(rate=1.18, pitch=-2, range=65, level=0.16),
 }
 MOODS = tuple(_MANNERS)
 
@@ -97,8 +97,8 @@ MOODS = tuple(_MANNERS)
 def speak(utterances: Sequence[Utterance]) -> list[np.ndarray]:
     """Speech of each utterance: float32 (S,), mono, 16 kHz, about 50 ms of silence on each side, |x| < 1.
 
-    All of them are spoken in order by one fresh process, so equal calls give equal bytes. An utterance's samples
-    may depend on those before it in the same call, by espeak's own noise: shard the work in a fixed way.
+    All of them are spoken in order by one fresh process, so equal calls give equal bytes. An utterance's
+    samples may depend on those before it in the same call: shard the work in a fixed way.
 
     Raises:
         SalmonnError: an unknown voice or mood, a rate out of `RATES`, or a text with nothing to say.
@@ -155,14 +155,15 @@ def _shape(wave: np.ndarray, mood: str) -> np.ndarray:
     """The signal processing of a mood."""
     from scipy.signal import lfilter
 
-    if mood == "happy":  # a smile: more treble
-        return lfilter([1.0, -0.7], [1.0], wave)
+    if mood == "happy":  # a smile: more treble; and a bounce of 5.5 Hz, the rhythm of laughter
+        bounce = 1.0 + 0.5 * np.sin(2 * np.pi * 5.5 * np.arange(len(wave)) / SAMPLE_RATE)
+        return lfilter([1.0, -0.7], [1.0], wave * bounce)
     if mood == "sad":  # dull, and fading towards the end
         for _ in range(2):
             wave = lfilter([0.35], [1.0, -0.65], wave)
         return wave * np.linspace(1.0, 0.55, len(wave))
     if mood == "angry":  # rough (a growl at 70 Hz), pressed into saturation, bright
-        growl = 1.0 - 0.45 * (0.5 + 0.5 * np.sin(2 * np.pi * 70 * np.arange(len(wave)) / SAMPLE_RATE))
+        growl = 1.0 - 0.6 * (0.5 + 0.5 * np.sin(2 * np.pi * 70 * np.arange(len(wave)) / SAMPLE_RATE))
         pressed = np.tanh(5.0 * wave / np.abs(wave).max() * growl)
         return lfilter([1.0, -0.6], [1.0], pressed)
     return wave
@@ -177,7 +178,8 @@ PHONES: tuple[str, ...] = (
 _MERGED: dict[str, str] = {
     "ɐ": "ə", "ᵻ": "ɪ", "ɜ": "ɚ", "ɒ": "ɑ", "o": "ɔ", "a": "æ", "ɾ": "t", "ʔ": "t",
     "əl": "ə l", "n̩": "ə n", "iə": "i ə",
-    "ɑɹ": "ɑ ɹ", "ɔɹ": "ɔ ɹ", "oɹ": "ɔ ɹ", "ɛɹ": "ɛ ɹ", "ɪɹ": "ɪ ɹ", "ʊɹ": "ʊ ɹ", "aɪɚ": "aɪ ɚ", "aɪə": "aɪ ə",
+    "ɑɹ": "ɑ ɹ", "ɔɹ": "ɔ ɹ", "oɹ": "ɔ ɹ", "ɛɹ": "ɛ ɹ", "ɪɹ": "ɪ ɹ", "ʊɹ": "ʊ ɹ", "aɪɚ": "aɪ ɚ",
+    "aɪə": "aɪ ə",
 }  # fmt: skip
 _MARKS = str.maketrans("", "", "ˈˌːˑ͡‿")  # stress, length, ties
 
@@ -188,7 +190,8 @@ def phonemes(texts: Sequence[str]) -> list[tuple[str, ...]]:
     Raises:
         SalmonnError: espeak-ng reads a text with a phone that is not in `PHONES`.
     """
-    return [_phones(ipa, text) for ipa, text in zip(json.loads(ask("phonemes", list(texts))), texts)]
+    answers = json.loads(ask("phonemes", list(texts))) if texts else []
+    return [_phones(ipa, text) for ipa, text in zip(answers, texts, strict=True)]
 
 
 def _phones(ipa: str, text: str) -> tuple[str, ...]:
@@ -197,5 +200,5 @@ def _phones(ipa: str, text: str) -> tuple[str, ...]:
         phones += _MERGED.get(symbol, symbol).split()
     unknown = set(phones) - set(PHONES)
     if unknown:
-        raise SalmonnError(f"phones {sorted(unknown)} of {text!r} are not among the {len(PHONES)}: use English words")
+        raise SalmonnError(f"phones {sorted(unknown)} of {text!r} are none of PHONES: use English words")
     return tuple(phones)

@@ -1,0 +1,54 @@
+# Two commands do most of the work:  make lab   and   make test.   `make` alone lists the rest.
+
+PY := .venv/bin/python
+STAMP := .venv/.stamp
+PICTURE := .github/architecture.svg
+NOTEBOOKS ?= notebooks/*.ipynb
+# More arguments for JupyterLab, say: make lab LAB="--no-browser --port=9999"
+LAB ?=
+
+.PHONY: help env lab test lint browser samples notebooks figures lock
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+
+env: $(STAMP) ## the environment alone, in .venv
+
+# Exactly what requirements.lock names, checked by its hashes; then this project, editable.
+$(STAMP): pyproject.toml requirements.lock
+	@python=$$(PYTHON="$(PYTHON)" .ci/find-python) || exit 2; \
+	    $(PY) -c "" 2>/dev/null || { rm -rf .venv && "$$python" -m venv .venv; }
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV="$(CURDIR)/.venv" $(PY) -m uv pip sync requirements.lock
+	VIRTUAL_ENV="$(CURDIR)/.venv" $(PY) -m uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lab: $(STAMP) ## JupyterLab on notebooks/, at the tour
+	$(PY) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=notebooks \
+	    $$([ "$$(id -u)" -ne 0 ] || echo --allow-root) $(LAB) notebooks/00_tour.ipynb
+
+test: lint ## ruff, unit tests, every notebook
+	$(PY) -m pytest -n 2 --dist loadscope
+	$(PY) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-cell-timeout 240 \
+	    --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+
+lint: $(STAMP) ## ruff alone
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+browser: $(STAMP) ## drive `make lab` in headless Chromium: needs chromium on the PATH
+	$(PY) tests/browser/drive.py $(NOTEBOOKS)
+
+samples: $(STAMP) ## make data_samples/ anew
+	$(PY) -m salmonn_mini data samples
+
+notebooks: $(STAMP) ## run and record the notebooks (NOTEBOOKS="…" for some)
+	$(PY) tests/record.py $(NOTEBOOKS)
+
+figures: $(STAMP) ## draw the README's picture
+	$(PY) -m salmonn_mini.diagrams $(PICTURE)
+
+lock: $(STAMP) ## resolve requirements.lock anew out of pyproject.toml
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --generate-hashes \
+	    --group dev pyproject.toml --output-file requirements.lock

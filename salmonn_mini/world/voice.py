@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from salmonn_mini.config import SAMPLE_RATE
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.world.espeak import SEPARATOR, ask
 
-SAMPLE_RATE = 16_000  # Hz
 MARGIN_SECONDS = 0.05  # silence kept before and after the speech
 RATES = (140, 200)  # words a minute that an utterance may ask for
 

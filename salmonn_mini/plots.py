@@ -55,7 +55,7 @@ def waveform(X: ArrayLike, sample_rate: int, title: str = "") -> Picture:
     picture = Picture(_titled(title, f"Waveform of {seconds:.1f} s, peak {peak:.2f}."), height=1.8)
     axes = _axes(picture, title, "seconds", "amplitude")
     axes.plot(np.arange(len(X)) / sample_rate, X, color=BLUE, linewidth=0.5)
-    axes.set_xlim(0, seconds)
+    axes.margins(x=0)
     return picture
 
 
@@ -210,7 +210,7 @@ def _curves_alt(x: np.ndarray, series: Mapping[str, ArrayLike], xlabel: str, yla
     for name, values in series.items():
         middle = np.asarray(values, dtype=float).reshape(len(x), -1)[:, 0]
         ends.append(f"{name} from {middle[0]:.3g} to {middle[-1]:.3g}")
-    return f"{ylabel} against {xlabel}, {x[0]:g} to {x[-1]:g}: " + "; ".join(ends) + "."
+    return f"Curves of {ylabel} against {xlabel}, {x[0]:g} to {x[-1]:g}: " + "; ".join(ends) + "."
 
 
 def _titled(title: str, alt: str) -> str:

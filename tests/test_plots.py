@@ -1,0 +1,143 @@
+"""Figures: their alt text says what they show, colours can be told apart, words do not collide."""
+
+import base64
+import re
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from salmonn_mini import diagrams, plots
+
+PICTURE = Path(__file__).parents[1] / ".github" / "architecture.svg"
+RANDOM = np.random.default_rng(0)
+MEL = RANDOM.normal(size=(80, 300))
+
+PICTURES = {
+    "waveform": lambda: plots.waveform(np.sin(np.arange(48_000) / 20), 16_000, "A tone"),
+    "silence": lambda: plots.waveform(np.zeros(0), 16_000),
+    "log_mel": lambda: plots.log_mel(MEL),
+    "fbank": lambda: plots.fbank(RANDOM.normal(size=(298, 128))),
+    "attention": lambda: plots.attention(np.kron(np.eye(15), np.ones((1, 10))), MEL, seconds=3.0),
+    "heat_map": lambda: plots.heat_map(
+        [[0.1, 0.9], [0.8, 0.2]], ["story", "caption"], ["I", "I'"], "P(Y|X,I)"
+    ),
+    "curves": lambda: plots.curves(
+        [0, 2, 4], {"WER": [[0.9, 0.8, 1], [0.5, 0.4, 0.6], [0.1, 0, 0.2]]}, "s", "rate"
+    ),
+    "bars": lambda: plots.bars({"asr": (0.05, 0.03, 0.07), "gender": 0.5}, "error"),
+    "no bars": lambda: plots.bars({"asr": 0.0}, "error"),
+    "windows": lambda: diagrams.windows(10, 3, 2),
+    "splice": lambda: diagrams.splice(
+        ["<s>", "H1", "dog"], ["text", "sound", "answer"], [False, False, True]
+    ),
+    "architecture": diagrams.architecture,
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_notebook_gets_a_png_and_its_alt_text(name: str) -> None:
+    data, metadata = PICTURES[name]()._repr_mimebundle_()
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert data["text/plain"] == metadata["image/png"]["alt"]
+    assert re.match(r"[A-Z].*\.$", data["text/plain"])
+
+
+@pytest.mark.parametrize("name", ["log_mel", "curves", "architecture"])
+def test_the_same_arrays_give_the_same_bytes(name: str) -> None:
+    assert PICTURES[name]()._repr_mimebundle_() == PICTURES[name]()._repr_mimebundle_()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("waveform", "A tone. Waveform of 3.0 s, peak 1.00."),
+        (
+            "attention",
+            "Attention of 15 speech tokens over 3.0 s of sound: their peaks run from 0.0 s to 2.8 s.",
+        ),
+        ("heat_map", "caption × I 0.80"),
+        ("curves", "Curves of rate against s, 0 to 4: WER from 0.9 to 0.1."),
+        ("bars", "asr 0.05; gender 0.50"),
+        ("splice", "1 of text, 1 of sound, 1 of answer; the loss counts 1."),
+    ],
+)
+def test_alt_text_says_what_the_figure_shows(name: str, words: str) -> None:
+    assert words in PICTURES[name]().alt
+
+
+@pytest.mark.parametrize("hz", [20, 440, 1000, 8000])
+def test_mel_scales_are_the_libraries(hz: float) -> None:
+    from transformers.audio_utils import hertz_to_mel
+
+    assert plots.slaney_mel(hz) == pytest.approx(hertz_to_mel(hz, "slaney"))
+    assert plots.kaldi_mel(hz) == pytest.approx(hertz_to_mel(hz, "kaldi"))
+
+
+# Linear RGB as colour-blind eyes see it (Machado, Oliveira and Fernandes 2009, severity 1).
+VISIONS = {
+    "usual": np.eye(3),
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_colours_can_be_told_apart_by_everyone(vision: str) -> None:
+    def seen(colour: str) -> np.ndarray:
+        return np.clip(VISIONS[vision] @ np.array(to_rgb(colour)) ** 2.2, 0, 1) ** (1 / 2.2)
+
+    for one, other in combinations(plots.PALETTE, 2):
+        assert np.linalg.norm(seen(one) - seen(other)) > 0.1, (one, other)
+
+
+@pytest.mark.parametrize("tail", ["pad", "drop"])
+@pytest.mark.parametrize("L", [1, 3, 10, 17, 60])
+@pytest.mark.parametrize("T", [1, 10, 50, 149, 1500])
+def test_windows_are_counted_as_in_the_paper_over_the_whole_range(T: int, L: int, tail: str) -> None:
+    count = int(np.ceil(T / L)) if tail == "pad" else T // L
+    picture = diagrams.windows(T, L, N=2, tail=tail)
+    assert f": {count} windows, {2 * count} tokens;" in picture.alt
+    dots = [line for line in picture.axes[0].lines if line.get_marker() == "o"]
+    assert sum(len(line.get_xdata()) for line in dots) == 2 * count
+
+
+def test_a_long_splice_wraps_within_its_row() -> None:
+    tokens = [f"H{i}" for i in range(88)]
+    axes = diagrams.splice(tokens, ["sound"] * 88, [False] * 88).axes[0]
+    assert len(axes.patches) == 88
+    assert max(box.get_x() + box.get_width() for box in axes.patches) <= axes.get_xlim()[1]
+
+
+def test_misaligned_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 tokens, 1 kinds, 2 labels"):
+        diagrams.splice(["a", "b"], ["text"], [True, True])
+    with pytest.raises(ValueError, match="2 rows and 1 columns"):
+        plots.heat_map([[1.0]], ["a", "b"], ["c"], "p")
+
+
+def words(svg: str) -> list[str]:
+    """The texts in a matplotlib SVG, which stand in comments beside their outlines."""
+    return re.findall(r"<!-- (.*?) -->", svg)
+
+
+def test_the_readme_picture_is_what_the_code_draws(tmp_path: Path) -> None:
+    diagrams.save_svg(diagrams.architecture(), tmp_path / "again.svg")
+    again = (tmp_path / "again.svg").read_text(encoding="utf-8")
+    committed = PICTURE.read_text(encoding="utf-8")
+    assert words(again) == words(committed), "the picture has changed: run make figures"
+    assert "Whisper encoder" in words(committed)
+
+
+def test_no_words_of_the_architecture_collide() -> None:
+    picture = diagrams.architecture()
+    picture.canvas.draw()
+    boxes = {t.get_text(): t.get_window_extent() for t in picture.axes[0].texts if t.get_text()}
+    for one, other in combinations(boxes, 2):
+        assert not boxes[one].overlaps(boxes[other]), (one, other)
+    for text, box in boxes.items():
+        assert picture.bbox.containsx(box.x0) and picture.bbox.containsx(box.x1), text
+        assert picture.bbox.containsy(box.y0) and picture.bbox.containsy(box.y1), text

@@ -2,13 +2,15 @@
 
     fbank (F, 128) ─ 16×16 patches ─ LayerNorm ─ Linear ─ + position convolution ─ N layers ─ features (T, D)
 
-A patch spans 16 frames (160 ms) by 16 mel bins, so one moment gives 8 tokens, one a frequency band, low to high:
-token 8t + f is band f of moment t. "50 Hz" is therefore 6.25 moments a second × 8 bands.
+A patch spans 16 frames (160 ms) by 16 mel bins, so one moment gives 8 tokens, one a frequency band, low to
+high: token 8t + f is band f of moment t. "50 Hz" is therefore 6.25 moments a second × 8 bands.
 
-Each layer is a post-norm Transformer layer with two peculiarities:
-deep norm (Wang et al. 2022): LayerNorm(alpha · x + f(x)), alpha = (2 · layers)^(1/4), with weights drawn to match;
-gated relative position bias (WavLM, Chi et al. 2022): one table of biases by distance, shared by all layers, which
-each query scales by a gate of its own.
+A layer is a post-norm Transformer layer with two peculiarities:
+- deep norm (Wang et al. 2022): LayerNorm(alpha · x + f(x)), alpha = (2 · layers)^(1/4), weights drawn to
+match;
+- gated relative position bias (WavLM, Chen et al. 2021): one table of biases by distance, shared by all
+layers,
+  which each query scales by a gate of its own.
 
 Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
 """
@@ -25,7 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from salmonn_mini.audio import FBANK_BINS, FBANK_HOP, FBANK_WINDOW, SAMPLE_RATE, fbank
+from salmonn_mini.audio import FBANK_BINS, HOP, WINDOW, fbank
+from salmonn_mini.ears import encode_in_windows
 from salmonn_mini.errors import SalmonnError
 
 # What every published BEATs has in common, and the only form built here.
@@ -41,7 +44,7 @@ SHARED_TABLE = "self_attn.relative_attention_bias.weight"
 
 @dataclass
 class BeatsConfig:
-    """Sizes and rates of BEATs, under the names of the official `cfg`. Defaults: BEATs_iter3+ (AS2M), as released."""
+    """Sizes and rates under the names of the official `cfg`; by default those of BEATs_iter3+ (AS2M)."""
 
     input_patch_size: int = 16
     embed_dim: int = 512
@@ -59,7 +62,7 @@ class BeatsConfig:
     activation_dropout: float = 0.0
     dropout_input: float = 0.0
     encoder_layerdrop: float = 0.05
-    layer_wise_gradient_decay_ratio: float = 1.0
+    layer_wise_gradient_decay_ratio: float = 1.0  # for fine-tuning; the published cfgs have 0.6
     finetuned_model: bool = False
     predictor_dropout: float = 0.0
     predictor_class: int = 527
@@ -69,29 +72,36 @@ class BeatsConfig:
         """From an official `cfg` dict; keys that this class does not know are ignored.
 
         Raises:
-            SalmonnError: for a variant that was never published (see `FIXED`), or sizes that do not fit together.
+            SalmonnError: for a variant that was never published (see `FIXED`), or sizes that do not fit.
         """
         for name, value in FIXED.items():
             if cfg.get(name, value) != value:
                 raise SalmonnError(
-                    f"BEATs cfg has {name} = {cfg[name]!r}; every published BEATs has {value!r}, and only that is built here"
+                    f"BEATs cfg has {name} = {cfg[name]!r}; only {value!r}, as published, is built here"
                 )
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in cfg.items() if name in known})
 
     def __post_init__(self) -> None:
-        for size, parts in (("encoder_embed_dim", "encoder_attention_heads"), ("encoder_embed_dim", "conv_pos_groups")):
-            if getattr(self, size) % getattr(self, parts):
+        for field in fields(self):
+            value, size = getattr(self, field.name), type(field.default) is int
+            if not isinstance(value, int if size else int | float) or value < size:
+                rule = "a whole number of at least 1" if size else "a number of at least 0"
+                raise SalmonnError(f"BEATs {field.name} is {value!r}; it must be {rule}")
+        width = self.encoder_embed_dim
+        for name in ("encoder_attention_heads", "conv_pos_groups"):
+            if width % getattr(self, name):
                 raise SalmonnError(
-                    f"BEATs {size} ({getattr(self, size)}) must be divisible by {parts} ({getattr(self, parts)})"
+                    f"BEATs encoder_embed_dim ({width}) must be divisible by {name} ({getattr(self, name)})"
                 )
 
 
 def relative_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
     """Distance (key index − query index) → bucket, as in T5: half the buckets for each direction.
 
-    In each half the near distances have a bucket each and the far ones share logarithmic ones, up to `max_distance`;
-    whatever is farther falls into the last. distance: any shape, int64 → the same shape, 0 … num_buckets − 1.
+    In each half the near distances have a bucket each and the far ones share logarithmic ones; what is
+    farther than `max_distance` falls into the last. distance: any shape, int64 → the same shape, 0 …
+    num_buckets − 1.
     """
     half = num_buckets // 2
     near = half // 2
@@ -104,8 +114,8 @@ def relative_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> T
 class GatedAttention(nn.Module):
     """Self-attention with the gated relative position bias (BEATs 3.1, after WavLM).
 
-    score(i, j) = q_i · k_j / √d + gate(q_i) · bias(j − i), where the gate a · (b · grep_a − 1) + 2 lies between
-    1 and 2 at grep_a = 1, and a, b in (0, 1) come from the query alone.
+    score(i, j) = q_i · k_j / √d + gate(q_i) · bias(j − i) with the gate a · (b · grep_a − 1) + 2, where a
+    and b, both in (0, 1), come from the query alone and grep_a is learned, one a head.
     """
 
     def __init__(self, config: BeatsConfig, table: nn.Embedding) -> None:
@@ -128,16 +138,14 @@ class GatedAttention(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor, padding_mask: Tensor | None) -> Tensor:
         """x (B, T, D), bias (H, T, T), padding_mask (B, T) true where padded → (B, T, D)."""
-        q, k, v = (proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for proj in self._projections())
+        projections = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in projections)
         scores = self.gate(q) * bias
         if padding_mask is not None:
             scores = scores.masked_fill(padding_mask[:, None, None, :], float("-inf"))
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
-
-    def _projections(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-        return self.q_proj, self.k_proj, self.v_proj
 
 
 class BeatsLayer(nn.Module):
@@ -163,7 +171,10 @@ class BeatsLayer(nn.Module):
 
 
 class PositionConv(nn.Module):
-    """A wide grouped convolution over time that tells a token where it stands; weight = g · v / |v|, a norm per tap."""
+    """A wide grouped convolution over time: where a token stands among its neighbours.
+
+    Weight norm as published, with one norm a tap: weight = weight_g · weight_v / |weight_v|.
+    """
 
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()
@@ -191,7 +202,7 @@ class BeatsEncoder(nn.Module):
         super().__init__()
         self.config = config
         table = nn.Embedding(config.num_buckets, config.encoder_attention_heads)
-        self.pos_conv = nn.ModuleList([PositionConv(config)])  # a list only for the checkpoint's key `pos_conv.0`
+        self.pos_conv = nn.ModuleList([PositionConv(config)])  # a list: the checkpoint's key is `pos_conv.0`
         self.layers = nn.ModuleList(BeatsLayer(config, table) for _ in range(config.encoder_layers))
         self.layer_norm = nn.LayerNorm(config.encoder_embed_dim)
         self.dropout = nn.Dropout(config.dropout)
@@ -200,8 +211,8 @@ class BeatsEncoder(nn.Module):
     def reset_parameters(self) -> None:
         """As published: N(0, 0.02) and zero biases, then deep norm's Xavier weights.
 
-        Values, outputs and feed-forward get the gain beta = (8 · layers)^(−1/4), which keeps the updates of a deep
-        stack small; queries and keys, which only choose, get 1.
+        Values, outputs and feed-forward get the gain beta = (8 · layers)^(−1/4), which keeps the updates of
+        a deep stack small; queries and keys, which only choose, get 1.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -218,31 +229,32 @@ class BeatsEncoder(nn.Module):
                 nn.init.xavier_normal_(linear.weight, gain=beta)
 
     def position_bias(self, T: int) -> Tensor:
-        """(H, T, T): the bias of key j for query i depends on j − i alone, so 2T − 1 numbers a head hold it all."""
+        """(H, T, T): the bias of key j for query i. It depends on j − i alone: 2T − 1 numbers a head."""
         table = self.layers[0].self_attn.relative_attention_bias
         distance = torch.arange(-(T - 1), T, device=table.weight.device)
         buckets = relative_buckets(distance, self.config.num_buckets, self.config.max_distance)
-        return table(buckets).T.unfold(1, T, 1).flip(1)  # row s of the unfolded starts at distance s − (T − 1)
+        starting_at = table(buckets).T.unfold(1, T, 1)  # row s holds the distances s − (T − 1) … s
+        return starting_at.flip(1).contiguous()
 
     def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """x (B, T, D), padding_mask (B, T) true where padded → (B, T, D).
 
-        Padded tokens are zero before the position convolution and are never attended to, so the others do not see
-        them. What comes out at padded places means nothing.
+        Padded tokens are zero before the position convolution and are never attended to, so the others do
+        not see them. What comes out at padded places means nothing.
         """
         if padding_mask is not None:
             x = x.masked_fill(padding_mask[..., None], 0)
         x = self.dropout(self.layer_norm(x + self.pos_conv[0](x)))
         bias = self.position_bias(x.shape[1])
         for layer in self.layers:
-            if self.training and torch.rand(()) < self.config.encoder_layerdrop:
-                continue
-            x = layer(_scale_gradient(x, self.config.layer_wise_gradient_decay_ratio), bias, padding_mask)
+            x = _scale_gradient(x, self.config.layer_wise_gradient_decay_ratio)
+            if not self.training or torch.rand(()) >= self.config.encoder_layerdrop:
+                x = layer(x, bias, padding_mask)
         return x
 
 
 def _scale_gradient(x: Tensor, ratio: float) -> Tensor:
-    """x itself; on the way back its gradient is multiplied by `ratio`, so that lower layers learn more slowly."""
+    """x itself; on the way back its gradient is multiplied by `ratio`: lower layers learn more slowly."""
     if ratio != 1 and x.requires_grad:
         x = x.view_as(x)
         x.register_hook(lambda gradient: gradient * ratio)
@@ -252,7 +264,7 @@ def _scale_gradient(x: Tensor, ratio: float) -> Tensor:
 class Beats(nn.Module):
     """BEATs with the official checkpoint's keys. D = encoder_embed_dim.
 
-    Run it in float32 or bfloat16: in float16 its activations overflow (unilm issues 1569 and 1672), which raises.
+    Run it in float32 or bfloat16: in float16 it overflows (unilm issues 1569 and 1672), which raises.
     """
 
     def __init__(self, config: BeatsConfig) -> None:
@@ -269,12 +281,15 @@ class Beats(nn.Module):
             self.predictor_dropout = nn.Dropout(config.predictor_dropout)
             self.predictor = nn.Linear(width, config.predictor_class)
 
-    def extract_features(self, fbank: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Features exactly as the published code computes them, padded tokens included.
+    def extract_features(
+        self, fbank: Tensor, padding_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features exactly as the published code computes them, at padded tokens too.
 
-        fbank (B, F, 128), padding_mask (B, F) true where padded → features (B, T, D) and the mask of tokens (B, T),
-        T = 8 · (F // 16). The published mask of tokens shares out the frames among the tokens one after the other,
-        as if tokens had no bands; it is a frame or so off at the end of a clip. `encode` masks whole patches.
+        fbank (B, F, 128), padding_mask (B, F) true where padded → features (B, T, D), T = 8 · (F // 16),
+        and the mask of tokens (B, T). Published, each token answers for the next two frames or so, as if
+        tokens had no bands: where a clip ends within a patch, some bands of that patch count as sound. Use
+        `encode`, which masks whole patches, wherever the published numbers are not asked for.
 
         Raises:
             SalmonnError: for less than one patch (16 frames), or features that are not finite.
@@ -285,7 +300,7 @@ class Beats(nn.Module):
         return self._encode_tokens(tokens, padding_mask), padding_mask
 
     def class_logits(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """The fine-tuned model's head: features (B, T, D) → logits (B, C), averaged over the tokens that are not padded."""
+        """Fine-tuned head: features (B, T, D) → logits (B, C), averaged over the tokens not padded."""
         logits = self.predictor(self.predictor_dropout(features))
         if padding_mask is None:
             return logits.mean(1)
@@ -293,41 +308,37 @@ class Beats(nn.Module):
         return (logits * valid).sum(1) / valid.sum(1)
 
     def classify(self, fbank: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Fine-tuned model: fbank (B, F, 128) → the probability of each class (B, C), each class by itself.
+        """Fine-tuned model: fbank (B, F, 128) → probabilities (B, C), each class by itself.
 
-        As published: the logits are averaged over the valid tokens, then the sigmoid.
+        As published: the logits are averaged over the tokens not padded, then the sigmoid.
         """
         return self.class_logits(*self.extract_features(fbank, padding_mask)).sigmoid()
 
     def encode(self, waves: list[Tensor], *, window_seconds: float = 30.0) -> tuple[Tensor, Tensor]:
-        """Clips of any length → features (B, T, D) and lengths (B,), a clip's own tokens whatever its batch.
+        """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
-        waves: tensors (S,) at 16 kHz. T = the longest clip's tokens; features are zero beyond a clip's length.
-        Audio longer than `window_seconds` is encoded in consecutive windows, whose tokens are joined; 30 s give 1496
-        tokens. A window shorter than one patch (2,800 samples) is padded with zeros to one patch: 8 tokens.
+        waves: tensors (S,) at 16 kHz. A clip's tokens are the same alone and in a batch. A clip longer than
+        `window_seconds` is encoded in consecutive windows, joined: 30 s give 1496 tokens. What is shorter
+        than one patch (2,800 samples, 0.175 s) is padded with zeros to one patch: 8 tokens.
 
         Raises:
-            SalmonnError: for features that are not finite (float16).
+            SalmonnError: for a clip without samples, or features that are not finite (float16).
         """
-        samples = round(window_seconds * SAMPLE_RATE)
-        windows = [wave.split(samples) for wave in waves]
-        features, lengths = self.encode_fbanks([self._fbank(window) for clip in windows for window in clip])
-        pieces = iter([row[:length] for row, length in zip(features, lengths.tolist(), strict=True)])
-        clips = [torch.cat([next(pieces) for _ in clip]) for clip in windows]
-        lengths = torch.tensor([len(clip) for clip in clips], device=features.device)
-        return pad_sequence(clips, batch_first=True), lengths
+        return encode_in_windows(waves, window_seconds, self._hear)
 
     def encode_fbanks(self, fbanks: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """fbanks of (F, 128), each at least one patch → features (B, T, D), zero when padded, and lengths (B,)."""
-        patch, device = self.config.input_patch_size, self.patch_embedding.weight.device
-        lengths = torch.tensor([self.bands * (len(frames) // patch) for frames in fbanks], device=device)
+        """fbanks of (F, 128), F at least 16 → features (B, T, D), zero where padded, and lengths (B,)."""
+        device = self.patch_embedding.weight.device
+        lengths = [self.bands * (len(frames) // self.config.input_patch_size) for frames in fbanks]
         tokens = self._embed(pad_sequence([frames.to(device) for frames in fbanks], batch_first=True))
+        ragged = min(lengths) < tokens.shape[1]
+        lengths = torch.tensor(lengths, device=device)
         padding_mask = torch.arange(tokens.shape[1], device=device) >= lengths[:, None]
-        features = self._encode_tokens(tokens, padding_mask if padding_mask.any() else None)
+        features = self._encode_tokens(tokens, padding_mask if ragged else None)
         return features.masked_fill(padding_mask[..., None], 0), lengths
 
     def load_weights(self, state: dict[str, Tensor], source: str = "the state dict") -> None:
-        """Load official keys; the shared table may stand in every layer (official) or only in layer 0 (deduplicated).
+        """Load official keys; the shared table may stand in every layer, as published, or in layer 0 alone.
 
         Raises:
             SalmonnError: naming every missing, unexpected and wrongly shaped key.
@@ -344,19 +355,24 @@ class Beats(nn.Module):
             if key in state and state[key].shape != own[key].shape
         ]
         if faults:
-            raise SalmonnError(f"{source} does not fit this BEATs: {'; '.join(faults)}; check that cfg and weights belong together")
+            listed = "; ".join(faults)
+            raise SalmonnError(
+                f"{source} does not fit this BEATs: {listed}; its cfg and its weights must belong together"
+            )
         self.load_state_dict(state)
 
-    def _fbank(self, wave: Tensor) -> Tensor:
-        one_patch = FBANK_WINDOW + (self.config.input_patch_size - 1) * FBANK_HOP
-        return fbank(F.pad(wave, (0, max(0, one_patch - len(wave)))))
+    def _hear(self, windows: list[Tensor]) -> tuple[Tensor, Tensor]:
+        one_patch = WINDOW + (self.config.input_patch_size - 1) * HOP
+        padded = [F.pad(wave, (0, max(0, one_patch - len(wave)))) for wave in windows]
+        return self.encode_fbanks([fbank(wave) for wave in padded])
 
     def _embed(self, fbank: Tensor) -> Tensor:
-        """fbank (B, F, 128) → tokens (B, T, D): patches in order of time, within a moment from low to high."""
-        if fbank.dim() != 3 or fbank.shape[2] != FBANK_BINS or fbank.shape[1] < self.config.input_patch_size:
+        """fbank (B, F, 128) → tokens (B, T, D): patches in order of time, at one time from low to high."""
+        patch = self.config.input_patch_size
+        if fbank.dim() != 3 or fbank.shape[2] != FBANK_BINS or fbank.shape[1] < patch:
             raise SalmonnError(
-                f"fbank of shape {tuple(fbank.shape)}: BEATs needs (batch, frames, {FBANK_BINS}) with at least "
-                f"{self.config.input_patch_size} frames (0.175 s); pad shorter audio with zeros"
+                f"fbank of shape {tuple(fbank.shape)}: BEATs needs (batch, frames, {FBANK_BINS}) "
+                f"with at least {patch} frames; pad shorter audio with zeros"
             )
         patches = self.patch_embedding(fbank.to(self.patch_embedding.weight.dtype)[:, None])
         tokens = self.layer_norm(patches.flatten(2).transpose(1, 2))
@@ -368,8 +384,8 @@ class Beats(nn.Module):
         features = self.encoder(tokens, padding_mask)
         if not features.isfinite().all():
             raise SalmonnError(
-                f"BEATs gave features that are not finite, in {features.dtype}; it overflows in float16: run it in "
-                "float32 or bfloat16, and check that its input and weights are finite"
+                f"BEATs gave features that are not finite, in {features.dtype}; float16 overflows: run it "
+                "in float32 or bfloat16, and check that its input and weights are finite"
             )
         return features
 
@@ -381,10 +397,10 @@ def _published_token_mask(padding_mask: Tensor, T: int) -> Tensor:
 
 
 def load_beats(path: str | os.PathLike) -> Beats:
-    """Read an official checkpoint `{'cfg', 'model'}` → Beats in float32 and eval mode. Nothing in the file is executed.
+    """Read an official checkpoint `{'cfg', 'model'}` → Beats in float32, eval mode; no code of the file runs.
 
     Raises:
-        SalmonnError: for a file that is missing or is no such checkpoint, or weights that do not fit its cfg.
+        SalmonnError: for a file that is missing or no such checkpoint, or weights that do not fit its cfg.
     """
     rule = "a BEATs checkpoint is a file {'cfg', 'model'} as published by its authors"
     try:
@@ -392,9 +408,9 @@ def load_beats(path: str | os.PathLike) -> Beats:
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as problem:
         reason = str(problem).split("\n", 1)[0]
         raise SalmonnError(f"cannot read {path} ({reason}); {rule}") from problem
-    if not isinstance(checkpoint, dict) or not {"cfg", "model"} <= checkpoint.keys():
-        found = sorted(map(str, checkpoint)) if isinstance(checkpoint, dict) else type(checkpoint).__name__
-        raise SalmonnError(f"{path} holds {found}; {rule}")
+    parts = checkpoint if isinstance(checkpoint, dict) else {}
+    if not isinstance(parts.get("cfg"), dict) or not isinstance(parts.get("model"), dict):
+        raise SalmonnError(f"{path} holds {sorted(map(str, parts)) or type(checkpoint).__name__}; {rule}")
     beats = Beats(BeatsConfig.from_dict(checkpoint["cfg"]))
     beats.load_weights(checkpoint["model"], str(path))
     return beats.eval()

@@ -78,7 +78,8 @@ def test_every_stage_on_the_way_is_the_published_one(models):
     stages = {"patch_embed_ln": model.layer_norm, "post_extract_proj": model.post_extract_proj}
     stages |= {f"layer{n}_out": layer for n, layer in enumerate(model.encoder.layers)}
     hooks = [
-        stage.register_forward_hook(lambda module, x, y, name=name: seen.update({name: y})) for name, stage in stages.items()
+        stage.register_forward_hook(lambda module, x, y, name=name: seen.update({name: y}))
+        for name, stage in stages.items()
     ]
     model.extract_features(INPUTS["s100.fbank"])
     for hook in hooks:

@@ -91,14 +91,17 @@ def split(
         lengths = torch.full((Z.shape[0],), T, device=Z.device)
     counts = n_windows(lengths, L, stride, tail)
     W = int(counts.max())
-    real = torch.arange(T, device=Z.device) < lengths[:, None]
-    reach = max((W - 1) * stride + L, 0)
-    Z = F.pad(Z.masked_fill(~real[..., None], 0), (0, 0, 0, max(reach - T, 0)))[:, :reach]
-    real = F.pad(real, (0, max(reach - T, 0)))[:, :reach]
+    window = torch.arange(W, device=Z.device)[:, None]
+    frame = window * stride + torch.arange(L, device=Z.device)  # (W, L), its number within the clip
+    real = frame < lengths[:, None, None]
+    counted = window < counts[:, None, None]
     if W == 0:
-        return Z.new_zeros(Z.shape[0], 0, L, Z.shape[2]), real.new_zeros(Z.shape[0], 0, L)
-    counted = torch.arange(W, device=Z.device) < counts[:, None]
-    return Z.unfold(1, L, stride).transpose(2, 3), real.unfold(1, L, stride) & counted[..., None]
+        return Z.new_zeros(*real.shape, Z.shape[2]), real
+    reach = (W - 1) * stride + L
+    if reach != T:
+        Z = F.pad(Z, (0, 0, 0, reach - T))  # cuts where it is negative
+    windows = Z.unflatten(1, (W, L)) if stride == L else Z.unfold(1, L, stride).transpose(2, 3)
+    return windows.masked_fill(~real[..., None], 0), real & counted
 
 
 def join(windows: Tensor, T: int) -> Tensor:

@@ -68,7 +68,7 @@ VOICES: dict[str, Voice] = _voices(
     ("irene", "belinda", 44),
     ("julia", "linda", 58),
     ("kate", "shelby", 60),
-    ("laura", "steph", 60),
+    ("laura", "aunty", 64),
 ) | _voices(
     "male",
     ("adam", "m1", 42),
@@ -80,7 +80,7 @@ VOICES: dict[str, Voice] = _voices(
     ("george", "Lee", 58),
     ("henry", "Gene", 44),
     ("ivan", "Andy", 52),
-    ("jack", "Reed", 44),
+    ("jack", "quincy", 60),
     ("kevin", "Mike", 38),
     ("leo", "pablo", 46),
 )

@@ -121,9 +121,10 @@ def synthesiser(rng: Generator, hertz: float, samples: int, bright: float) -> np
     """A buzzing electronic lead: two detuned square waves under a filter that closes."""
     t = synth.times(samples)
     cutoff = 700 + (1500 + 3000 * bright) * np.exp(-t / 0.25)
+    closing = np.square(np.square(hertz / cutoff))  # of a four-pole filter
     detune = rng.uniform(1.004, 1.009)
     waves = [
-        synth.tone(f0, samples, lambda k: (k % 2) / k / (1 + (k * hertz / cutoff) ** 4), 25)
+        synth.tone(f0, samples, lambda k: k % 2 and 1 / (k + k**5 * closing), 25)
         for f0 in (hertz, hertz * detune)
     ]
     return sum(waves) * synth.fade(samples, 0.005, 0.02)

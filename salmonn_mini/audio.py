@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -25,13 +24,11 @@ from torch import Tensor
 from torchaudio.compliance import kaldi
 from torchaudio.functional import resample
 
+from salmonn_mini.config import BEATS_MELS, CHANNELS, HOP, SAMPLE_RATE
 from salmonn_mini.errors import SalmonnError
 
-SAMPLE_RATE = 16_000
-HOP = SAMPLE_RATE // 100  # samples: both spectra have a frame every 10 ms
-WINDOW = SAMPLE_RATE // 40  # samples: and look at 25 ms at a time
+WINDOW = SAMPLE_RATE // 40  # samples: both spectra look at 25 ms at a time, every 10 ms
 
-FBANK_BINS = 128
 FBANK_MEAN, FBANK_STD = 15.41663, 6.55582
 
 RATES = range(1_000, 384_001)  # Hz
@@ -63,7 +60,7 @@ def load_audio(
         SalmonnError: for a file that is missing, unreadable, empty, not audio or without samples; samples
             that are not finite or far beyond full scale; an absurd sample rate or number of channels.
     """
-    if channels not in ("mix", "first"):
+    if channels not in CHANNELS:
         raise SalmonnError(
             f'channels = {channels!r}; choose "mix" (the average) or "first" (the first alone)'
         )
@@ -77,8 +74,7 @@ def load_audio(
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as problem:
         if isinstance(problem, SalmonnError):
             raise
-        reason = getattr(problem, "error_string", "") or str(problem) or type(problem).__name__
-        raise SalmonnError(f"{path}: not audio that can be read ({reason.strip(' .')}); {USUAL}") from problem
+        raise SalmonnError(f"{path}: not audio that can be read ({_reason(problem)}); {USUAL}") from problem
     _check_samples(path, sound.samples)
     notes += sound.notes
     X = _to_16_khz(sound.samples, sound.rate)
@@ -130,12 +126,12 @@ def fbank(X: Tensor) -> Tensor:
     milliseconds = 1000 / SAMPLE_RATE
     frames = kaldi.fbank(
         X.float()[None] * 2**15,
-        num_mel_bins=FBANK_BINS,
+        num_mel_bins=BEATS_MELS,
         sample_frequency=SAMPLE_RATE,
         frame_length=WINDOW * milliseconds,
         frame_shift=HOP * milliseconds,
     )
-    return (frames.reshape(-1, FBANK_BINS) - FBANK_MEAN) / (2 * FBANK_STD)
+    return (frames.reshape(-1, BEATS_MELS) - FBANK_MEAN) / (2 * FBANK_STD)
 
 
 @dataclass
@@ -194,6 +190,13 @@ def _decode(path: str | os.PathLike, channels: str, max_seconds: float | None) -
     return _Sound(samples, rate, (promised if whole else decoded) / rate, notes)
 
 
+def _reason(problem: Exception) -> str:
+    reason = getattr(problem, "error_string", "") or str(problem) or type(problem).__name__
+    if "File does not exist" in reason:  # what libsndfile says of an MP3 without one good frame
+        return "malformed MP3"
+    return reason.strip(" .")
+
+
 def _check_form(path: str | os.PathLike, file: soundfile.SoundFile) -> None:
     if file.samplerate not in RATES:
         low, high = RATES[0], RATES[-1]
@@ -230,7 +233,7 @@ def _check_samples(path: str | os.PathLike, samples: Tensor) -> None:
         raise SalmonnError(f"{path}: no samples; an audio file needs at least one: record or copy it again")
     if bad := int((~samples.isfinite()).sum()):
         raise SalmonnError(
-            f"{path}: {bad} of {len(samples)} samples are not finite (NaN or infinity); {USUAL}"
+            f"{path}: {bad} of {len(samples)} samples are NaN or infinite; save it again as 16-bit"
         )
     if (peak := float(samples.abs().max())) > MAX_PEAK:
         raise SalmonnError(
@@ -262,8 +265,12 @@ def _fit(
 def _quiet_stderr() -> Iterator[None]:
     """Send what C libraries print to stderr nowhere. One thread at a time."""
     with _stderr_lock:
-        sys.stderr.flush()
-        saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            saved = os.dup(2)
+        except OSError:  # closed already: nothing to silence
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)
         try:
             yield

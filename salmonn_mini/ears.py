@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from salmonn_mini.audio import SAMPLE_RATE
+from salmonn_mini.config import SAMPLE_RATE
 from salmonn_mini.errors import SalmonnError
 
 SECONDS_AT_ONCE = 240  # of sound in one forward pass: bounds the memory that an hour's recording takes

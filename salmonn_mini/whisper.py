@@ -17,10 +17,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from salmonn_mini.audio import HOP, SAMPLE_RATE, WINDOW, log_mel
+from salmonn_mini.audio import WINDOW, log_mel
+from salmonn_mini.config import FRAMES_PER_SECOND, HOP, SAMPLE_RATE
 from salmonn_mini.ears import encode_in_windows
-
-FRAMES_PER_SECOND = SAMPLE_RATE // (2 * HOP)  # 50: the second convolution halves the 100 mel frames a second
 
 
 class WhisperEars(nn.Module):
@@ -60,32 +59,30 @@ class WhisperEars(nn.Module):
 
         Padding is zero before each convolution and never attended to, so a clip does not notice its batch.
         """
-        weight = self.encoder.conv1.weight
-        frames = [mel.shape[1] for mel in mels]
-        ragged = min(frames) < max(frames)
-        frames = torch.tensor(frames, device=weight.device)
-        x = pad_sequence([mel.T for mel in mels], batch_first=True).to(weight).transpose(1, 2)
+        encoder, like = self.encoder, self.encoder.conv1.weight
+        x = pad_sequence([mel.T for mel in mels], batch_first=True).to(like).transpose(1, 2)
+        ragged = any(mel.shape[1] < x.shape[2] for mel in mels)
+        frames = torch.tensor([mel.shape[1] for mel in mels], device=like.device)
         lengths = (frames + 1) // 2
-        x = F.gelu(self.encoder.conv1(x))
+
+        x = F.gelu(encoder.conv1(x))
         if ragged:
             x = x.masked_fill(_padding(frames, x.shape[2])[:, None], 0)
-        x = F.gelu(self.encoder.conv2(x)).transpose(1, 2)
-        x = x + self.encoder.embed_positions.weight[: x.shape[1]]
-        x = F.dropout(x, self.encoder.dropout, self.training)
+        x = F.gelu(encoder.conv2(x)).transpose(1, 2)
+        x = F.dropout(x + encoder.embed_positions.weight[: x.shape[1]], encoder.dropout, self.training)
         padding = _padding(lengths, x.shape[1])
-        mask = torch.zeros_like(padding, dtype=x.dtype).masked_fill(padding, float("-inf"))[:, None, None]
-        for layer in self.encoder.layers:
-            x = layer(x, mask if ragged else None)
-        return self.encoder.layer_norm(x).masked_fill(padding[..., None], 0), lengths
+        mask = torch.zeros_like(padding, dtype=x.dtype).masked_fill(padding, float("-inf"))
+        for layer in encoder.layers:
+            x = layer(x, mask[:, None, None] if ragged else None)  # no mask: the fastest attention
+        return encoder.layer_norm(x).masked_fill(padding[..., None], 0), lengths
 
     def _hear(self, windows: list[Tensor], pad_to_30s: bool) -> tuple[Tensor, Tensor]:
         return self.encode_mels([self._mel(window, pad_to_30s) for window in windows])
 
     def _mel(self, wave: Tensor, whole_window: bool) -> Tensor:
-        """The log-mel of the padded window, or of that the clip's own frames.
+        """The log-mel (n_mels, M) of the window filled up with silence, or the clip's own frames of it.
 
-        A mel frame looks half a window of 25 ms ahead: a little silence after the clip makes its last
-        frames equal to those of the clip in a long silence.
+        A frame looks 12.5 ms ahead: a little silence behind the clip makes its last frames the same.
         """
         window = round(self.window_seconds * SAMPLE_RATE)
         padded = window if whole_window else min(window, len(wave) + WINDOW)

@@ -1,16 +1,9 @@
-"""BEATs, the ears for everything that is not speech, under the published checkpoint's own keys.
-
-    fbank (F, 128) ─ 16×16 patches ─ LayerNorm ─ Linear ─ + position convolution ─ N layers ─ features (T, D)
-
-A patch spans 16 frames (160 ms) by 16 mel bins, so one moment gives 8 tokens, one a frequency band, low to
-high: token 8t + f is band f of moment t. "50 Hz" is therefore 6.25 moments a second × 8 bands.
+"""The Transformer inside BEATs: position convolution, gated relative position bias, deep norm.
 
 A layer is a post-norm Transformer layer with two peculiarities:
-- deep norm (Wang et al. 2022): LayerNorm(alpha · x + f(x)), alpha = (2 · layers)^(1/4), weights drawn to
-match;
+- deep norm (Wang et al. 2022): LayerNorm(alpha · x + f(x)), alpha = (2 · layers)^(1/4), weights to match;
 - gated relative position bias (WavLM, Chen et al. 2021): one table of biases by distance, shared by all
-layers,
-  which each query scales by a gate of its own.
+  layers, which each query scales by a gate of its own.
 
 Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
 """
@@ -18,17 +11,12 @@ Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
 from __future__ import annotations
 
 import math
-import os
-import pickle
 from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from salmonn_mini.audio import FBANK_BINS, HOP, WINDOW, fbank
-from salmonn_mini.ears import encode_in_windows
 from salmonn_mini.errors import SalmonnError
 
 # What every published BEATs has in common, and the only form built here.
@@ -39,7 +27,6 @@ FIXED = {
     "relative_position_embedding": True,
     "gru_rel_pos": True,
 }
-SHARED_TABLE = "self_attn.relative_attention_bias.weight"
 
 
 @dataclass
@@ -259,158 +246,3 @@ def _scale_gradient(x: Tensor, ratio: float) -> Tensor:
         x = x.view_as(x)
         x.register_hook(lambda gradient: gradient * ratio)
     return x
-
-
-class Beats(nn.Module):
-    """BEATs with the official checkpoint's keys. D = encoder_embed_dim.
-
-    Run it in float32 or bfloat16: in float16 it overflows (unilm issues 1569 and 1672), which raises.
-    """
-
-    def __init__(self, config: BeatsConfig) -> None:
-        super().__init__()
-        self.config = config
-        patch, width = config.input_patch_size, config.encoder_embed_dim
-        self.bands = FBANK_BINS // patch
-        self.patch_embedding = nn.Conv2d(1, config.embed_dim, patch, stride=patch, bias=config.conv_bias)
-        self.layer_norm = nn.LayerNorm(config.embed_dim)
-        self.post_extract_proj = nn.Linear(config.embed_dim, width) if config.embed_dim != width else None
-        self.dropout_input = nn.Dropout(config.dropout_input)
-        self.encoder = BeatsEncoder(config)
-        if config.finetuned_model:
-            self.predictor_dropout = nn.Dropout(config.predictor_dropout)
-            self.predictor = nn.Linear(width, config.predictor_class)
-
-    def extract_features(
-        self, fbank: Tensor, padding_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Features exactly as the published code computes them, at padded tokens too.
-
-        fbank (B, F, 128), padding_mask (B, F) true where padded → features (B, T, D), T = 8 · (F // 16),
-        and the mask of tokens (B, T). Published, each token answers for the next two frames or so, as if
-        tokens had no bands: where a clip ends within a patch, some bands of that patch count as sound. Use
-        `encode`, which masks whole patches, wherever the published numbers are not asked for.
-
-        Raises:
-            SalmonnError: for less than one patch (16 frames), or features that are not finite.
-        """
-        tokens = self._embed(fbank)
-        if padding_mask is not None:
-            padding_mask = _published_token_mask(padding_mask, tokens.shape[1])
-        return self._encode_tokens(tokens, padding_mask), padding_mask
-
-    def class_logits(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Fine-tuned head: features (B, T, D) → logits (B, C), averaged over the tokens not padded."""
-        logits = self.predictor(self.predictor_dropout(features))
-        if padding_mask is None:
-            return logits.mean(1)
-        valid = ~padding_mask[..., None]
-        return (logits * valid).sum(1) / valid.sum(1)
-
-    def classify(self, fbank: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Fine-tuned model: fbank (B, F, 128) → probabilities (B, C), each class by itself.
-
-        As published: the logits are averaged over the tokens not padded, then the sigmoid.
-        """
-        return self.class_logits(*self.extract_features(fbank, padding_mask)).sigmoid()
-
-    def encode(self, waves: list[Tensor], *, window_seconds: float = 30.0) -> tuple[Tensor, Tensor]:
-        """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
-
-        waves: tensors (S,) at 16 kHz. A clip's tokens are the same alone and in a batch. A clip longer than
-        `window_seconds` is encoded in consecutive windows, joined: 30 s give 1496 tokens. What is shorter
-        than one patch (2,800 samples, 0.175 s) is padded with zeros to one patch: 8 tokens.
-
-        Raises:
-            SalmonnError: for a clip without samples, or features that are not finite (float16).
-        """
-        return encode_in_windows(waves, window_seconds, self._hear)
-
-    def encode_fbanks(self, fbanks: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """fbanks of (F, 128), F at least 16 → features (B, T, D), zero where padded, and lengths (B,)."""
-        device = self.patch_embedding.weight.device
-        lengths = [self.bands * (len(frames) // self.config.input_patch_size) for frames in fbanks]
-        tokens = self._embed(pad_sequence([frames.to(device) for frames in fbanks], batch_first=True))
-        ragged = min(lengths) < tokens.shape[1]
-        lengths = torch.tensor(lengths, device=device)
-        padding_mask = torch.arange(tokens.shape[1], device=device) >= lengths[:, None]
-        features = self._encode_tokens(tokens, padding_mask if ragged else None)
-        return features.masked_fill(padding_mask[..., None], 0), lengths
-
-    def load_weights(self, state: dict[str, Tensor], source: str = "the state dict") -> None:
-        """Load official keys; the shared table may stand in every layer, as published, or in layer 0 alone.
-
-        Raises:
-            SalmonnError: naming every missing, unexpected and wrongly shaped key.
-        """
-        own = self.state_dict()
-        table = state.get(f"encoder.layers.0.{SHARED_TABLE}")
-        if table is not None:
-            state = {key: table for key in own if key.endswith(SHARED_TABLE)} | state
-        faults = [f"missing {key}" for key in own if key not in state]
-        faults += [f"unexpected {key}" for key in state if key not in own]
-        faults += [
-            f"{key} has shape {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
-            for key in own
-            if key in state and state[key].shape != own[key].shape
-        ]
-        if faults:
-            listed = "; ".join(faults)
-            raise SalmonnError(
-                f"{source} does not fit this BEATs: {listed}; its cfg and its weights must belong together"
-            )
-        self.load_state_dict(state)
-
-    def _hear(self, windows: list[Tensor]) -> tuple[Tensor, Tensor]:
-        one_patch = WINDOW + (self.config.input_patch_size - 1) * HOP
-        padded = [F.pad(wave, (0, max(0, one_patch - len(wave)))) for wave in windows]
-        return self.encode_fbanks([fbank(wave) for wave in padded])
-
-    def _embed(self, fbank: Tensor) -> Tensor:
-        """fbank (B, F, 128) → tokens (B, T, D): patches in order of time, at one time from low to high."""
-        patch = self.config.input_patch_size
-        if fbank.dim() != 3 or fbank.shape[2] != FBANK_BINS or fbank.shape[1] < patch:
-            raise SalmonnError(
-                f"fbank of shape {tuple(fbank.shape)}: BEATs needs (batch, frames, {FBANK_BINS}) "
-                f"with at least {patch} frames; pad shorter audio with zeros"
-            )
-        patches = self.patch_embedding(fbank.to(self.patch_embedding.weight.dtype)[:, None])
-        tokens = self.layer_norm(patches.flatten(2).transpose(1, 2))
-        if self.post_extract_proj is not None:
-            tokens = self.post_extract_proj(tokens)
-        return self.dropout_input(tokens)
-
-    def _encode_tokens(self, tokens: Tensor, padding_mask: Tensor | None) -> Tensor:
-        features = self.encoder(tokens, padding_mask)
-        if not features.isfinite().all():
-            raise SalmonnError(
-                f"BEATs gave features that are not finite, in {features.dtype}; float16 overflows: run it "
-                "in float32 or bfloat16, and check that its input and weights are finite"
-            )
-        return features
-
-
-def _published_token_mask(padding_mask: Tensor, T: int) -> Tensor:
-    """(B, F) → (B, T): token n counts as padded when frames n·k … n·k + k − 1 all are, k = F // T."""
-    per_token = padding_mask.shape[1] // T
-    return padding_mask[:, : per_token * T].unflatten(1, (T, per_token)).all(-1)
-
-
-def load_beats(path: str | os.PathLike) -> Beats:
-    """Read an official checkpoint `{'cfg', 'model'}` → Beats in float32, eval mode; no code of the file runs.
-
-    Raises:
-        SalmonnError: for a file that is missing or no such checkpoint, or weights that do not fit its cfg.
-    """
-    rule = "a BEATs checkpoint is a file {'cfg', 'model'} as published by its authors"
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as problem:
-        reason = str(problem).split("\n", 1)[0]
-        raise SalmonnError(f"cannot read {path} ({reason}); {rule}") from problem
-    parts = checkpoint if isinstance(checkpoint, dict) else {}
-    if not isinstance(parts.get("cfg"), dict) or not isinstance(parts.get("model"), dict):
-        raise SalmonnError(f"{path} holds {sorted(map(str, parts)) or type(checkpoint).__name__}; {rule}")
-    beats = Beats(BeatsConfig.from_dict(checkpoint["cfg"]))
-    beats.load_weights(checkpoint["model"], str(path))
-    return beats.eval()

@@ -1,0 +1,127 @@
+"""The toy BEATs: the real architecture, small, trained to tag what a clip holds, as BEATs is fine-tuned on AudioSet.
+
+Its tags are the toy world's sound events, music, and what AudioSet says of voices and more: gender, mood, speaker.
+Transcripts are not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from salmonn_mini.audio import fbank
+from salmonn_mini.backbones.loop import Place, Schedule, train
+from salmonn_mini.beats import Beats, BeatsConfig
+from salmonn_mini.config import PRESETS
+from salmonn_mini.world import acoustics
+from salmonn_mini.world.audio_tasks import draw_examples
+from salmonn_mini.world.clips import Plan, render
+from salmonn_mini.world.events import EVENTS
+from salmonn_mini.world.music import MODES, MUSIC, TEMPI
+from salmonn_mini.world.text_tasks import pick
+from salmonn_mini.world.voice import MOODS, VOICES
+
+SCHEDULE = Schedule(steps=3000, lr=1e-3, warmup=300)
+BATCH = 32
+# Rendered clips of each kind, by the task that draws them.
+POOL = {"audio_caption": 4500, "music_caption": 1500, "emotion": 3000, "co_reasoning": 600}
+LONGEST = 4.5  # seconds; longer clips are cropped at random
+TAGS: tuple[str, ...] = (
+    *EVENTS,
+    *MUSIC,
+    *(f"tempo {tempo}" for tempo in TEMPI),
+    *(f"mode {mode}" for mode in MODES),
+    *(f"mood {mood}" for mood in MOODS),
+    "male",
+    "female",
+    *(f"speaker {name}" for name in VOICES),
+)
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A clip's samples (S,) and its tags (len(TAGS),), 1 or 0."""
+
+    wave: np.ndarray
+    tags: np.ndarray
+
+
+def tags_of(plan: Plan) -> np.ndarray:
+    """The tags of what a plan contains, float32 (len(TAGS),)."""
+    names = set(plan.events)
+    if plan.music is not None:
+        names |= {plan.music.style, f"tempo {plan.music.tempo}", f"mode {plan.music.mode}"}
+    for utterance in plan.utterances:
+        names |= {f"mood {utterance.mood}", VOICES[utterance.voice].gender, f"speaker {utterance.voice}"}
+    return np.array([tag in names for tag in TAGS], dtype=np.float32)
+
+
+def draw_pool(sizes: dict[str, int], rng: np.random.Generator, split: str) -> list[Tagged]:
+    """Rendered clips of every kind; half of the scenes hold one event, half two."""
+    tasks = [task for task, n in sizes.items() for _ in range(n)]
+    plans = [example.plan for example in draw_examples(tasks, rng, split)]
+    return [Tagged(wave, tags_of(plan)) for wave, plan in zip(render(plans), plans, strict=True)]
+
+
+class SoundPool:
+    """Draws batches of disturbed clips of like length."""
+
+    def __init__(self, clips: Sequence[Tagged]) -> None:
+        self.clips = sorted(clips, key=lambda clip: len(clip.wave))
+
+    def batch(self, rng: np.random.Generator) -> list[Tagged]:
+        length = pick(rng, (1.6, 2.0, 2.5, 3.0, 3.5, 4.0, LONGEST))
+        return [self._disturb(pick_one(rng, self.clips), int(length * 16_000), rng) for _ in range(BATCH)]
+
+    def _disturb(self, clip: Tagged, samples: int, rng: np.random.Generator) -> Tagged:
+        wave = clip.wave
+        if len(wave) > samples * 1.3 and clip.tags[: len(EVENTS)].sum() > 1:
+            samples = len(wave)  # both events of a scene must stay
+        start = int(rng.integers(max(1, len(wave) - samples)))
+        wave = wave[start : start + samples]
+        if rng.random() < 0.5:
+            wave = acoustics.add_noise(wave, rng, rng.uniform(12.0, 40.0))
+        return replace(clip, wave=(wave * rng.uniform(0.4, 1.0)).astype(np.float32))
+
+
+def pick_one(rng: np.random.Generator, clips: Sequence[Tagged]) -> Tagged:
+    return clips[int(rng.integers(len(clips)))]
+
+
+def build(seed: int) -> Beats:
+    """The toy's BEATs with random weights and a head for TAGS."""
+    torch.manual_seed(seed)
+    sizes = PRESETS["toy"].beats.sizes()
+    extra = {"finetuned_model": True, "predictor_class": len(TAGS), "dropout": 0.05, "encoder_layerdrop": 0.0}
+    return Beats(BeatsConfig.from_dict(sizes | extra))
+
+
+def tag_logits(beats: Beats, waves: Sequence[np.ndarray]) -> Tensor:
+    """Logits (B, len(TAGS)) of clips of unequal length."""
+    features, lengths = beats.encode_fbanks([fbank(torch.from_numpy(wave)) for wave in waves])
+    padding = torch.arange(features.shape[1]) >= lengths[:, None]
+    return beats.class_logits(features, padding)
+
+
+def tag_loss(beats: Beats, batch: Sequence[Tagged]) -> Tensor:
+    """Binary cross-entropy of every tag, summed over the tags."""
+    targets = torch.from_numpy(np.stack([clip.tags for clip in batch]))
+    logits = tag_logits(beats, [clip.wave for clip in batch]).float()
+    return nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
+
+
+def train_beats(place: Place, schedule: Schedule = SCHEDULE, seed: int = 0) -> tuple[Beats, dict]:
+    """The toy's BEATs from nothing, and what the training took."""
+    pool = SoundPool(draw_pool(POOL, np.random.default_rng((seed, 3)), "train"))
+    beats = build(seed)
+    return beats, train(
+        beats,
+        lambda step: tag_loss(beats, pool.batch(np.random.default_rng((seed, 4, step)))),
+        schedule,
+        place,
+        seed=seed,
+    )

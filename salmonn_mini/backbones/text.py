@@ -1,0 +1,222 @@
+"""The toy LLM: a tokenizer and a Llama that learn to follow instructions over text, and never hear a sound.
+
+The words between `<Speech>` and `</Speech>` stand where SALMONN will put its audio tokens. In half of the samples
+they are softened in training: repeated, mixed with fillers, blurred with their neighbours and with noise. A large
+LLM bears such input by its size; a small one has to be shown it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from salmonn_mini.backbones.loop import Place, Schedule, train
+from salmonn_mini.config import PRESETS
+from salmonn_mini.world.text_tasks import MAKERS, TextSample, draw_samples
+
+SCHEDULE = Schedule(steps=3000, lr=2e-3)
+BATCH = 64
+SOFT_SHARE = 0.5  # samples whose context is softened
+BARE_SHARE = 0.1  # samples without an instruction: they teach P(Y|X)
+# Long answers and large tables need more samples than the rest.
+_WEIGHTS = {
+    "translation_zh": 2.0, "translation_de": 2.5, "translation_ja": 2.5, "phone_recognition": 2.5, "story": 2.0,
+    "spoken_query_qa": 2.5, "slot_filling": 1.5, "co_reasoning": 1.5, "detail": 1.5, "speech_qa": 1.5, "spelling": 1.5,
+    "asr": 0.6, "audio_caption": 0.3, "music_caption": 0.3, "emotion": 0.3, "gender": 0.3,
+    "overlapped_speech": 0.3, "speaker_verification": 0.3,
+}  # fmt: skip
+
+
+# --- tokenizer -------------------------------------------------------------------------------------------------------
+
+
+def train_tokenizer(samples: Sequence[TextSample]) -> PreTrainedTokenizerFast:
+    """A BPE in lower case with byte fallback, as Llama's; Chinese and Japanese go sign by sign."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    signs = Regex(r"\n|[\p{Han}\p{Hiragana}\p{Katakana}ー]")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(signs, "isolated"),
+            pre_tokenizers.Punctuation("isolated"),
+            pre_tokenizers.Metaspace("▁", prepend_scheme="first"),
+        ]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace("▁", prepend_scheme="first")]
+    )
+    special = ["<pad>", "<s>", "</s>", "<unk>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=4096,
+        special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)],
+        show_progress=False,
+    )
+    prompt = PRESETS["toy"].prompt
+    corpus = [prompt.format(f"<Speech> {s.context} </Speech> {s.prompt}") + f" {s.answer}" for s in samples]
+    tokenizer.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Token ids (B, S), attention mask (B, S), labels (B, S; -100 outside the answers), context mask (B, S)."""
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+    context: Tensor
+    soft: Tensor  # (B,) bool: whose context is softened
+
+
+class Layout:
+    """Lays samples out as SALMONN's prompts, each part tokenised by itself as in the splice."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, template: str) -> None:
+        self.tokenizer = tokenizer
+        before, self._after = template.format("<Speech>|</Speech> {}").split("|")
+        self._before = [tokenizer.bos_token_id, *self._ids(before)]
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False).input_ids
+
+    def parts(self, sample: TextSample) -> tuple[list[int], list[int], list[int], list[int]]:
+        """The ids before the context, of the context, after it, and of the answer with its end."""
+        answer = [*self._ids(sample.answer), self.tokenizer.eos_token_id]
+        return self._before, self._ids(sample.context), self._ids(self._after.format(sample.prompt)), answer
+
+    def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
+        """A padded batch; with an rng, contexts are softened and instructions left out at random."""
+        rows, soft = [], []
+        for sample in samples:
+            before, context, after, answer = self.parts(sample)
+            softened = rng is not None and rng.random() < SOFT_SHARE
+            if softened:
+                context = _stretch(context, self.tokenizer.unk_token_id, rng)
+            soft.append(softened)
+            rows.append((before, context, after, answer))
+        return _pad(rows, soft, self.tokenizer.pad_token_id)
+
+
+def _stretch(context: list[int], filler: int, rng: np.random.Generator) -> list[int]:
+    """Repeat tokens one to three times and put fillers between them, as audio tokens come."""
+    stretched = []
+    share = rng.random() * 0.4
+    for token in context:
+        stretched += [filler] * int(rng.random() < share)
+        stretched += [token] * int(rng.choice(3, p=(0.45, 0.4, 0.15)) + 1)
+    return stretched + [filler] * int(rng.integers(4))
+
+
+def _pad(rows: list[tuple[list[int], ...]], soft: list[bool], pad: int) -> TextBatch:
+    width = max(sum(map(len, row)) for row in rows)
+    ids = torch.full((len(rows), width), pad)
+    mask, context = (
+        torch.zeros(len(rows), width, dtype=torch.bool),
+        torch.zeros(len(rows), width, dtype=torch.bool),
+    )
+    labels = torch.full((len(rows), width), -100)
+    for i, row in enumerate(rows):
+        starts = np.cumsum([0, *map(len, row)])
+        ids[i, : starts[-1]] = torch.tensor([token for part in row for token in part])
+        mask[i, : starts[-1]] = True
+        context[i, starts[1] : starts[2]] = True
+        labels[i, starts[3] : starts[4]] = torch.tensor(row[3])
+    return TextBatch(ids, mask, labels, context, torch.tensor(soft))
+
+
+def soften(embeddings: Tensor, batch: TextBatch) -> Tensor:
+    """Blur softened contexts with their neighbours and with noise. Embeddings (B, S, D) in and out."""
+    amount = (batch.context & batch.soft[:, None]).unsqueeze(-1).to(embeddings.dtype)
+    neighbours = (embeddings.roll(1, dims=1) + embeddings.roll(-1, dims=1)) / 2
+    share = 0.4 * torch.rand(len(amount), 1, 1)
+    scale = 0.6 * torch.rand(len(amount), 1, 1) * embeddings.detach().std()
+    return embeddings + amount * (share * (neighbours - embeddings) + scale * torch.randn_like(embeddings))
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def draw_tasks(n: int, rng: np.random.Generator) -> list[str]:
+    """The tasks of n training samples."""
+    names = list(MAKERS)
+    weights = np.array([_WEIGHTS.get(name, 1.0) for name in names])
+    return [names[i] for i in rng.choice(len(names), size=n, p=weights / weights.sum())]
+
+
+def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """The toy's Llama with random weights."""
+    torch.manual_seed(seed)
+    shape = PRESETS["toy"].llm
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.hidden_size,
+            intermediate_size=shape.intermediate_size,
+            num_hidden_layers=shape.num_hidden_layers,
+            num_attention_heads=shape.num_attention_heads,
+            num_key_value_heads=shape.num_key_value_heads,
+            max_position_embeddings=shape.max_position_embeddings,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            attn_implementation="eager",  # the fastest on a CPU at these lengths, in bfloat16 above all
+        )
+    )
+
+
+def answer_loss(llm: LlamaForCausalLM, batch: TextBatch) -> Tensor:
+    """Mean cross-entropy of the answers' tokens; logits only there."""
+    embeddings = soften(llm.get_input_embeddings()(batch.ids), batch)
+    states = llm.model(inputs_embeds=embeddings, attention_mask=batch.mask, use_cache=False).last_hidden_state
+    targets = batch.labels[:, 1:]
+    asked = targets != -100
+    return nn.functional.cross_entropy(llm.lm_head(states[:, :-1][asked]).float(), targets[asked])
+
+
+class TextPool:
+    """Draws batches of samples of like length: a group of batches is drawn at once, sorted and cut."""
+
+    GROUP = 8
+
+    def __init__(self, samples: Sequence[TextSample], seed: int) -> None:
+        self.samples, self.seed = samples, seed
+
+    def batch(self, step: int) -> list[TextSample]:
+        """The samples of a step, a function of (seed, step)."""
+        rng = np.random.default_rng((self.seed, step // self.GROUP))
+        drawn = [self.samples[i] for i in rng.integers(len(self.samples), size=self.GROUP * BATCH)]
+        drawn.sort(key=lambda s: len(s.context) + len(s.prompt) + len(s.answer))
+        place = BATCH * int(rng.permutation(self.GROUP)[step % self.GROUP])
+        return [
+            replace(sample, prompt="") if rng.random() < BARE_SHARE else sample
+            for sample in drawn[place : place + BATCH]
+        ]
+
+
+def train_llm(
+    place: Place, schedule: Schedule = SCHEDULE, seed: int = 0
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict]:
+    """The toy's LLM and tokenizer from nothing, and what the training took."""
+    rng = np.random.default_rng(seed)
+    samples = draw_samples(draw_tasks(schedule.steps * BATCH, rng), rng, "train")
+    tokenizer = train_tokenizer(samples[:40_000])
+    llm = build(tokenizer, seed)
+    layout = Layout(tokenizer, PRESETS["toy"].prompt)
+    pool = TextPool(samples, seed)
+
+    def loss_of(step: int) -> Tensor:
+        return answer_loss(llm, layout.batch(pool.batch(step), np.random.default_rng((seed, step, 1))))
+
+    return llm, tokenizer, train(llm, loss_of, schedule, place, seed=seed)

@@ -8,17 +8,11 @@ Toy and 13B differ in this file alone. Field names are those of the libraries th
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
-import typing
 from dataclasses import dataclass, field
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from salmonn_mini.errors import SalmonnError
-
-if TYPE_CHECKING:
-    from typing import Self
+from salmonn_mini.settings import Settings
 
 SAMPLE_RATE = 16_000  # Hz
 HOP = SAMPLE_RATE // 100  # samples between two frames of a spectrogram: 10 ms, in Whisper and in BEATs
@@ -31,82 +25,8 @@ TAILS = ("pad", "drop")
 CHANNELS = ("mix", "first")
 
 
-class _Part:
-    """What all parts of the configuration share: checks on entry, dictionaries in and out."""
-
-    def __post_init__(self) -> None:
-        for name, kind in typing.get_type_hints(type(self)).items():
-            object.__setattr__(self, name, _typed(f"{type(self).__name__}.{name}", getattr(self, name), kind))
-        self._check()
-
-    def _check(self) -> None:
-        """Rules between fields; the types are right already."""
-
-    def _rule(self, holds: bool, name: str, rule: str, remedy: str) -> None:
-        if not holds:
-            value = getattr(self, name)
-            raise SalmonnError(f"{type(self).__name__}.{name} is {value!r}, but it must be {rule}: {remedy}")
-
-    def _positive(self, *names: str) -> None:
-        for name in names:
-            self._rule(getattr(self, name) > 0, name, "greater than 0", "give a positive number")
-
-    def _heads(self, width: str, heads: str) -> None:
-        self._positive(width, heads)
-        self._rule(
-            getattr(self, width) % getattr(self, heads) == 0,
-            width,
-            f"divisible by {heads} = {getattr(self, heads)}",
-            f"change {width} or {heads}",
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, strings and numbers, all the way down."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`; keys that are left out take their defaults.
-
-        Raises:
-            SalmonnError: an unknown or missing key, a value of the wrong type, an impossible size.
-        """
-        if not isinstance(values, dict):
-            raise SalmonnError(f"{cls.__name__} must be a table of keys and values, but it is {values!r}")
-        fields = {f.name: f for f in dataclasses.fields(cls)}
-        for key in values:
-            if key not in fields:
-                close = difflib.get_close_matches(str(key), fields, n=1)
-                remedy = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
-                raise SalmonnError(f"{cls.__name__} has no key {key!r}: {remedy}")
-        for name, f in fields.items():
-            required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-            if required and name not in values:
-                raise SalmonnError(f"{cls.__name__} needs the key {name!r}, but it is missing: add it")
-        return cls(**values)
-
-
-def _typed(name: str, value: Any, kind: Any) -> Any:
-    """`value` as the annotation `kind`, converted where nothing is lost (1 → 1.0, list → tuple)."""
-    choices = typing.get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    if value is None and NoneType in choices:
-        return None
-    kind = next(choice for choice in choices if choice is not NoneType)
-    if dataclasses.is_dataclass(kind):
-        value = kind.from_dict(value) if isinstance(value, dict) else value
-    elif kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    elif typing.get_origin(kind) is tuple:
-        kind, value = tuple, tuple(value) if isinstance(value, list) else value
-        if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
-            raise SalmonnError(f"{name} is {list(value)!r}, but it must be a list of names")
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise SalmonnError(f"{name} is {value!r}, but it must be of type {kind.__name__}: write it so")
-    return value
-
-
 @dataclass(frozen=True)
-class WhisperShape(_Part):
+class WhisperShape(Settings):
     """Whisper, for hearing speech. The defaults are large-v2's; SALMONN keeps the encoder alone."""
 
     hub: str = "openai/whisper-large-v2"
@@ -138,7 +58,7 @@ class WhisperShape(_Part):
 
 
 @dataclass(frozen=True)
-class BeatsShape(_Part):
+class BeatsShape(Settings):
     """BEATs, for hearing everything else. The defaults are BEATs_iter3+ AS2M's, with its `cfg`'s names."""
 
     hub: str = "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
@@ -172,7 +92,7 @@ class BeatsShape(_Part):
 
 
 @dataclass(frozen=True)
-class LlmShape(_Part):
+class LlmShape(Settings):
     """The language model, a Llama. The defaults are Vicuna 13B v1.1's."""
 
     hub: str = "lmsys/vicuna-13b-v1.1"
@@ -204,7 +124,7 @@ class LlmShape(_Part):
 
 
 @dataclass(frozen=True)
-class ConnectorConfig(_Part):
+class ConnectorConfig(Settings):
     """From Z (B, T, D) to the LLM's tokens H (B, M, d_llm). The defaults are the paper's.
 
     "window_qformer" has `num_query_tokens` (N) queries a window, "segment_qformer" `segment_query_tokens` a
@@ -243,7 +163,7 @@ class ConnectorConfig(_Part):
 
 
 @dataclass(frozen=True)
-class LoraConfig(_Part):
+class LoraConfig(Settings):
     """LoRA on the LLM: W + s·BA, with s = alpha / r = 4 as trained."""
 
     r: int = 8
@@ -265,7 +185,7 @@ class LoraConfig(_Part):
 
 
 @dataclass(frozen=True)
-class SalmonnConfig(_Part):
+class SalmonnConfig(Settings):
     """A whole model: two ears (one may be None), a connector, an LLM with LoRA, and the front end's rules.
 
     `prompt` holds one `{}` for sound and instruction; `end` closes an answer. Clips shorter than
@@ -302,35 +222,14 @@ class SalmonnConfig(_Part):
     @property
     def feature_width(self) -> int:
         """D, the width of Z: Whisper's and BEATs' features side by side."""
-        return (self.whisper.d_model if self.whisper else 0) + (
-            self.beats.encoder_embed_dim if self.beats else 0
-        )
-
-    def replace(self, **changes: Any) -> SalmonnConfig:
-        """A changed copy."""
-        return dataclasses.replace(self, **changes)
+        whisper = self.whisper.d_model if self.whisper else 0
+        return whisper + (self.beats.encoder_embed_dim if self.beats else 0)
 
     def as_published(self) -> SalmonnConfig:
         """The same sizes behind the published front end: first channel, 1 to 30 s, tail frames dropped."""
-        connector = dataclasses.replace(self.connector, tail="drop")
+        connector = self.connector.replace(tail="drop")
         front_end = {"channels": "first", "min_seconds": 1.0, "max_seconds": 30.0, "pad_to_30s": True}
         return self.replace(connector=connector, **front_end)
-
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> SalmonnConfig:
-        """The inverse of `to_json`.
-
-        Raises:
-            SalmonnError: text that is not JSON, and all that `from_dict` refuses.
-        """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SalmonnError(f"the configuration is not JSON: {error}; write it with to_json") from error
-        return cls.from_dict(values)
 
 
 PRESETS: dict[str, SalmonnConfig] = {

@@ -1,0 +1,113 @@
+"""Settings that check themselves: dataclasses from and to plain dictionaries, refusals with a remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import typing
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any
+
+from salmonn_mini.errors import SalmonnError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class Settings:
+    """Base of frozen dataclasses: a value of the wrong type or size never gets in.
+
+    Subclasses state the rules between their fields in `_check`, by `_rule` and its short forms.
+    """
+
+    def __post_init__(self) -> None:
+        for name, kind in typing.get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _typed(f"{type(self).__name__}.{name}", getattr(self, name), kind))
+        self._check()
+
+    def _check(self) -> None:
+        """Rules between fields; the types are right already."""
+
+    def _rule(self, holds: bool, name: str, rule: str, remedy: str) -> None:
+        if not holds:
+            value = getattr(self, name)
+            raise SalmonnError(f"{type(self).__name__}.{name} is {value!r}, but it must be {rule}: {remedy}")
+
+    def _positive(self, *names: str) -> None:
+        for name in names:
+            self._rule(getattr(self, name) > 0, name, "greater than 0", "give a positive number")
+
+    def _heads(self, width: str, heads: str) -> None:
+        self._positive(width, heads)
+        self._rule(
+            getattr(self, width) % getattr(self, heads) == 0,
+            width,
+            f"divisible by {heads} = {getattr(self, heads)}",
+            f"change {width} or {heads}",
+        )
+
+    def replace(self, **changes: Any) -> Self:
+        """A changed copy."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, strings and numbers, all the way down."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`; keys that are left out take their defaults.
+
+        Raises:
+            SalmonnError: an unknown or missing key, a value of the wrong type, an impossible size.
+        """
+        if not isinstance(values, dict):
+            raise SalmonnError(f"{cls.__name__} must be a table of keys and values, but it is {values!r}")
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        for key in values:
+            if key not in fields:
+                close = difflib.get_close_matches(str(key), fields, n=1)
+                remedy = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
+                raise SalmonnError(f"{cls.__name__} has no key {key!r}: {remedy}")
+        for name, f in fields.items():
+            required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+            if required and name not in values:
+                raise SalmonnError(f"{cls.__name__} needs the key {name!r}, but it is missing: add it")
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """Indented text with a newline at its end."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            SalmonnError: text that is not JSON, and all that `from_dict` refuses.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SalmonnError(f"this is not JSON: {error}; write it as to_json does") from error
+        return cls.from_dict(values)
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    """`value` as the annotation `kind`, converted where nothing is lost (1 → 1.0, list → tuple)."""
+    choices = typing.get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if value is None and NoneType in choices:
+        return None
+    kind = next(choice for choice in choices if choice is not NoneType)
+    if dataclasses.is_dataclass(kind):
+        value = kind.from_dict(value) if isinstance(value, dict) else value
+    elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    elif typing.get_origin(kind) is tuple:
+        kind, value = tuple, tuple(value) if isinstance(value, list) else value
+        if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+            raise SalmonnError(f"{name} is {list(value)!r}, but it must be a list of names")
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise SalmonnError(f"{name} is {value!r}, but it must be of type {kind.__name__}: write it so")
+    return value

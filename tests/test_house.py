@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "salmonn_mini"
 FLOORS = [
-    "errors config audio tasks metrics plots diagrams",
+    "errors settings config audio tasks metrics plots diagrams",
     "world ears beats whisper windows qformer blip2 connectors lora data",
     "model",
     "checkpoint",
@@ -83,3 +83,10 @@ if "cli" in FILES:
 def test_what_should_be_quick_does_not_import_torch(code: str) -> None:
     check = f"import sys\n{code}\nassert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+
+def test_the_map_in_the_readme_names_every_room() -> None:
+    text = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    rooms = {name.split(".")[0] for name in FILES} - {"__init__", "__main__"}
+    missing = [room for room in sorted(rooms) if not re.search(rf"\b{room}(\.py|/) ", text)]
+    assert not missing, f"add {', '.join(missing)} to the README's map"

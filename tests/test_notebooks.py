@@ -1,0 +1,85 @@
+"""Committed notebooks are whole: run, clean, with something for nbval to compare when it runs them."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from record import CHECKED, PYTHON, WIDGET, clean, faults
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_committed_notebook_is_whole(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert list(faults(notebook)) == []
+
+
+def good() -> NotebookNode:
+    output = new_output("stream", name="stdout", text="(1, 80, 300)\n")
+    cell = new_code_cell("print(shape)", execution_count=1, outputs=[output], metadata={"tags": [CHECKED]})
+    return clean(new_notebook(cells=[new_markdown_cell("# Sound"), cell]))
+
+
+def with_output(*outputs: NotebookNode) -> NotebookNode:
+    notebook = good()
+    notebook.cells[1].outputs = [*notebook.cells[1].outputs, *outputs]
+    return notebook
+
+
+def with_cell(**changes: object) -> NotebookNode:
+    notebook = good()
+    notebook.cells[1].update(changes)
+    return notebook
+
+
+def stdout(text: str) -> NotebookNode:
+    return new_output("stream", name="stdout", text=text)
+
+
+def test_a_good_notebook_has_no_faults() -> None:
+    assert list(faults(good())) == []
+
+
+@pytest.mark.parametrize(
+    ("notebook", "fault"),
+    [
+        (with_cell(execution_count=None), "not run from top to bottom"),
+        (with_cell(execution_count=2), "not run from top to bottom"),
+        (with_cell(outputs=[]), "without output"),
+        (with_cell(metadata={"tags": []}), "would compare nothing"),
+        (
+            with_cell(metadata={"tags": [CHECKED, "nbval-check-outputs"]}),
+            "there is no tag 'nbval-check-outputs'",
+        ),
+        (with_output(new_output("error", ename="KeyError", evalue="'x'")), "ends in KeyError"),
+        (with_output(new_output("stream", name="stderr", text="a warning")), "writes to stderr: a warning"),
+        (with_output(stdout("saved in /home/me/clip.wav")), "a path of one machine"),
+        (with_output(stdout(r"C:\Users\me\clip.wav")), "a path of one machine"),
+        (with_output(stdout("<object at 0x7f00aa11bb22>")), "a memory address"),
+        (with_cell(id="random-id"), "random ids"),
+        (with_cell(metadata={"tags": [CHECKED], "execution": {"x": "now"}}), "timings"),
+        (with_output(new_output("display_data", {WIDGET: {}})), "widget state"),
+    ],
+)
+def test_each_fault_is_named(notebook: NotebookNode, fault: str) -> None:
+    assert fault in "\n".join(faults(notebook))
+
+
+def test_addresses_and_encoded_sound_are_no_paths() -> None:
+    player = new_output(
+        "display_data", {"text/html": '<audio src="data:audio/wav;base64,Uk+A/tmp/9x/usr/B"/>'}
+    )
+    assert list(faults(with_output(player, stdout("https://example.org/home/page")))) == []
+
+
+def test_cleaning_twice_changes_nothing_and_keeps_ids_apart() -> None:
+    messy = new_notebook(cells=[new_code_cell("x = 1"), new_code_cell("x = 1")], metadata={"widgets": {}})
+    once = clean(messy)
+    assert clean(once) == once
+    assert once.cells[0].id != once.cells[1].id
+    assert once.metadata == PYTHON
+    assert "widgets" in messy.metadata

@@ -61,9 +61,7 @@ def load_audio(
             that are not finite or far beyond full scale; an absurd sample rate or number of channels.
     """
     if channels not in CHANNELS:
-        raise SalmonnError(
-            f'channels = {channels!r}; choose "mix" (the average) or "first" (the first alone)'
-        )
+        raise SalmonnError(f'channels = {channels!r}; choose "mix" (their average) or "first" (it alone)')
     notes = [] if notes is None else notes
     head = _read_head(path)
     # libmpg123 prints to the process's stderr; the formats known by these heads never reach it.
@@ -77,7 +75,7 @@ def load_audio(
         raise SalmonnError(f"{path}: not audio that can be read ({_reason(problem)}); {USUAL}") from problem
     _check_samples(path, sound.samples)
     notes += sound.notes
-    X = _to_16_khz(sound.samples, sound.rate)
+    X = _to_16_khz(sound.samples, sound.rate, notes)
     return _fit(X, sound.seconds, max_seconds, min_seconds, notes)
 
 
@@ -85,11 +83,11 @@ def save_wav(path: str | os.PathLike, X: Tensor) -> None:
     """Write X (S,), 16 kHz, as 16-bit mono WAV, whole or not at all. What is beyond full scale is clipped.
 
     Raises:
-        SalmonnError: for samples that are not finite.
+        SalmonnError: for samples that are not finite, or a place that cannot be written to.
     """
     if X.dim() != 1 or not X.isfinite().all():
         raise SalmonnError(
-            f"{path}: X of shape {tuple(X.shape)} must be (samples,) and finite to be saved as sound"
+            f"{path}: X of shape {tuple(X.shape)} is no sound; it must be (samples,) and finite"
         )
     samples = (X.detach().cpu().double() * 2**15).round().clamp(-(2**15), 2**15 - 1).short()
     path = Path(path)
@@ -97,6 +95,10 @@ def save_wav(path: str | os.PathLike, X: Tensor) -> None:
     try:
         soundfile.write(beside, samples.numpy(), SAMPLE_RATE, format="WAV", subtype="PCM_16")
         beside.replace(path)
+    except (soundfile.SoundFileError, OSError) as problem:
+        raise SalmonnError(
+            f"{path}: cannot be written ({problem}); check its folder and the free space"
+        ) from problem
     finally:
         beside.unlink(missing_ok=True)
 
@@ -123,6 +125,8 @@ def fbank(X: Tensor) -> Tensor:
     Windows of 25 ms every 10 ms: F = 1 + (S − 400) // 160, and 0 below 400 samples. Normalised as
     published: (x − 15.41663) / (2 · 6.55582). Source: published code of BEATs.
     """
+    if len(X) < WINDOW:
+        return X.new_zeros(0, BEATS_MELS, dtype=torch.float32)
     milliseconds = 1000 / SAMPLE_RATE
     frames = kaldi.fbank(
         X.float()[None] * 2**15,
@@ -131,7 +135,7 @@ def fbank(X: Tensor) -> Tensor:
         frame_length=WINDOW * milliseconds,
         frame_shift=HOP * milliseconds,
     )
-    return (frames.reshape(-1, BEATS_MELS) - FBANK_MEAN) / (2 * FBANK_STD)
+    return (frames - FBANK_MEAN) / (2 * FBANK_STD)
 
 
 @dataclass
@@ -218,7 +222,7 @@ def _promised_frames(file: soundfile.SoundFile) -> int:
 
 
 def _is_cut_ogg(path: str | os.PathLike) -> bool:
-    """Whether an Ogg file lacks the page that says "end of stream" (bit 4 of a page's sixth byte)."""
+    """Whether an Ogg file lacks the page that says "end of stream" (flag 4 in a page's sixth byte)."""
     with open(path, "rb") as file:
         if file.read(4) != b"OggS":
             return False
@@ -241,9 +245,10 @@ def _check_samples(path: str | os.PathLike, samples: Tensor) -> None:
         )
 
 
-def _to_16_khz(X: Tensor, rate: int) -> Tensor:
+def _to_16_khz(X: Tensor, rate: int, notes: list[str]) -> Tensor:
     if rate == SAMPLE_RATE:
         return X
+    notes.append(f"resampled from {rate:,} Hz to {SAMPLE_RATE:,} Hz")
     # An odd rate (44,101 Hz) needs a huge filter: take the nearest small ratio, exact for usual rates.
     ratio = Fraction(rate, SAMPLE_RATE).limit_denominator(1_000)
     return resample(X, ratio.numerator, ratio.denominator)

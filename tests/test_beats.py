@@ -29,7 +29,7 @@ def models() -> dict[str, Beats]:
 @pytest.fixture
 def small() -> Beats:
     torch.manual_seed(0)
-    sizes = dict(embed_dim=32, encoder_embed_dim=32, encoder_layers=2, encoder_ffn_embed_dim=64)
+    sizes = {"embed_dim": 32, "encoder_embed_dim": 32, "encoder_layers": 2, "encoder_ffn_embed_dim": 64}
     return Beats(BeatsConfig(**sizes, encoder_attention_heads=4, encoder_layerdrop=0)).eval()
 
 
@@ -103,3 +103,184 @@ def test_buckets_are_the_published_ones(buckets, distance):
     table = load_file(GOLDEN / "rel_bucket.safetensors")
     ours = relative_buckets(table["relative_position"].long(), buckets, distance)
     assert torch.equal(ours, table[f"bucket_{buckets}_{distance}"].long())
+
+
+# -- encode: a clip's tokens are its own
+
+
+def encode(model: Beats, waves: list[torch.Tensor], **how: float) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.no_grad():
+        return model.encode(waves, **how)
+
+
+@pytest.mark.parametrize("name", "ab")
+def test_a_clip_alone_is_encoded_as_published(models, name):
+    features, lengths = encode(models[name], [INPUTS["s237.wav"][0]])
+    assert lengths.tolist() == [112]
+    close(features, IO[name]["s237.features"])
+
+
+@pytest.mark.parametrize("name", "ab")
+def test_a_clip_is_the_same_alone_and_in_a_batch(models, name):
+    waves = noise(1.0, 2.37, 0.3, 3.1)
+    together, lengths = encode(models[name], waves)
+    for wave, row, length in zip(waves, together, lengths.tolist(), strict=True):
+        alone, own = encode(models[name], [wave])
+        assert own.tolist() == [length]
+        close(row[:length], alone[0])
+        assert not row[length:].any()
+
+
+def test_the_published_batch_leaks_padding_and_ours_does_not(models):
+    """Why `encode` has masks of its own: the published one counts some bands of the padding as sound."""
+    short = INPUTS["pad.wav"][1, : INPUTS["pad.lengths"][1]]
+    alone, lengths = encode(models["a"], [short])
+    assert (IO["a"]["pad.features"][1, : lengths[0]] - alone[0]).abs().max() > 1e-2
+    together, _ = encode(models["a"], [INPUTS["pad.wav"][0], short])
+    close(together[1, : lengths[0]], alone[0])
+
+
+@pytest.mark.parametrize(
+    "samples, tokens", [(1, 8), (100, 8), (2800, 8), (5359, 8), (5360, 16), (16_000, 48)]
+)
+def test_tokens_come_eight_a_patch_and_never_less_than_one_patch(small, samples, tokens):
+    features, lengths = encode(small, [torch.full((samples,), 0.1)])
+    assert lengths.tolist() == [tokens] and features.shape == (1, tokens, 32)
+
+
+def test_thirty_seconds_are_1496_tokens(small):
+    assert encode(small, noise(30))[1].tolist() == [1496]
+
+
+def test_long_audio_is_its_windows_joined(small):
+    (wave,) = noise(5.2)
+    together, lengths = encode(small, [wave, wave[:100]], window_seconds=2)
+    windows = [encode(small, [window])[0][0] for window in wave.split(32_000)]
+    assert len(windows) == 3
+    close(together[0], torch.cat(windows))
+    assert lengths.tolist() == [sum(map(len, windows)), 8]
+
+
+def test_a_clip_without_samples_is_refused(small):
+    with pytest.raises(SalmonnError, match="at least one sample"):
+        small.encode([torch.zeros(0)])
+
+
+def test_bfloat16_works_and_float16s_overflow_is_named(small):
+    features, _ = encode(small.bfloat16(), noise(1))
+    assert features.dtype == torch.bfloat16
+    with torch.no_grad():
+        small.encoder.layers[0].fc1.weight *= 1e6
+    with pytest.raises(SalmonnError, match=r"not finite, in torch.float16; .* bfloat16"):
+        encode(small.half(), noise(1))
+
+
+def test_less_than_a_patch_of_fbank_is_refused(small):
+    with pytest.raises(SalmonnError, match=r"\(1, 15, 128\).*at least 16 frames"):
+        small.extract_features(torch.zeros(1, 15, 128))
+
+
+# -- training from random weights
+
+
+def test_weights_start_as_deep_norm_wants_them():
+    layer = Beats(BeatsConfig(encoder_layers=2)).encoder.layers[1]
+    beta, xavier = 16**-0.25, 768**-0.5
+    for linear, std in [
+        (layer.self_attn.q_proj, xavier),
+        (layer.self_attn.k_proj, xavier),
+        (layer.self_attn.v_proj, beta * xavier),
+        (layer.self_attn.out_proj, beta * xavier),
+        (layer.fc1, beta * (2 / (768 + 3072)) ** 0.5),
+        (layer.fc2, beta * (2 / (768 + 3072)) ** 0.5),
+    ]:
+        assert linear.weight.std().item() == pytest.approx(std, rel=0.01)
+        assert not linear.bias.any()
+    assert layer.alpha == pytest.approx(4**0.25)
+
+
+def test_every_parameter_learns(small):
+    small.train()
+    small.extract_features(torch.randn(2, 64, 128))[0].pow(3).mean().backward()
+    asleep = [name for name, p in small.named_parameters() if p.grad is None or not p.grad.any()]
+    # A key's bias shifts all scores of a query alike, which softmax does not see.
+    assert not [name for name in asleep if not name.endswith("k_proj.bias")]
+
+
+def test_dropout_and_layerdrop_act_in_training_alone(small):
+    fbanks = torch.randn(1, 64, 128)
+    small.config.encoder_layerdrop = 1.0  # every layer is skipped
+    calm, _ = small.extract_features(fbanks)
+    small.train()
+    skipped, _ = small.extract_features(fbanks)
+    assert not torch.allclose(calm, skipped)
+    for layer in small.encoder.layers:
+        layer.register_forward_hook(lambda *_: pytest.fail("a dropped layer ran"))
+    small.extract_features(fbanks)
+
+
+def test_gradient_decay_slows_lower_layers_and_changes_no_feature(small):
+    fbanks, gradients = torch.randn(1, 32, 128), []
+    for ratio in (1.0, 0.5):
+        small.zero_grad()
+        small.config.layer_wise_gradient_decay_ratio = ratio
+        small.extract_features(fbanks)[0].pow(3).sum().backward()
+        gradients.append(small.patch_embedding.weight.grad.clone())
+    torch.testing.assert_close(gradients[1], gradients[0] / 4, rtol=1e-3, atol=1e-6)
+
+
+# -- checkpoints
+
+
+def test_a_state_dict_goes_through_its_own_keys_and_back(models):
+    official = torch.load(GOLDEN / "beats_tiny.pt", weights_only=True)["model"]
+    own = models["b"].state_dict()
+    assert own.keys() == official.keys()
+    assert all(torch.equal(own[key], official[key]) for key in own)
+
+
+def test_the_shared_table_may_be_stored_once(models):
+    state = models["b"].state_dict()
+    for layer in (1, 2):
+        del state[f"encoder.layers.{layer}.self_attn.relative_attention_bias.weight"]
+    fresh = Beats(models["b"].config)
+    fresh.load_weights(state)
+    assert torch.equal(fresh.encoder.position_bias(9), models["b"].encoder.position_bias(9))
+
+
+def test_every_fault_of_a_state_dict_is_named(small):
+    state = small.state_dict()
+    del state["layer_norm.bias"], state["encoder.layers.0.fc1.bias"]
+    state |= {"predictor.bias": torch.zeros(3), "encoder.layer_norm.weight": torch.zeros(7)}
+    with pytest.raises(SalmonnError) as error:
+        small.load_weights(state, "toy.pt")
+    for words in (
+        "toy.pt does not fit",
+        "missing layer_norm.bias",
+        "missing encoder.layers.0.fc1.bias",
+        "unexpected predictor.bias",
+        "encoder.layer_norm.weight has shape (7,), expected (32,)",
+    ):
+        assert words in str(error.value)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path, models):
+    (tmp_path / "text.pt").write_text("hello")
+    (tmp_path / "empty.pt").touch()
+    torch.save({"model": {}}, tmp_path / "half.pt")
+    torch.save([1], tmp_path / "list.pt")
+    torch.save({"cfg": {"encoder_layers": "many"}, "model": {}}, tmp_path / "sizes.pt")
+    torch.save({"cfg": {"deep_norm": False}, "model": {}}, tmp_path / "variant.pt")
+    torch.save({"cfg": {}, "model": models}, tmp_path / "code.pt")  # would run code when unpickled
+    for name in ("text", "empty", "half", "list", "sizes", "variant", "code", "missing"):
+        with pytest.raises(SalmonnError) as error:
+            load_beats(tmp_path / f"{name}.pt")
+        assert "\n" not in str(error.value)
+    with pytest.raises(SalmonnError, match="cannot read"):
+        load_beats(tmp_path)
+
+
+@pytest.mark.parametrize("name, value", [("encoder_attention_heads", 5), ("conv_pos", 0), ("dropout", "no")])
+def test_sizes_that_do_not_fit_are_refused(name, value):
+    with pytest.raises(SalmonnError, match=name):
+        BeatsConfig.from_dict({name: value, "an_unknown_key": 1})

@@ -11,7 +11,6 @@ Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
 from __future__ import annotations
 
 import os
-import pickle
 
 import torch
 import torch.nn.functional as F
@@ -171,8 +170,8 @@ def load_beats(path: str | os.PathLike) -> Beats:
     rule = "a BEATs checkpoint is a file {'cfg', 'model'} as published by its authors"
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as problem:
-        reason = str(problem).split("\n", 1)[0]
+    except Exception as problem:  # a damaged file makes the unpickler raise whatever it stumbles over
+        reason = getattr(problem, "strerror", None) or str(problem).split("\n", 1)[0]
         raise SalmonnError(f"cannot read {path} ({reason}); {rule}") from problem
     parts = checkpoint if isinstance(checkpoint, dict) else {}
     if not isinstance(parts.get("cfg"), dict) or not isinstance(parts.get("model"), dict):

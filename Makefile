@@ -25,8 +25,8 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $@
 
 lab: $(STAMP) ## JupyterLab on notebooks/, at the tour
-	$(PY) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=notebooks \
-	    $$([ "$$(id -u)" -ne 0 ] || echo --allow-root) $(LAB) notebooks/00_tour.ipynb
+	$(PY) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/00_tour.ipynb \
+	    $$([ "$$(id -u)" -ne 0 ] || echo --allow-root) $(LAB)
 
 test: lint ## ruff, unit tests, every notebook
 	$(PY) -m pytest -n 2 --dist loadscope

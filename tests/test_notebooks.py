@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from record import CHECKED, PYTHON, WIDGET, clean, faults
+from record import CHECKED, PYTHON, WIDGET, clean, faults, record
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -83,3 +83,22 @@ def test_cleaning_twice_changes_nothing_and_keeps_ids_apart() -> None:
     assert once.cells[0].id != once.cells[1].id
     assert once.metadata == PYTHON
     assert "widgets" in messy.metadata
+
+
+def test_recording_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.ipynb"
+    code = "import os\nfrom ipywidgets import IntSlider\n\nprint(os.environ['OMP_NUM_THREADS'])\nIntSlider()"
+    nbformat.write(new_notebook(cells=[new_code_cell(code, metadata={"tags": [CHECKED]})]), path)
+    assert record(path) == []
+    once = path.read_bytes()
+    assert record(path) == []
+    assert path.read_bytes() == once
+    assert [output.text for output in nbformat.read(path, as_version=4).cells[0].outputs] == ["1\n"]
+
+
+def test_a_failing_notebook_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "failing.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)
+    before = path.read_bytes()
+    assert "ZeroDivisionError" in "\n".join(record(path))
+    assert path.read_bytes() == before

@@ -87,9 +87,7 @@ def lab(home: Path) -> Iterator[tuple[str, str]]:
             _wait_for(f"{address}/api?token={token}", server, home / "lab.log")
             yield address, token
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
-            server.wait(30)
+            _stop(server)
 
 
 def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
@@ -101,6 +99,17 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
             break
         time.sleep(0.3)
     raise SystemExit(f"make lab did not start:\n{log.read_text()[-3000:]}")
+
+
+def _stop(server: subprocess.Popen) -> None:
+    """End make and the JupyterLab that it started, which lives a little longer than make."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+        for _ in range(100):
+            os.killpg(server.pid, 0)
+            time.sleep(0.1)
+        os.killpg(server.pid, signal.SIGKILL)
 
 
 def open_notebook(page: Page, address: str, token: str, path: Path) -> list[dict]:

@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmonn_mini.backbones.loop import Place, Schedule, train
 from salmonn_mini.config import PRESETS
+from salmonn_mini.prompt import Prompt
 from salmonn_mini.world.text_tasks import MAKERS, TextSample, draw_samples
 
 SCHEDULE = Schedule(steps=3000, lr=2e-3)
@@ -80,32 +81,23 @@ class TextBatch:
 
 
 class Layout:
-    """Lays samples out as SALMONN's prompts, each part tokenised by itself as in the splice."""
+    """Lays samples out as SALMONN's prompts, with words in the place of the sound."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, template: str) -> None:
-        self.tokenizer = tokenizer
-        before, self._after = template.format("<Speech>|</Speech> {}").split("|")
-        self._before = [tokenizer.bos_token_id, *self._ids(before)]
-
-    def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
-
-    def parts(self, sample: TextSample) -> tuple[list[int], list[int], list[int], list[int]]:
-        """The ids before the context, of the context, after it, and of the answer with its end."""
-        answer = [*self._ids(sample.answer), self.tokenizer.eos_token_id]
-        return self._before, self._ids(sample.context), self._ids(self._after.format(sample.prompt)), answer
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.prompt = Prompt(tokenizer, PRESETS["toy"].prompt, PRESETS["toy"].end)
 
     def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
         """A padded batch; with an rng, contexts are softened and instructions left out at random."""
         rows, soft = [], []
         for sample in samples:
-            before, context, after, answer = self.parts(sample)
+            context = self.prompt.ids(sample.context)
             softened = rng is not None and rng.random() < SOFT_SHARE
             if softened:
-                context = _stretch(context, self.tokenizer.unk_token_id, rng)
+                context = _stretch(context, self.prompt.tokenizer.unk_token_id, rng)
             soft.append(softened)
-            rows.append((before, context, after, answer))
-        return _pad(rows, soft, self.tokenizer.pad_token_id)
+            after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
+            rows.append((self.prompt.before, context, after, answer))
+        return _pad(rows, soft, self.prompt.tokenizer.pad_token_id)
 
 
 def _stretch(context: list[int], filler: int, rng: np.random.Generator) -> list[int]:
@@ -213,7 +205,7 @@ def train_llm(
     samples = draw_samples(draw_tasks(schedule.steps * BATCH, rng), rng, "train")
     tokenizer = train_tokenizer(samples[:40_000])
     llm = build(tokenizer, seed)
-    layout = Layout(tokenizer, PRESETS["toy"].prompt)
+    layout = Layout(tokenizer)
     pool = TextPool(samples, seed)
 
     def loss_of(step: int) -> Tensor:

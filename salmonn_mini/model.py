@@ -1,0 +1,225 @@
+"""SALMONN: two ears, a connector, and a language model that reads what they hear (paper, section 3).
+
+    X ─ Whisper ─ LayerNorm ─┐
+                             ├─ Z (B, T, D) ─ connector ─ H (B, M, d_llm) ─ splice with the instruction I ─ LLM + LoRA ─ Y
+    X ─ BEATs ── LayerNorm ──┘
+
+The ears and the LLM's own weights are frozen; the LayerNorms, the connector and LoRA are trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from salmonn_mini.beats import Beats
+from salmonn_mini.config import SalmonnConfig
+from salmonn_mini.connectors import build_connector
+from salmonn_mini.features import Features, own_frames
+from salmonn_mini.lora import attach_lora
+from salmonn_mini.prompt import Prompt
+from salmonn_mini.splice import IGNORE, Answer, AnswerLoss, Spliced, pad_rows
+from salmonn_mini.whisper import WhisperEars
+
+
+class Salmonn(nn.Module):
+    """SALMONN from its parts; LoRA is put on `llm` here.
+
+    Args:
+        whisper: the ears for speech, or None for a spectrogram-only model.
+        beats: the ears for everything else, or None for a speech-only model.
+        llm: a causal language model of transformers.
+    """
+
+    def __init__(
+        self,
+        config: SalmonnConfig,
+        whisper: WhisperEars | None,
+        beats: Beats | None,
+        llm: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> None:
+        super().__init__()
+        self.config, self.tokenizer = config, tokenizer
+        self.whisper, self.beats = _frozen(whisper), _frozen(beats)
+        d_whisper = whisper.config.d_model if whisper else 0
+        d_beats = beats.config.encoder_embed_dim if beats else 0
+        self.ln_speech = nn.LayerNorm(d_whisper) if whisper else None
+        self.ln_audio = nn.LayerNorm(d_beats) if beats else None
+        self.connector = build_connector(config.connector, d_whisper + d_beats, llm.config.hidden_size)
+        self.llm = attach_lora(llm, config.lora)
+        self.prompt = Prompt(tokenizer, config.prompt, config.end)
+        self.train(False)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.connector.parameters()).device
+
+    def train(self, mode: bool = True) -> Salmonn:
+        """Training mode for what is trained; what is frozen stays in evaluation mode, without dropout."""
+        super().train(mode)
+        for part in (self.whisper, self.beats, self.llm):
+            if part is not None:
+                part.eval()
+        for layer in self.llm.modules():
+            if isinstance(layer, LoraLayer):
+                layer.lora_dropout.train(mode)
+        return self
+
+    # --- from sound to tokens ----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, waves: Sequence[Tensor]) -> Features:
+        """What the two frozen ears hear in clips X of (S,) samples at 16 kHz.
+
+        Raises:
+            SalmonnError: a clip without samples, or features that are not finite.
+        """
+        waves = [wave.to(self.device) for wave in waves]
+        speech = audio = (None, None)
+        seconds = 30.0
+        if self.whisper is not None:
+            seconds = self.whisper.window_seconds
+            speech = self.whisper.encode(waves, pad_to_30s=self.config.pad_to_30s)
+        if self.beats is not None:
+            audio = self.beats.encode(waves, window_seconds=seconds)
+        return Features(*speech, *audio)
+
+    def fuse(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Z (B, T, D) and its lengths (B,): both streams normalised, zero-padded to the longer one, side by side.
+
+        Source: paper, equation 1; the published code normalises first and pads afterwards.
+        """
+        streams, lengths = [], []
+        for norm, stream, own in (
+            (self.ln_speech, features.whisper, features.whisper_lengths),
+            (self.ln_audio, features.beats, features.beats_lengths),
+        ):
+            if norm is not None:
+                normed = norm(stream.to(norm.weight.dtype))
+                streams.append(normed * own_frames(normed, own)[..., None])
+                lengths.append(own)
+        T = max(stream.shape[1] for stream in streams)
+        padded = [nn.functional.pad(stream, (0, 0, 0, T - stream.shape[1])) for stream in streams]
+        return torch.cat(padded, dim=-1), torch.stack(lengths).amax(0)
+
+    def listen(self, features: Features) -> tuple[Tensor, Tensor]:
+        """The audio tokens H (B, M, d_llm) of encoded clips and their lengths (B,)."""
+        return self.connector(*self.fuse(features))
+
+    # --- from tokens to answers --------------------------------------------------------------------------------------
+
+    def splice(
+        self,
+        H: Tensor,
+        lengths: Tensor,
+        instructions: Sequence[str],
+        answers: Sequence[str] | None = None,
+        *,
+        max_answer_tokens: int | None = None,
+    ) -> Spliced:
+        """Lay out `<s> USER: <Speech> H </Speech> I ⏎ ASSISTANT: Y </s>` for every clip.
+
+        With answers the rows are padded on the right, for the loss; without on the left, for generation.
+        """
+        embed = self.llm.get_input_embeddings()
+        rows, labels = [], []
+        for i, instruction in enumerate(instructions):
+            answer = self.prompt.answer(answers[i])[:max_answer_tokens] if answers is not None else []
+            after = self.prompt.after(instruction)
+            text = torch.tensor(self.prompt.before + after + answer, device=H.device)
+            parts = embed(text).split([len(self.prompt.before), len(after) + len(answer)])
+            sound = H[i, : int(lengths[i])].to(parts[0].dtype)
+            rows.append(torch.cat([parts[0], sound, parts[1]]))
+            silent = len(rows[-1]) - len(answer)
+            labels.append(torch.tensor([IGNORE] * silent + answer, device=H.device))
+        return pad_rows(rows, labels, left=answers is None)
+
+    def answer_logits(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (A, V) where an answer's token is predicted, those tokens (A,), and their rows in the batch (A,)."""
+        core = self.llm.get_base_model()
+        states = core.model(
+            inputs_embeds=spliced.embeddings,
+            attention_mask=spliced.mask,
+            position_ids=spliced.positions,
+            use_cache=False,
+        ).last_hidden_state
+        targets = spliced.labels[:, 1:]
+        asked = targets != IGNORE
+        rows = asked.nonzero()[:, 0]
+        return core.lm_head(states[:, :-1][asked]).float(), targets[asked], rows
+
+    def forward(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> AnswerLoss:
+        """The cross-entropy of the answers alone, summed over their tokens (paper, section 3.2)."""
+        logits, targets, _ = self.answer_logits(self.splice(*self.listen(features), instructions, answers))
+        return AnswerLoss(cross_entropy(logits, targets, reduction="sum"), len(targets))
+
+    @torch.no_grad()
+    def log_prob(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> Tensor:
+        """log P(Y | X, I) of each answer with its end symbol, (B,), in nats."""
+        logits, targets, rows = self.answer_logits(self.splice(*self.listen(features), instructions, answers))
+        scores = -cross_entropy(logits, targets, reduction="none")
+        return torch.zeros(len(answers), device=scores.device).index_add(0, rows, scores)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        features: Features,
+        instructions: Sequence[str],
+        *,
+        max_new_tokens: int = 80,
+        beams: int = 1,
+        sample: bool = False,
+        temperature: float = 1.0,
+        top_p: float = 0.9,
+        repetition_penalty: float = 1.0,
+        min_new_tokens: int | None = None,
+        seed: int | None = None,
+    ) -> list[Answer]:
+        """Answers to one instruction a clip: greedy, by beam search, or sampled (with `seed`, repeatably).
+
+        The defaults of the published code are 4 beams and 200 tokens.
+        """
+        spliced = self.splice(*self.listen(features), instructions)
+        settings = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            min_new_tokens=min_new_tokens,
+            num_beams=beams,
+            do_sample=sample,
+            repetition_penalty=repetition_penalty,
+            eos_token_id=self.prompt.end,
+            pad_token_id=self.prompt.end
+            if self.tokenizer.pad_token_id is None
+            else self.tokenizer.pad_token_id,
+            **({"temperature": temperature, "top_p": top_p} if sample else {}),
+        )
+        with nullcontext() if seed is None else torch.random.fork_rng():
+            if seed is not None:
+                torch.manual_seed(seed)
+            generated = self.llm.get_base_model().generate(
+                inputs_embeds=spliced.embeddings,
+                attention_mask=spliced.mask.long(),
+                generation_config=settings,
+            )
+        return [self._answer(row.tolist()) for row in generated]
+
+    def _answer(self, ids: list[int]) -> Answer:
+        ended = self.prompt.end in ids
+        own = ids[: ids.index(self.prompt.end) + 1] if ended else ids
+        return Answer(self.prompt.text(own), tuple(own), ended)
+
+    # --- what training changes ---------------------------------------------------------------------------------------
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """The parameters that training changes, by name."""
+        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+
+
+def _frozen(part: nn.Module | None) -> nn.Module | None:
+    return None if part is None else part.requires_grad_(False)

@@ -1,7 +1,7 @@
 """SALMONN: two ears, a connector, and a language model that reads what they hear (paper, section 3).
 
     X ─ Whisper ─ LayerNorm ─┐
-                             ├─ Z (B, T, D) ─ connector ─ H (B, M, d_llm) ─ splice with the instruction I ─ LLM + LoRA ─ Y
+                             ├─ Z (B, T, D) ─ connector ─ H (B, M, d_llm) ─ splice with I ─ LLM + LoRA ─ Y
     X ─ BEATs ── LayerNorm ──┘
 
 The ears and the LLM's own weights are frozen; the LayerNorms, the connector and LoRA are trained.

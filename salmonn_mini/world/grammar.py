@@ -217,7 +217,7 @@ def spoken_words() -> tuple[str, ...]:
         *NUMBERS,
     ]
     texts += ["the a an in", *facts.CAPITALS.values()]
-    texts += [pattern for pattern in COMMANDS]
+    texts += COMMANDS
     texts += [q.text for questions in QUESTIONS_BY_KIND.values() for q in questions]
     texts += list(facts.SOUND_QUESTIONS)
     return tuple(sorted({word for text in texts for word in text.split() if not word.startswith("{")}))

@@ -18,8 +18,6 @@ from salmonn_mini.tasks import TASKS
 from salmonn_mini.world import facts, grammar, story, translate, voice
 from salmonn_mini.world.events import EVENTS
 from salmonn_mini.world.grammar import Command, Question, Statement, split_of
-from salmonn_mini.world.music import MODES, MUSIC, TEMPI
-from salmonn_mini.world.voice import MOODS
 from salmonn_mini.world.lexicon import (
     BASE,
     COLOURS,
@@ -31,6 +29,8 @@ from salmonn_mini.world.lexicon import (
     SUBJECT_ADJECTIVES,
     THINGS,
 )
+from salmonn_mini.world.music import MODES, MUSIC, TEMPI
+from salmonn_mini.world.voice import MOODS
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ MAKERS: dict[str, Callable[[np.random.Generator, str], tuple[str, Fill]]] = {
         _of_statement, lambda s: s.object_adjective if s.object_adjective in COLOURS else "none"
     ),
     "tags": _tags,
-} | {task: _any_context for task in DEAF}
+} | dict.fromkeys(DEAF, _any_context)
 
 
 def prompts_of(task: str) -> tuple[str, ...]:

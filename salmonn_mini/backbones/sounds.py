@@ -23,13 +23,13 @@ from salmonn_mini.world.clips import Plan, render
 from salmonn_mini.world.events import EVENTS
 from salmonn_mini.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.world.text_tasks import pick
-from salmonn_mini.world.voice import MOODS, VOICES
+from salmonn_mini.world.voice import MOODS, SAMPLE_RATE, VOICES
 
-SCHEDULE = Schedule(steps=3000, lr=1e-3, warmup=300)
+SCHEDULE = Schedule(steps=2200, lr=1e-3, warmup=200)
 BATCH = 32
 # Rendered clips of each kind, by the task that draws them.
 POOL = {"audio_caption": 4500, "music_caption": 1500, "emotion": 3000, "co_reasoning": 600}
-LONGEST = 4.5  # seconds; longer clips are cropped at random
+SECONDS = (1.6, 2.0, 2.4, 2.8, 3.2, 3.6)  # of a batch's clips; longer ones are cropped at random
 TAGS: tuple[str, ...] = (
     *EVENTS,
     *MUSIC,
@@ -68,14 +68,15 @@ def draw_pool(sizes: dict[str, int], rng: np.random.Generator, split: str) -> li
 
 
 class SoundPool:
-    """Draws batches of disturbed clips of like length."""
+    """Draws batches of disturbed clips."""
 
     def __init__(self, clips: Sequence[Tagged]) -> None:
-        self.clips = sorted(clips, key=lambda clip: len(clip.wave))
+        self.clips = clips
 
     def batch(self, rng: np.random.Generator) -> list[Tagged]:
-        length = pick(rng, (1.6, 2.0, 2.5, 3.0, 3.5, 4.0, LONGEST))
-        return [self._disturb(pick_one(rng, self.clips), int(length * 16_000), rng) for _ in range(BATCH)]
+        samples = int(pick(rng, SECONDS) * SAMPLE_RATE)
+        chosen = rng.integers(len(self.clips), size=BATCH)
+        return [self._disturb(self.clips[i], samples, rng) for i in chosen]
 
     def _disturb(self, clip: Tagged, samples: int, rng: np.random.Generator) -> Tagged:
         wave = clip.wave
@@ -86,10 +87,6 @@ class SoundPool:
         if rng.random() < 0.5:
             wave = acoustics.add_noise(wave, rng, rng.uniform(12.0, 40.0))
         return replace(clip, wave=(wave * rng.uniform(0.4, 1.0)).astype(np.float32))
-
-
-def pick_one(rng: np.random.Generator, clips: Sequence[Tagged]) -> Tagged:
-    return clips[int(rng.integers(len(clips)))]
 
 
 def build(seed: int) -> Beats:

@@ -23,7 +23,7 @@ from salmonn_mini.world.events import EVENTS, synthesise
 from salmonn_mini.world.text_tasks import pick
 from salmonn_mini.world.voice import PHONES, SAMPLE_RATE, phonemes, speak
 
-SCHEDULE = Schedule(steps=5000, lr=1.5e-3, warmup=300)
+SCHEDULE = Schedule(steps=3600, lr=1.5e-3, warmup=300)
 UTTERANCES = 10_000
 BATCH = 32
 NEIGHBOURS = 400  # a batch is drawn from so many utterances of like length

@@ -21,7 +21,7 @@ from salmonn_mini.config import PRESETS
 from salmonn_mini.prompt import Prompt
 from salmonn_mini.world.text_tasks import MAKERS, TextSample, draw_samples
 
-SCHEDULE = Schedule(steps=3000, lr=2e-3)
+SCHEDULE = Schedule(steps=4000, lr=2e-3)
 BATCH = 64
 SOFT_SHARE = 0.5  # samples whose context is softened
 BARE_SHARE = 0.1  # samples without an instruction: they teach P(Y|X)

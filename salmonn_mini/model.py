@@ -9,8 +9,9 @@ The ears and the LLM's own weights are frozen; the LayerNorms, the connector and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from os import PathLike
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -25,6 +26,7 @@ from salmonn_mini.features import Features, own_frames
 from salmonn_mini.lora import attach_lora
 from salmonn_mini.prompt import Prompt
 from salmonn_mini.splice import IGNORE, Answer, AnswerLoss, Spliced, pad_rows
+from salmonn_mini.weights import check_fit
 from salmonn_mini.whisper import WhisperEars
 
 
@@ -217,8 +219,22 @@ class Salmonn(nn.Module):
     # --- what training changes ---------------------------------------------------------------------------------------
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The parameters that training changes, by name."""
-        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+        """Everything that a stage may train, by name, whatever is frozen at the moment; the tensors are live."""
+        parts = ("ln_speech.", "ln_audio.", "connector.")
+        named = self.named_parameters()
+        return {name: p.detach() for name, p in named if name.startswith(parts) or ".lora_" in name}
+
+    @torch.no_grad()
+    def load_trainable(self, state: Mapping[str, Tensor], source: str | PathLike = "the state") -> None:
+        """Take over what `trainable_state` gave, in this model or in one like it.
+
+        Raises:
+            SalmonnError: naming every missing, unexpected and wrongly shaped key.
+        """
+        own = self.trainable_state()
+        check_fit(own, state, source, "its configuration and its weights must belong together")
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
 
 
 def _frozen(part: nn.Module | None) -> nn.Module | None:

@@ -1,0 +1,94 @@
+"""Weights in files: written whole or not at all, and taken only where every name and every shape fits."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from salmonn_mini.errors import SalmonnError
+
+
+def check_fit(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str | os.PathLike, remedy: str
+) -> None:
+    """Nothing missing, nothing left over, every shape as expected.
+
+    Raises:
+        SalmonnError: naming every key that does not fit, and where the weights came from.
+    """
+    faults = [f"missing {key} {tuple(expected[key].shape)}" for key in expected if key not in found]
+    faults += [f"unexpected {key} {tuple(found[key].shape)}" for key in found if key not in expected]
+    faults += [
+        f"{key} has shape {tuple(found[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in expected
+        if key in found and found[key].shape != expected[key].shape
+    ]
+    if faults:
+        raise SalmonnError(f"{source} does not fit the model: {'; '.join(faults)}; {remedy}")
+
+
+def load_tensors(file: str | os.PathLike) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        SalmonnError: no such file, or not a whole one.
+    """
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as problem:
+        raise SalmonnError(
+            f"{file}: no weights can be read here ({problem}); give a folder that holds the whole file"
+        ) from problem
+
+
+def load_json(file: str | os.PathLike) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        SalmonnError: no such file, or no JSON.
+    """
+    try:
+        return json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise SalmonnError(f"{file}: cannot be read ({problem.strerror}); check the path") from problem
+    except ValueError as problem:
+        raise SalmonnError(f"{file}: this is not JSON ({problem}); write it again") from problem
+
+
+@contextmanager
+def replacing(folder: str | os.PathLike) -> Iterator[Path]:
+    """A folder to write files into; at the end each takes its place in `folder`, whole.
+
+    Raises:
+        SalmonnError: `folder` cannot be written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as beside:
+            yield Path(beside)
+            for file in sorted(Path(beside).iterdir()):
+                file.chmod(0o644)  # safetensors' files come readable by their owner alone
+                os.replace(file, folder / file.name)
+    except OSError as problem:
+        raise SalmonnError(
+            f"{folder}: cannot be written to ({problem.strerror}); check its path and the free space"
+        ) from problem
+
+
+def save_folder(folder: str | os.PathLike, tensors: Mapping[str, Tensor], file: str, config: Any) -> None:
+    """`tensors` as the safetensors `file` and `config` as config.json, in `folder`."""
+    with replacing(folder) as beside:
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, beside / file, metadata={"format": "pt"})
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        (beside / "config.json").write_text(text, encoding="utf-8")

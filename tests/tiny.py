@@ -1,0 +1,56 @@
+"""A SALMONN of a few thousand random parameters, whole, for tests that need one and not its answers."""
+
+from __future__ import annotations
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig
+
+from salmonn_mini.backbones.text import train_tokenizer
+from salmonn_mini.beats import Beats, BeatsConfig
+from salmonn_mini.config import BeatsShape, ConnectorConfig, LlmShape, LoraConfig, SalmonnConfig, WhisperShape
+from salmonn_mini.model import Salmonn
+from salmonn_mini.whisper import WhisperEars
+from salmonn_mini.world.text_tasks import TextSample
+
+SENTENCES = ("the farmer buys a red apple", "a dog barks , then a bell rings", "anna sings in the garden")
+END = 2  # the token id of </s>
+
+
+def tiny_config(**changes: object) -> SalmonnConfig:
+    """The sizes of `tiny_salmonn`, with the toy's front end."""
+    whisper = WhisperShape(
+        hub="", d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=32,
+        max_source_positions=500, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=32,
+        max_target_positions=16, vocab_size=512,
+    )  # fmt: skip
+    beats = BeatsShape(
+        hub="", encoder_layers=1, encoder_embed_dim=16, encoder_ffn_embed_dim=32, encoder_attention_heads=2,
+        embed_dim=16, conv_pos=8, conv_pos_groups=4,
+    )  # fmt: skip
+    llm = LlmShape(
+        hub="", hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, vocab_size=512, max_position_embeddings=256,
+    )  # fmt: skip
+    connector = ConnectorConfig(
+        hidden_size=32, num_attention_heads=2, intermediate_size=64, window_seconds=0.2, segment_query_tokens=4,
+        stack_frames=10, dropout=0.1,
+    )  # fmt: skip
+    parts = {"whisper": whisper, "beats": beats, "llm": llm, "connector": connector, "lora": LoraConfig()}
+    return SalmonnConfig(name="tiny", pad_to_30s=False, **parts).replace(**changes)
+
+
+def tiny_salmonn(seed: int = 0, config: SalmonnConfig | None = None) -> Salmonn:
+    """Random weights; equal seeds give equal models."""
+    config = config or tiny_config()
+    tokenizer = train_tokenizer([TextSample("asr", text, "Write it down.", text) for text in SENTENCES])
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": END}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        whisper = config.whisper and WhisperEars(WhisperConfig(**config.whisper.sizes(), **ids)).eval()
+        beats = config.beats and Beats(BeatsConfig.from_dict(config.beats.sizes())).eval()
+        llm = LlamaForCausalLM(
+            LlamaConfig(
+                **config.llm.sizes() | {"vocab_size": len(tokenizer)}, **ids, attn_implementation="eager"
+            )
+        )
+        return Salmonn(config, whisper, beats, llm, tokenizer)

@@ -123,19 +123,20 @@ def fbank(X: Tensor) -> Tensor:
     """BEATs' input: X (S,) at 16 kHz → (F, 128), Kaldi's log-mel filter bank of X · 2^15, normalised.
 
     Windows of 25 ms every 10 ms: F = 1 + (S − 400) // 160, and 0 below 400 samples. Normalised as
-    published: (x − 15.41663) / (2 · 6.55582). Source: published code of BEATs.
+    published: (x − 15.41663) / (2 · 6.55582). A float64 X is computed in float64; float32 comes out either way.
+    Source: published code of BEATs.
     """
     if len(X) < WINDOW:
         return X.new_zeros(0, BEATS_MELS, dtype=torch.float32)
     milliseconds = 1000 / SAMPLE_RATE
     frames = kaldi.fbank(
-        X.float()[None] * 2**15,
+        (X if X.dtype == torch.float64 else X.float())[None] * 2**15,
         num_mel_bins=BEATS_MELS,
         sample_frequency=SAMPLE_RATE,
         frame_length=WINDOW * milliseconds,
         frame_shift=HOP * milliseconds,
     )
-    return (frames - FBANK_MEAN) / (2 * FBANK_STD)
+    return ((frames - FBANK_MEAN) / (2 * FBANK_STD)).float()
 
 
 @dataclass

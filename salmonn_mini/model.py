@@ -90,7 +90,9 @@ class Salmonn(nn.Module):
             seconds = self.whisper.window_seconds
             speech = self.whisper.encode(waves, pad_to_30s=self.config.pad_to_30s)
         if self.beats is not None:
-            audio = self.beats.encode(waves, window_seconds=seconds)
+            # Faint bands need more digits than float32 has; the published loader has them too. MPS has none.
+            precise = waves if self.device.type == "mps" else [wave.double() for wave in waves]
+            audio = self.beats.encode(precise, window_seconds=seconds)
         return Features(*speech, *audio)
 
     def fuse(self, features: Features) -> tuple[Tensor, Tensor]:

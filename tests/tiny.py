@@ -16,7 +16,7 @@ SENTENCES = ("the farmer buys a red apple", "a dog barks , then a bell rings", "
 END = 2  # the token id of </s>
 
 
-def tiny_config(**changes: object) -> SalmonnConfig:
+def tiny_config(dropout: float = 0.1, **changes: object) -> SalmonnConfig:
     """The sizes of `tiny_salmonn`, with the toy's front end."""
     whisper = WhisperShape(
         hub="", d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=32,
@@ -28,14 +28,20 @@ def tiny_config(**changes: object) -> SalmonnConfig:
         embed_dim=16, conv_pos=8, conv_pos_groups=4,
     )  # fmt: skip
     llm = LlmShape(
-        hub="", hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        hub="", hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=2, vocab_size=512, max_position_embeddings=256,
     )  # fmt: skip
     connector = ConnectorConfig(
         hidden_size=32, num_attention_heads=2, intermediate_size=64, window_seconds=0.2, segment_query_tokens=4,
-        stack_frames=10, dropout=0.1,
+        stack_frames=10, dropout=dropout,
     )  # fmt: skip
-    parts = {"whisper": whisper, "beats": beats, "llm": llm, "connector": connector, "lora": LoraConfig()}
+    parts = {
+        "whisper": whisper,
+        "beats": beats,
+        "llm": llm,
+        "connector": connector,
+        "lora": LoraConfig(dropout=dropout),
+    }
     return SalmonnConfig(name="tiny", pad_to_30s=False, **parts).replace(**changes)
 
 
@@ -48,9 +54,8 @@ def tiny_salmonn(seed: int = 0, config: SalmonnConfig | None = None) -> Salmonn:
         torch.manual_seed(seed)
         whisper = config.whisper and WhisperEars(WhisperConfig(**config.whisper.sizes(), **ids)).eval()
         beats = config.beats and Beats(BeatsConfig.from_dict(config.beats.sizes())).eval()
-        llm = LlamaForCausalLM(
-            LlamaConfig(
-                **config.llm.sizes() | {"vocab_size": len(tokenizer)}, **ids, attn_implementation="eager"
-            )
-        )
+        sizes = config.llm.sizes() | {"vocab_size": len(tokenizer)}
+        # With Llama's own 0.02 so small an LLM is nearly constant, and no LoRA could change its answers.
+        settings = {"initializer_range": 0.2, "attn_implementation": "eager"}
+        llm = LlamaForCausalLM(LlamaConfig(**sizes, **ids, **settings))
         return Salmonn(config, whisper, beats, llm, tokenizer)

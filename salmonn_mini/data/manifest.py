@@ -103,13 +103,18 @@ def _json_lines(path: Path) -> Rows:
 
 def _csv(path: Path) -> Rows:
     reader = csv.DictReader(_text(path).splitlines(), restkey="more")
-    for row in reader:
-        if "more" in row:
-            raise SalmonnError(
-                f"{path}, line {reader.line_num}: {row['more']!r} is beyond the header's columns "
-                f"{', '.join(reader.fieldnames)}; put a text with commas in double quotes"
-            )
-        yield f"line {reader.line_num}", {name: value for name, value in row.items() if value is not None}
+    try:
+        for row in reader:
+            if "more" in row:
+                raise SalmonnError(
+                    f"{path}, line {reader.line_num}: {row['more']!r} is beyond the header's columns "
+                    f"{', '.join(reader.fieldnames)}; put a text with commas in double quotes"
+                )
+            yield f"line {reader.line_num}", {name: value for name, value in row.items() if value is not None}
+    except csv.Error as problem:
+        raise SalmonnError(
+            f"{path}, line {reader.line_num}: not CSV ({problem}); correct it there"
+        ) from problem
 
 
 _READERS: dict[str, Callable[[Path], Rows]] = {".json": _published, ".jsonl": _json_lines, ".csv": _csv}
@@ -127,11 +132,8 @@ def _text(path: Path) -> str:
 def _json(text: str, where: str) -> object:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise SalmonnError(
-            f"{where}: not JSON ({problem.msg}: line {problem.lineno}, column {problem.colno}); "
-            f"correct it there"
-        ) from problem
+    except (ValueError, RecursionError) as problem:
+        raise SalmonnError(f"{where}: not JSON ({problem}); correct it there") from problem
 
 
 def _sample(row: object, where: str, folder: Path) -> Sample:

@@ -1,0 +1,114 @@
+"""The frozen ears hear each clip once; their features are kept in memory for the run, and on disk for the next.
+
+A shard of clips is one file, named after all that its features depend on: the sound, the ears' weights, and the
+code between them. Equal names hold equal features, so runs can share the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import salmonn_mini
+from salmonn_mini.data import ClipSet
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.features import Features
+from salmonn_mini.model import Salmonn
+
+TOGETHER = 25  # clips of like length in one forward pass
+STREAMS = ("whisper", "beats")
+STORED = torch.float16  # half the memory; LayerNorm follows, which does not mind
+CODE = ("audio.py", "ears.py", "whisper.py", "beats/*.py")  # between sound and features
+
+
+def hear(model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator) -> list[Features]:
+    """The features of each clip in float16, from `cache` or computed and put there; processes share the work.
+
+    Raises:
+        SalmonnError: sound that cannot be read, or features that float16 cannot hold.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    ears = _digest_of_ears(model)
+    shards = clips.shards()
+    names = [hashlib.sha256(ears + clips.key(shard)).hexdigest()[:32] for shard in shards]
+    files = [cache / f"{name}.safetensors" for name in names]
+    missing = [i for i, file in enumerate(files) if not file.exists()]
+    if missing:
+        total = sum(len(shards[i]) for i in missing)
+        with progress(accelerator, desc="hearing", unit="clip", total=total) as bar:
+            for i in missing[accelerator.process_index :: accelerator.num_processes]:
+                _store(files[i], _encode(model, clips.waves(shards[i])))
+                bar.update(len(shards[i]) * accelerator.num_processes)
+    accelerator.wait_for_everyone()
+    return [clip for file in files for clip in _load(file)]
+
+
+def progress(accelerator: Accelerator, **options: Any) -> tqdm:
+    """A progress bar of the main process; TQDM_DISABLE=1 turns it off."""
+    return tqdm(**options) if accelerator.is_main_process else tqdm(**options, disable=True)
+
+
+def digest(tensors: dict[str, Tensor]) -> bytes:
+    """A digest of tensors' names and bytes."""
+    total = hashlib.sha256()
+    for name, tensor in tensors.items():
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return total.digest()
+
+
+def _digest_of_ears(model: Salmonn) -> bytes:
+    package = Path(salmonn_mini.__file__).parent
+    total = hashlib.sha256(f"{STORED} {model.config.pad_to_30s}".encode())
+    for file in sorted(file for pattern in CODE for file in package.glob(pattern)):
+        total.update(file.read_bytes())
+    for ear in (model.whisper, model.beats):
+        total.update(digest(ear.state_dict()) if isinstance(ear, nn.Module) else b"none")
+    return total.digest()
+
+
+def _encode(model: Salmonn, waves: list[Tensor]) -> list[Features]:
+    order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
+    heard: dict[int, Features] = {}
+    for start in range(0, len(order), TOGETHER):
+        together = order[start : start + TOGETHER]
+        features = model.encode([waves[i] for i in together])
+        heard |= zip(together, features.to(STORED).to(torch.device("cpu")).clips(), strict=True)
+    return [heard[i] for i in range(len(waves))]
+
+
+def _store(file: Path, clips: list[Features]) -> None:
+    tensors = {}
+    for name in STREAMS:
+        if getattr(clips[0], name) is not None:
+            tensors[name] = torch.cat([getattr(clip, name)[0] for clip in clips])
+            tensors[f"{name}_lengths"] = torch.cat([getattr(clip, f"{name}_lengths") for clip in clips])
+            if not tensors[name].isfinite().all():
+                raise SalmonnError(
+                    f"{name}'s features reach beyond {STORED}; use ears that were trained to the end"
+                )
+    beside = file.with_suffix(f".{os.getpid()}")
+    safetensors.torch.save_file(tensors, beside)
+    os.replace(beside, file)
+
+
+def _load(file: Path) -> list[Features]:
+    tensors = safetensors.torch.load_file(file)
+    n = len(next(tensor for name, tensor in tensors.items() if name.endswith("_lengths")))
+
+    def stream(name: str) -> list[tuple[Tensor | None, Tensor | None]]:
+        if name not in tensors:
+            return [(None, None)] * n
+        lengths = tensors[f"{name}_lengths"]
+        pieces = tensors[name].split(lengths.tolist())
+        return [(piece[None], length) for piece, length in zip(pieces, lengths.split(1), strict=True)]
+
+    return [Features(*speech, *audio) for speech, audio in zip(*map(stream, STREAMS), strict=True)]

@@ -1,0 +1,209 @@
+"""What a run is made of: the stages as rows of one table, and recipes, a YAML file a run."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.settings import Settings
+from salmonn_mini.tasks import get_task, tasks_of
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+PARTS = ("connector", "lora")  # what can be trained; the two LayerNorms go with the connector
+PRECISIONS = ("float32", "bfloat16")
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of the table: a stage's tasks with their shares, and the parts of the model that it trains."""
+
+    name: str
+    tasks: dict[str, float]
+    trains: tuple[str, ...] = PARTS
+
+
+STAGES: dict[int, Stage] = {
+    1: Stage("pre-training", {task.name: 1.0 for task in tasks_of(stage=1)}),
+    2: Stage("instruction tuning", {task.name: 1.0 for task in tasks_of(stage=2)}),
+    3: Stage("activation tuning", {"story": 1.0}),
+}
+
+
+@dataclass(frozen=True)
+class Recipe(Settings):
+    """A run, whole: equal recipes give equal runs.
+
+    Attributes:
+        stage: the row of STAGES; `tasks` (with their shares) and `trains` (PARTS) may change it.
+        model: what `checkpoint.load` takes; its ears and LLM stay as they are.
+        init: "scratch" for a random connector and LoRA, or what they start as: "stage1" and so on for the
+            model's own, or a folder that a run has left.
+        output_dir: gets the log `train.jsonl`, the checkpoints and, at the end, the model.
+        clips: how many clips of the toy world are drawn; or all those of `manifest`, asked with `prompts`.
+        steps, batch_size: batch_size clips a step, over all processes.
+        connector_lr, lora_lr: the peaks, reached after `warmup` steps; from there a cosine down to `final_lr`
+            of them at the last step.
+        weight_decay: on matrices; biases and norms have none.
+        dropout: in the connector and in LoRA; the model's own if left out.
+        cache_dir: keeps what the frozen ears heard. It may be deleted at any time.
+    """
+
+    stage: int
+    output_dir: str
+    steps: int
+    connector_lr: float
+    lora_lr: float
+    model: str = "toy"
+    init: str = SCRATCH
+    tasks: dict = field(default_factory=dict)
+    trains: tuple[str, ...] = ()
+    clips: int | None = None
+    manifest: str | None = None
+    prompts: str | None = None
+    batch_size: int = 32
+    warmup: int = 100
+    final_lr: float = 0.05
+    weight_decay: float = 0.05
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip_norm: float = 1.0
+    dropout: float | None = None
+    precision: str = "float32"
+    seed: int = 0
+    threads: int | None = None
+    save_every: int = 100
+    cache_dir: str = "runs/features"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        row = STAGES[self.stage]
+        object.__setattr__(self, "trains", self.trains or row.trains)
+        if self.manifest is None:
+            object.__setattr__(self, "tasks", dict(self.tasks or row.tasks))
+
+    def _check(self) -> None:
+        self._rule(self.stage in STAGES, "stage", f"one of {', '.join(map(str, STAGES))}", "choose one")
+        self._positive("steps", "batch_size", "clip_norm", "save_every")
+        self._check_data()
+        for name in ("connector_lr", "lora_lr"):
+            self._rule(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", "1e-3 is a start")
+        for name, usual in (("final_lr", 0.05), ("beta1", 0.9), ("beta2", 0.999)):
+            self._rule(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", f"{usual} is usual")
+        for name in ("warmup", "weight_decay"):
+            self._rule(getattr(self, name) >= 0, name, "at least 0", "0 turns it off")
+        self._rule(
+            self.dropout is None or 0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "try 0.1"
+        )
+        self._rule(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", "choose one")
+        self._rule(set(self.trains) <= set(PARTS), "trains", f"among {', '.join(PARTS)}", "choose some")
+        self._rule(0 <= self.seed < 2**31, "seed", "at least 0 and below 2^31", "choose another")
+        self._rule(self.threads is None or self.threads > 0, "threads", "greater than 0", "leave it out")
+        self._rule(bool(self.output_dir.strip()), "output_dir", "the name of a folder", "name one")
+
+    def _check_data(self) -> None:
+        if self.manifest is None:
+            self._rule(self.clips is not None, "clips", "given where there is no manifest", "say how many")
+            self._rule(
+                self.clips >= self.batch_size,
+                "clips",
+                f"at least batch_size = {self.batch_size}",
+                "draw more",
+            )
+            self._rule(self.prompts is None, "prompts", "left out without a manifest", "leave it out")
+        else:
+            self._rule(
+                self.clips is None,
+                "clips",
+                "left out with a manifest: all its clips are used",
+                "leave it out",
+            )
+            self._rule(
+                not self.tasks, "tasks", "left out with a manifest: it names them itself", "leave it out"
+            )
+        for name, share in self.tasks.items():
+            get_task(name)
+            number = isinstance(share, int | float) and not isinstance(share, bool)
+            self._rule(
+                number and math.isfinite(share) and share >= 0,
+                "tasks",
+                "shares of at least 0",
+                f"change {name}",
+            )
+        self._rule(not self.tasks or sum(self.tasks.values()) > 0, "tasks", "of some share", "raise one")
+
+    def factor(self, step: int) -> float:
+        """The factor on the learning rates at a step, counted from 0: up in a line, down in a cosine."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        progress = (step - self.warmup) / (self.steps - self.warmup)
+        return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(name: str | os.PathLike, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe by its name or file; each override is `key=value`, or `tasks.NAME=value`, the value in YAML.
+
+    Raises:
+        SalmonnError: no such recipe, a file that is not YAML, an unknown key, a wrong or impossible value.
+    """
+    path = _find(name)
+    values = _yaml(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(values, dict):
+        raise SalmonnError(f"{path}: a recipe is made of lines `key: value`; write it so")
+    for override in overrides:
+        _override(values, override)
+    return Recipe.from_dict(values)
+
+
+def _find(name: str | os.PathLike) -> Path:
+    for path in (Path(name), RECIPES.parent / name, RECIPES / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    known = recipe_names()
+    close = difflib.get_close_matches(Path(name).stem, known, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"known names: {', '.join(known)}"
+    raise SalmonnError(f"there is no recipe {str(name)!r}, neither a file nor a name: {remedy}")
+
+
+def _override(values: dict, override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise SalmonnError(f"{override!r} does not change a recipe: write key=value, such as steps=200")
+    *tables, key = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise SalmonnError(f"{override!r}: {table} is {values!r}, not a table: write {table}=value")
+    values[key] = _yaml(text, repr(override))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-3 as a text; here it is the number that is meant."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _yaml(text: str, where: str) -> object:
+    try:
+        return yaml.load(text, _Loader)  # _Loader is safe: plain values alone
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        what = getattr(problem, "problem", None) or "unreadable"
+        raise SalmonnError(f"{where}: not YAML ({what}{line}); correct it there") from problem

@@ -1,0 +1,226 @@
+"""data/: manifests read or refused, clips drawn and heard, batches in an order that only the seed decides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from salmonn_mini.audio import save_wav
+from salmonn_mini.config import preset
+from salmonn_mini.data import (
+    BatchOrder,
+    ManifestClips,
+    Sample,
+    WorldClips,
+    load_clip,
+    read_manifest,
+    read_prompts,
+)
+from salmonn_mini.data import clips as clips_room
+from salmonn_mini.errors import SalmonnError
+
+TOY = preset("toy")
+
+
+def written(folder, name, content):
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+# --- manifests -------------------------------------------------------------------------------------------------------
+
+
+def test_the_published_annotation_file(tmp_path):
+    rows = [
+        {"path": "a.wav", "text": "a dog", "task": "audio_caption"},
+        {"path": "/b/c.wav", "text": "yes", "task": "qa", "Q": "Is it?", "expand_wav": ["d.wav"]},
+        {"path": "e.wav", "text": "words", "duration": 3, "Q": None},
+    ]
+    path = written(tmp_path, "m.json", {"annotation": rows})
+    assert read_manifest(path) == [
+        Sample(tmp_path / "a.wav", "a dog", "audio_caption"),
+        Sample(Path("/b/c.wav"), "yes", "qa", "Is it?", (tmp_path / "d.wav",)),
+        Sample(tmp_path / "e.wav", "words"),
+    ]
+
+
+def test_json_lines_and_csv_hold_the_same_samples(tmp_path):
+    rows = [
+        {"path": "a.wav", "text": "one, two", "task": "asr"},
+        {"path": "b ü.wav", "text": "", "task": "gender"},
+    ]
+    lines = written(tmp_path, "m.jsonl", "\n".join(map(json.dumps, rows)) + "\n\n")
+    table = written(tmp_path, "m.csv", '\ufeffpath,text,task\na.wav,"one, two",asr\nb ü.wav,,gender\n')
+    assert read_manifest(lines) == read_manifest(table)
+    assert read_manifest(written(tmp_path, "n.csv", "text,path\nhello,a.wav\n")) == [
+        Sample(tmp_path / "a.wav", "hello")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("m.txt", "", r"m.txt.*ends in \.json, \.jsonl, \.csv"),
+        ("m.json", "{", "not JSON.*line 1 column 2.*correct"),
+        ("m.json", [], "annotation"),
+        ("m.json", {"annotation": []}, "no samples.*at least one"),
+        ("m.json", {"annotation": [{"path": "a.wav", "text": "x"}, 7]}, "annotation 2: 7 must be an object"),
+        (
+            "m.json",
+            {"annotation": [{"path": "a.wav", "txt": "x"}]},
+            "annotation 1: 'text' is missing.*path, txt",
+        ),
+        ("m.json", {"annotation": [{"path": 3, "text": "x"}]}, "annotation 1: path is 3.*a text"),
+        ("m.json", {"annotation": [{"path": "", "text": "x"}]}, "annotation 1: path is ''"),
+        (
+            "m.json",
+            {"annotation": [{"path": "a", "text": "x", "expand_wav": "b"}]},
+            "expand_wav is 'b'.*list",
+        ),
+        ("m.jsonl", '{"path": "a", "text": "x"}\n\n{"path"}', "line 3: not JSON"),
+        ("m.csv", "path,text\na.wav\n", "line 2: 'text' is missing"),
+        ("m.csv", "path,text\na.wav,one, two\n", r"line 2: \[' two'\].*quotes"),
+        ("m.csv", "", "no samples"),
+        ("m.csv", "path,text\na.wav," + "x" * 140_000, "not CSV.*field larger"),
+        ("m.json", "[" * 100_000, "not JSON.*recursion"),
+    ],
+)
+def test_a_bad_manifest_is_refused_by_line_and_remedy(tmp_path, name, content, words):
+    with pytest.raises(SalmonnError, match=words):
+        read_manifest(written(tmp_path, name, content))
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path):
+    (tmp_path / "latin.csv").write_bytes(b"path,text\na.wav,\xe9\n")
+    (tmp_path / "folder.json").mkdir()
+    for name, words in (
+        ("none.json", "check the path"),
+        ("folder.json", "check the path"),
+        ("latin.csv", "UTF-8"),
+    ):
+        with pytest.raises(SalmonnError, match=f"{name}.*{words}"):
+            read_manifest(tmp_path / name)
+
+
+@given(st.binary(max_size=60), st.sampled_from([".json", ".jsonl", ".csv"]))
+def test_no_bytes_at_all_end_in_anything_but_samples_or_a_refusal(tmp_path_factory, content, suffix):
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_bytes(content)
+    try:
+        assert read_manifest(path)
+    except SalmonnError as error:
+        assert "any" in str(error)
+
+
+def test_prompt_files(tmp_path):
+    table = {"asr": ["<Speech><SpeechHere></Speech> Recognize it.", "Write it."], "qa": "{}"}
+    assert read_prompts(written(tmp_path, "p.json", table)) == {
+        "asr": ("Recognize it.", "Write it."),
+        "qa": ("{}",),
+    }
+    for content in ([], {}, {"asr": []}, {"asr": [1]}):
+        with pytest.raises(SalmonnError, match=r"p\.json.*prompts"):
+            read_prompts(written(tmp_path, "p.json", content))
+
+
+# --- clips -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tones(tmp_path):
+    for name, seconds in (("a.wav", 0.5), ("b.wav", 0.25)):
+        save_wav(tmp_path / name, 0.1 * torch.sin(torch.arange(16_000 * seconds) / 9))
+    return tmp_path
+
+
+def test_a_sample_is_all_its_clips_with_a_gap_then_cut_and_filled(tones):
+    both = Sample(tones / "a.wav", "x", expand_wav=(tones / "b.wav",))
+    X = load_clip(both, TOY)
+    assert X.shape == (8_000 + 1_600 + 4_000,) and not X[8_000:9_600].any() and X[9_600:].any()
+    assert load_clip(both, TOY.replace(max_seconds=0.6)).shape == (9_600,)
+    filled = load_clip(both, TOY.replace(min_seconds=1.0))
+    assert filled.shape == (16_000,) and not filled[13_600:].any()
+
+
+def test_clips_of_a_manifest_get_a_prompt_of_their_task_filled_from_Q(tones):
+    samples = [Sample(tones / "a.wav", "red", "audio_qa", "Which colour?"), Sample(tones / "b.wav", "hello")]
+    clips = ManifestClips(samples, TOY, seed=1, prompts={"audio_qa": ["Say: {}"], "asr": ["A", "B", "C"]})
+    assert clips.questions[0].prompt == "Say: Which colour?" and clips.questions[1].prompt in "ABC"
+    assert [len(wave) for wave in clips.waves(range(2))] == [8_000, 4_000]
+    key = clips.key(range(2))
+    save_wav(tones / "b.wav", torch.zeros(4_000))
+    assert clips.key(range(2)) != key
+
+    for sample, words in (
+        (Sample(tones / "a.wav", "x", "sing"), "'sing' has no prompts.*audio_qa.*prompt file"),
+        (Sample(tones / "a.wav", "x", "audio_qa"), "has a gap.*give the sample a Q"),
+    ):
+        with pytest.raises(SalmonnError, match=words):
+            ManifestClips([sample], TOY, seed=1)
+
+
+def test_clips_of_the_toy_world_are_decided_by_the_seed(monkeypatch):
+    monkeypatch.setattr(clips_room, "SHARD", 4)
+    shares = {"asr": 3, "audio_caption": 1, "gender": 0}
+    clips, again, other = (WorldClips(shares, 10, seed) for seed in (1, 1, 2))
+    assert sorted(q.task for q in clips.questions) == ["asr"] * 8 + ["audio_caption"] * 2  # 7.5 and 2.5
+    assert clips.questions == again.questions != other.questions
+    shard = clips.shards()[1]
+    assert [len(s) for s in clips.shards()] == [4, 4, 2]
+    assert clips.key(shard) == again.key(shard) not in (clips.key(clips.shards()[0]), other.key(shard))
+    for one, two in zip(clips.waves(shard), again.waves(shard), strict=True):
+        assert one.dtype == torch.float32 and len(one) > 8_000 and torch.equal(one, two)
+    with pytest.raises(SalmonnError, match="unknown task 'sing'"):
+        WorldClips({"sing": 1}, 3, 1)
+
+
+# --- order -----------------------------------------------------------------------------------------------------------
+
+
+def order_of(n=333, batch_size=8, seed=3):
+    rng = np.random.default_rng(0)
+    tasks = ["asr" if i % 4 else "audio_caption" for i in range(n)]
+    return BatchOrder(
+        [float(rng.uniform(1, 4)) * (1 if i % 4 else 3) for i in range(n)], tasks, batch_size, seed
+    )
+
+
+def test_the_order_is_a_function_of_seed_and_position():
+    order = order_of()
+    straight = [order[position] for position in range(3 * order.batches)]
+    jumping = order_of()
+    for position in (100, 3, 57, 122, 0):
+        assert jumping[position] == straight[position]
+    assert order_of(seed=4)[0] != straight[0]
+    assert straight[: order.batches] != straight[order.batches : 2 * order.batches]
+
+
+def test_every_clip_comes_once_an_epoch_and_the_rest_changes():
+    order = order_of()
+    epochs = [[i for b in range(41) for i in order[41 * epoch + b]] for epoch in range(2)]
+    assert all(len(set(seen)) == len(seen) == 328 for seen in epochs)
+    assert set(epochs[0]) != set(epochs[1])
+
+
+def test_a_batch_holds_like_lengths_and_the_mixture_of_tasks():
+    order = order_of(n=8 * 16 * 4)
+    spread, shares = [], []
+    for position in range(order.batches):
+        batch = order[position]
+        own = [order.lengths[i] for i in batch if order.tasks[i] == "asr"]
+        spread.append(max(own) - min(own))
+        shares.append(len(own) / len(batch))
+    assert np.mean(spread) < 0.3  # of 3 seconds
+    assert min(shares) >= 0.5 and max(shares) <= 0.9  # of 0.75
+
+
+def test_too_few_clips_for_a_batch_are_refused():
+    with pytest.raises(SalmonnError, match=r"7 clips cannot fill a batch of 8.*set batch_size to 7"):
+        order_of(n=7)

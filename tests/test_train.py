@@ -1,0 +1,313 @@
+"""train/: what a recipe refuses; runs that repeat, resume exactly, and leave the frozen parts alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import SENTENCES, tiny_config, tiny_salmonn
+
+from salmonn_mini.data import ClipSet, Question
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.splice import AnswerLoss
+from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, recipe_names
+from salmonn_mini.train.folder import RunFolder
+from salmonn_mini.train.loop import _Run
+
+
+class Tones(ClipSet):
+    """Tones of three pitches and many lengths; each pitch has a sentence of its own."""
+
+    def __init__(self, n: int = 12) -> None:
+        self.questions = [
+            Question(f"tone {i}", ("asr", "audio_caption")[i % 2], "Describe the audio.", SENTENCES[i % 3])
+            for i in range(n)
+        ]
+
+    def waves(self, shard: range) -> list[torch.Tensor]:
+        return [torch.sin(torch.arange(5000.0 + 700 * i) * (0.05 + 0.3 * (i % 3))) for i in shard]
+
+    def key(self, shard: range) -> bytes:
+        return repr(shard).encode()
+
+
+def recipe_for(folder: Path, **changes) -> Recipe:
+    values = {"stage": 1, "steps": 8, "batch_size": 4, "clips": 12, "warmup": 2, "save_every": 3, "seed": 5}
+    values |= {"connector_lr": 3e-3, "lora_lr": 3e-3, "output_dir": str(folder / "run")}
+    return Recipe(**values | {"cache_dir": str(folder / "cache")} | changes)
+
+
+def rows(recipe: Recipe) -> list[dict]:
+    return [json.loads(line) for line in RunFolder(recipe).log_path.read_text().splitlines()]
+
+
+def losses(recipe: Recipe) -> list[float]:
+    return [row["loss"] for row in rows(recipe)]
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+# --- recipes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_of_the_package_is_sound(name):
+    recipe = load_recipe(name)
+    assert recipe.tasks and recipe.trains and Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_a_recipe_is_found_by_name_or_file_and_can_be_changed(tmp_path):
+    recipe = load_recipe(
+        "toy-stage1", ["steps=7", "tasks.asr=2", "lora_lr=1e-2", "trains=[lora]", "dropout=0"]
+    )
+    assert (recipe.steps, recipe.tasks["asr"], recipe.lora_lr, recipe.trains) == (7, 2, 0.01, ("lora",))
+    assert recipe.dropout == 0.0
+    assert load_recipe("recipes/toy-stage1.yaml") == load_recipe("toy-stage1")
+    file = tmp_path / "my.yaml"
+    file.write_text("stage: 2\noutput_dir: x\nsteps: 9\nclips: 40\nconnector_lr: 1e-3\nlora_lr: 1.e-3\n")
+    assert load_recipe(file).tasks == STAGES[2].tasks and load_recipe(file).connector_lr == 0.001
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("stps=3", "no key 'stps': did you mean 'steps'"),
+        ("steps=many", "'many'.*type int"),
+        ("steps=0", "steps is 0.*greater than 0"),
+        ("stage=4", "stage is 4.*one of 1, 2, 3"),
+        ("connector_lr=.inf", "connector_lr is inf.*at most 1"),
+        ("lora_lr=0", "lora_lr is 0.0"),
+        ("clips=3", "clips is 3.*at least batch_size = 32"),
+        ("clips=null", "clips is None.*given where there is no manifest"),
+        ("manifest=m.json", "clips is 6000.*left out with a manifest"),
+        ("prompts=p.json", "prompts is 'p.json'.*left out without a manifest"),
+        ("tasks=asr", "tasks is 'asr'.*type dict"),
+        ("tasks.sing=1", "unknown task 'sing'"),
+        ("tasks.asr=-1", "change asr"),
+        ("tasks={asr: 0}", "some share"),
+        ("trains=[llm]", "among connector, lora"),
+        ("precision=float16", "one of float32, bfloat16"),
+        ("dropout=1", "dropout is 1.0.*below 1"),
+        ("beta2=1", "beta2 is 1.0"),
+        ("warmup=-1", "warmup is -1"),
+        ("seed=-1", "seed is -1"),
+        ("threads=0", "threads is 0"),
+        ("output_dir=''", "the name of a folder"),
+        ("steps", "'steps' does not change a recipe: write key=value"),
+        ("steps.more=1", "steps is 1000, not a table"),
+        ("steps=[", "'steps=\\['.*not YAML"),
+    ],
+)
+def test_a_recipe_refuses_by_key_rule_and_remedy(override, words):
+    with pytest.raises(SalmonnError, match=words):
+        load_recipe("toy-stage1", [override])
+
+
+def test_files_that_are_no_recipes_are_refused(tmp_path):
+    with pytest.raises(SalmonnError, match=r"no recipe 'toy-stge1'.*did you mean 'toy-stage1'"):
+        load_recipe("toy-stge1")
+    for text, words in (
+        ("- 1\n", "lines `key: value`"),
+        ("a: [\n", "not YAML.*line 2"),
+        ("steps: 3", "needs the key"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(SalmonnError, match=words):
+            load_recipe(tmp_path / "bad.yaml")
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_in_a_cosine(tmp_path):
+    recipe = recipe_for(tmp_path, steps=12, warmup=2, final_lr=0.1)
+    factors = [recipe.factor(step) for step in range(12)]
+    assert factors[:3] == [0.5, 1.0, 1.0]
+    assert factors[7] == pytest.approx(0.55) and factors[11] == pytest.approx(0.1, abs=0.03)
+    assert factors[2:] == sorted(factors[2:], reverse=True)
+    assert recipe_for(tmp_path, steps=2, warmup=10).factor(1) == 0.2
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_run_that_is_killed_again_and_again_ends_bit_for_bit_as_one_that_is_not(tmp_path, monkeypatch):
+    whole, recipe = tiny_salmonn(), recipe_for(tmp_path)
+    fit(whole, Tones(), recipe_for(tmp_path, output_dir=str(tmp_path / "whole")))
+    keep = _Run._keep
+    for last in (2, 5, 7):  # the run saves after steps 3 and 6
+
+        def die(run, row, last=last):
+            keep(run, row)
+            if run.done == last:
+                raise Killed
+
+        monkeypatch.setattr(_Run, "_keep", die)
+        with pytest.raises(Killed):
+            fit(tiny_salmonn(), Tones(), recipe)
+    monkeypatch.setattr(_Run, "_keep", keep)
+    for file in tmp_path.glob("cache/*"):
+        file.unlink()  # what the ears heard can be computed anew
+    model = tiny_salmonn()
+    assert fit(model, Tones(), recipe)["steps"] == 8
+    assert not changed(weights(whole), weights(model))
+    assert losses(recipe) == losses(recipe_for(tmp_path, output_dir=str(tmp_path / "whole")))
+    assert [row["step"] for row in rows(recipe)] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert {"loss", "lr", "lora_lr", "seconds", "gradient_norm"} <= rows(recipe)[0].keys()
+
+
+def test_a_finished_run_is_not_run_again_and_a_fresh_one_is_the_same(tmp_path):
+    model, recipe = tiny_salmonn(), recipe_for(tmp_path, steps=3)
+    fit(model, Tones(), recipe)
+    before, log = weights(model), losses(recipe)
+    again = tiny_salmonn()
+    fit(again, Tones(), recipe.replace(save_every=2))
+    assert not changed(before, weights(again)) and losses(recipe) == log
+    fresh = tiny_salmonn()
+    fit(fresh, Tones(), recipe, fresh=True)
+    assert not changed(before, weights(fresh)) and losses(recipe) == log
+    other = tiny_salmonn()
+    fit(other, Tones(), recipe_for(tmp_path, steps=3, seed=6), fresh=True)
+    assert losses(recipe) != log
+
+
+def test_only_what_the_recipe_trains_changes(tmp_path):
+    for trains in (("connector", "lora"), ("lora",)):
+        model = tiny_salmonn()
+        before, learning = weights(model), set(model.trainable_state())
+        fit(model, Tones(), recipe_for(tmp_path, steps=3, trains=list(trains)), fresh=True)
+        expected = learning if "connector" in trains else {name for name in learning if "lora_" in name}
+        # Some biases have no gradient: a key's, and those of a self-attention among N = 1 queries.
+        learned = changed(before, weights(model))
+        assert learned <= expected and {name for name in expected - learned if "self" not in name} == set()
+        assert set(model.trainable_state()) == learning and not model.training
+
+
+def test_one_batch_can_be_learned_by_heart(tmp_path):
+    recipe = recipe_for(tmp_path, steps=60, batch_size=3, clips=3, connector_lr=1e-2, lora_lr=1e-2)
+    fit(tiny_salmonn(config=tiny_config(dropout=0)), Tones(3), recipe)
+    assert losses(recipe)[0] > 5 and losses(recipe)[-1] < 0.3
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
+    fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=1))
+    with pytest.raises(SalmonnError, match=r"another recipe \(seed 5 there, 6 here\).*output_dir.*--fresh"):
+        fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=1, seed=6))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SalmonnError, match=r"cannot be used as a folder.*choose another output_dir"):
+        fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, output_dir=str(tmp_path / "file")))
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(tmp_path):
+    recipe = recipe_for(tmp_path)
+    model = tiny_salmonn()
+    fit(model, Tones(), recipe)
+    saved = sorted((tmp_path / "run" / "checkpoints").glob("*"))
+    assert [file.name for file in saved] == ["step-00000006.pt", "step-00000008.pt"]
+    content = bytearray(saved[1].read_bytes())
+    content[len(content) // 2] ^= 1
+    saved[1].write_bytes(content)
+    again = tiny_salmonn()
+    fit(again, Tones(), recipe)
+    assert not changed(weights(model), weights(again)) and len(rows(recipe)) == 8
+    for file in saved:
+        file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(SalmonnError, match=r"every checkpoint is damaged.*--fresh"):
+        fit(tiny_salmonn(), Tones(), recipe)
+
+
+def poison(model, monkeypatch, bad_steps, what):
+    """Make the loss, or its gradient alone, not a number in some steps."""
+    forward, calls = model.forward, iter(range(1, 100))
+
+    def poisoned(*args):
+        loss = forward(*args)
+        if next(calls) not in bad_steps:
+            return loss
+        if what == "loss":
+            return AnswerLoss(loss.total * torch.nan, loss.tokens)
+        loss.total.register_hook(lambda gradient: gradient * torch.nan)
+        return loss
+
+    monkeypatch.setattr(model, "forward", poisoned)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_is_skipped_and_its_clips_are_named(tmp_path, monkeypatch, what):
+    model, recipe = tiny_salmonn(), recipe_for(tmp_path, steps=6)
+    poison(model, monkeypatch, {2, 3, 5}, what)
+    fit(model, Tones(), recipe)
+    assert all(tensor.isfinite().all() for tensor in model.trainable_state().values())
+    skipped = {row["step"]: row["skipped"] for row in rows(recipe) if "skipped" in row}
+    assert skipped.keys() == {2, 3, 5} and all(len(names) == 4 for names in skipped.values())
+    assert skipped[2][0].startswith("tone ")
+    assert [row["loss"] is None for row in rows(recipe)] == [
+        what == "loss" and step in skipped for step in range(1, 7)
+    ]
+
+
+def test_three_such_steps_in_a_row_end_the_run(tmp_path, monkeypatch):
+    model, recipe = tiny_salmonn(), recipe_for(tmp_path)
+    poison(model, monkeypatch, {3, 4, 5}, "loss")
+    with pytest.raises(
+        SalmonnError, match=r"not finite in 3 steps in a row.*step 5.*train\.jsonl.*lower connector_lr"
+    ):
+        fit(model, Tones(), recipe)
+    assert len(rows(recipe)) == 5
+
+
+# --- several processes -----------------------------------------------------------------------------------------------
+
+
+def run_for_processes(folder: Path) -> None:
+    """One process's part in the run of the test below."""
+    torch.set_num_threads(1)
+    model = tiny_salmonn(config=tiny_config(dropout=0))
+    fit(model, Tones(), recipe_for(folder, steps=20))
+    from accelerate import PartialState
+
+    state = PartialState()
+    report = {
+        "world": state.num_processes,
+        "sum": sum(t.double().sum().item() for t in model.trainable_state().values()),
+    }
+    (folder / f"process-{state.process_index}.json").write_text(json.dumps(report))
+
+
+def test_two_processes_follow_the_losses_of_one(tmp_path):
+    one = recipe_for(tmp_path / "one", steps=20)
+    fit(tiny_salmonn(config=tiny_config(dropout=0)), Tones(), one)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        __file__,
+    ]
+    folder = tmp_path / "two"
+    folder.mkdir()
+    subprocess.run(
+        [*command, str(folder)], check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    first, second = (json.loads((folder / f"process-{i}.json").read_text()) for i in range(2))
+    assert first == second and first["world"] == 2
+    assert losses(recipe_for(folder)) == pytest.approx(losses(one), abs=1e-4)
+
+
+if __name__ == "__main__":
+    run_for_processes(Path(sys.argv[1]))

@@ -13,7 +13,7 @@ from salmonn_mini.world.voice import VOICES
 _HEAD = """# The toy's backbones
 
 Toy models for a course, trained from scratch on synthetic data. They know {words} spoken words, {voices} voices and
-{events} sound events of a world of their own, and nothing else: good for learning, for nothing else. Licence: Apache-2.0.
+{events} sound events of a world of their own: good for learning, and for nothing else. Licence: Apache-2.0.
 
 Made by `salmonn-mini backbones`. The scores are those of the weights as shipped (float16), on sentences that no
 training saw, voiced, mixed and synthesised anew; in brackets 95 % bootstrap intervals.
@@ -21,9 +21,10 @@ training saw, voiced, mixed and synthesised anew; in brackets 95 % bootstrap int
 
 _DATA = {
     "llm": f"text instructions from the toy world's grammar, {text.BATCH} a step; it never saw audio",
-    "whisper": f"{speech.UTTERANCES:,} utterances of espeak-ng voices, disturbed anew each time, {speech.BATCH} a step; "
-    "sequence to sequence, beside it a CTC loss over phones whose head is not shipped",
-    "beats": f"{sum(sounds.POOL.values()):,} clips of sound events, music and voices with their tags, {sounds.BATCH} a step",
+    "whisper": f"{speech.UTTERANCES:,} utterances of espeak-ng voices, disturbed anew each time, "
+    f"{speech.BATCH} a step; sequence to sequence, beside it a CTC loss over phones whose head is not shipped",
+    "beats": f"{sum(sounds.POOL.values()):,} clips of sound events, music and voices with their tags, "
+    f"{sounds.BATCH} a step",
 }
 
 

@@ -1,0 +1,112 @@
+"""The loop that trains the toy's backbones, and what it feeds them."""
+
+import numpy as np
+import pytest
+import torch
+
+from salmonn_mini.backbones import sounds, speech, text
+from salmonn_mini.backbones.loop import Place, Schedule, train
+from salmonn_mini.world.clips import Music, Plan
+from salmonn_mini.world.text_tasks import MAKERS, draw_samples
+from salmonn_mini.world.voice import Utterance
+
+TASKS = [task for task in MAKERS for _ in range(40)]
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return draw_samples(TASKS, np.random.default_rng(0), "train")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(samples):
+    return text.train_tokenizer(samples)
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
+    def run(folder, stops):
+        torch.manual_seed(0)
+        for steps in stops:
+            net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
+            if steps == stops[0]:
+                first = {k: v.clone() for k, v in net.state_dict().items()}
+            net.load_state_dict(first if not (folder / "net.pt").exists() else net.state_dict())
+            loss = lambda step, net=net: net(torch.randn(5, 4)).square().mean()  # noqa: E731
+            try:
+                train(
+                    net,
+                    _stopping(loss, steps),
+                    Schedule(10, 1e-2, warmup=2),
+                    Place(folder, "net", save_every=3),
+                    seed=7,
+                )
+            except KeyboardInterrupt:
+                continue
+        return net.state_dict()
+
+    whole = run(tmp_path / "whole", [None])
+    torn = run(tmp_path / "torn", [5, 8, None])
+    assert all(torch.equal(whole[name], torn[name]) for name in whole)
+
+
+def _stopping(loss, at):
+    def stopping(step):
+        if step == at:
+            raise KeyboardInterrupt
+        return loss(step)
+
+    return stopping
+
+
+def test_the_tokenizer_keeps_words_whole_and_loses_nothing(tokenizer, samples):
+    for sample in samples[::37]:
+        ids = tokenizer(sample.answer, add_special_tokens=False).input_ids
+        assert tokenizer.decode(ids).strip() == sample.answer
+    assert tokenizer.tokenize("the farmer sells") == ["▁the", "▁farmer", "▁sells"]
+    assert tokenizer.decode(tokenizer("Zürich 🐟", add_special_tokens=False).input_ids).strip() == "zürich 🐟"
+
+
+def test_labels_stand_on_the_answers_alone(tokenizer, samples):
+    batch = text.Layout(tokenizer).batch(samples[:8])
+    for row, sample in enumerate(samples[:8]):
+        labels = batch.labels[row][batch.labels[row] != -100]
+        assert tokenizer.decode(labels[:-1]).strip() == sample.answer
+        assert labels[-1] == tokenizer.eos_token_id
+        assert tokenizer.decode(batch.ids[row][batch.context[row]]).strip() == sample.context
+
+
+def test_only_softened_contexts_are_blurred(tokenizer, samples):
+    layout, rng = text.Layout(tokenizer), np.random.default_rng(1)
+    batch = layout.batch(samples[:16], rng)
+    assert batch.soft.any() and not batch.soft.all()
+    embeddings = torch.randn(*batch.ids.shape, 8)
+    changed = (text.soften(embeddings, batch) != embeddings).any(-1)
+    assert not changed[~(batch.context & batch.soft[:, None])].any()
+    assert changed[batch.context & batch.soft[:, None]].all()
+
+
+def test_batches_of_text_are_a_function_of_seed_and_step(samples):
+    assert text.TextPool(samples, 3).batch(11) == text.TextPool(samples, 3).batch(11)
+    assert text.TextPool(samples, 3).batch(11) != text.TextPool(samples, 3).batch(12)
+
+
+def test_whisper_overfits_one_batch(tokenizer):
+    torch.manual_seed(0)
+    spoken = speech.speak_all(
+        ["the dog sees a cake", "which day comes after monday"], np.random.default_rng(0)
+    )
+    model = speech.WhisperWithCtc(tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model.loss(spoken).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    assert model.eval().transcribe([one.wave for one in spoken]) == [one.text for one in spoken]
+
+
+def test_tags_name_all_that_a_plan_holds():
+    names = lambda plan: {t for t, on in zip(sounds.TAGS, sounds.tags_of(plan), strict=True) if on}  # noqa: E731
+    assert names(Plan(0, events=("dog", "rain"))) == {"dog", "rain"}
+    assert names(Plan(0, music=Music("piano", "slow", "sad"))) == {"piano", "tempo slow", "mode sad"}
+    assert names(Plan(0, (Utterance("x", "alice", "happy"),))) == {"mood happy", "female", "speaker alice"}

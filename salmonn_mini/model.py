@@ -9,6 +9,7 @@ The ears and the LLM's own weights are frozen; the LayerNorms, the connector and
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike
@@ -203,9 +204,11 @@ class Salmonn(nn.Module):
             else self.tokenizer.pad_token_id,
             **({"temperature": temperature, "top_p": top_p} if sample else {}),
         )
-        with nullcontext() if seed is None else torch.random.fork_rng():
+        with nullcontext() if seed is None else torch.random.fork_rng(), warnings.catch_warnings():
             if seed is not None:
                 torch.manual_seed(seed)
+            # That repetitions of the prompt are not penalised is meant: the sound has no token ids.
+            warnings.filterwarnings("ignore", "Passing `repetition_penalty` with `inputs_embeds`")
             generated = self.llm.get_base_model().generate(
                 inputs_embeds=spliced.embeddings,
                 attention_mask=spliced.mask.long(),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -48,6 +49,22 @@ def load_tensors(file: str | os.PathLike) -> dict[str, Tensor]:
         raise SalmonnError(
             f"{file}: no weights can be read here ({problem}); give a folder that holds the whole file"
         ) from problem
+
+
+def load_pickle(file: str | os.PathLike, rule: str) -> dict[str, Any]:
+    """The dictionary in a file that torch.save wrote; no code of the file runs. `rule` says what it should hold.
+
+    Raises:
+        SalmonnError: no such file, a damaged one, or no dictionary.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as problem:  # a damaged file makes the unpickler raise whatever it stumbles over
+        reason = getattr(problem, "strerror", None) or str(problem).split("\n", 1)[0]
+        raise SalmonnError(f"cannot read {file} ({reason}); {rule}") from problem
+    if not isinstance(content, dict):
+        raise SalmonnError(f"{file} holds a {type(content).__name__}; {rule}")
+    return content
 
 
 def load_json(file: str | os.PathLike) -> Any:

@@ -11,10 +11,11 @@ from salmonn_mini.checkpoint.parts import (
     save_backbones,
     toy_folder,
 )
-from salmonn_mini.checkpoint.whole import build, load, read_info, save
+from salmonn_mini.checkpoint.whole import Salmonn, build, load, read_info, save
 
 __all__ = [
     "Parts",
+    "Salmonn",
     "beats_tags",
     "build",
     "load",

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from huggingface_hub import hf_hub_download, snapshot_download
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -38,6 +39,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.weights import load_json, load_tensors, replacing, save_folder
 from salmonn_mini.whisper import WhisperEars
 
+TORCH_FILES = (".pt", ".pth")
 TOY_VARIABLE = "SALMONN_MINI_TOY"  # an environment variable: where the toy lies, if not in the package
 
 
@@ -76,6 +78,36 @@ def load_parts(config: SalmonnConfig, dtype: torch.dtype = torch.float32) -> Par
     return Parts(whisper, beats, llm, tokenizer)
 
 
+def locate(place: str | os.PathLike) -> Path:
+    """A file of torch.save: itself, the only one in a folder, or on the hub as `owner/name` or `owner/name/file`.
+
+    Raises:
+        SalmonnError: there is no such file, or more than one.
+    """
+    path = Path(place) if Path(place).exists() else _from_hub(str(place))
+    files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in TORCH_FILES)
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or f"no file in {' or '.join(TORCH_FILES)}"
+        raise SalmonnError(f"{place} holds {found}; name the one file that is meant")
+    return files[0]
+
+
+def _from_hub(name: str) -> Path:
+    remedy = "check the path, or give a name on the hub as owner/name or owner/name/file"
+    repository, file = "/".join(name.split("/")[:2]), "/".join(name.split("/")[2:])
+    if "/" not in name or name[0] in "/.~":
+        raise SalmonnError(f"{name}: no such file; {remedy}")
+    try:
+        if file:
+            return Path(hf_hub_download(repository, file))
+        return Path(snapshot_download(repository, allow_patterns=[f"*{ending}" for ending in TORCH_FILES]))
+    except (OSError, ValueError) as problem:
+        reason = str(problem).split("\n", 1)[0].rstrip(".")
+        raise SalmonnError(
+            f"{name}: neither a file nor to be had from the hub ({reason}); {remedy}"
+        ) from problem
+
+
 # --- Whisper ---------------------------------------------------------------------------------------------------------
 
 
@@ -101,9 +133,9 @@ def load_whisper(place: str | os.PathLike | None = None) -> WhisperForConditiona
 
 
 def load_any_beats(place: str | os.PathLike) -> Beats:
-    """BEATs in float32, from a folder as `save_backbones` writes it or a file as its authors published it."""
-    if not Path(place).is_dir():
-        return load_beats(place)
+    """BEATs in float32, from a folder as `save_backbones` writes it, or from what `locate` finds."""
+    if not (Path(place) / "config.json").is_file():
+        return load_beats(locate(place))
     config = load_json(Path(place) / "config.json")
     beats = Beats(BeatsConfig.from_dict(config["cfg"]))
     file = Path(place) / "model.safetensors"

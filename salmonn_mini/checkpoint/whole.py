@@ -13,14 +13,99 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import ModelHubMixin, snapshot_download
 
-from salmonn_mini.checkpoint.parts import load_parts, toy_folder
+from salmonn_mini import model as network
+from salmonn_mini.checkpoint.parts import Parts, load_any_beats, load_ears, load_llm, load_parts, toy_folder
+from salmonn_mini.checkpoint.published import fill, published_config, read_published
 from salmonn_mini.config import PRESETS, SalmonnConfig
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.model import Salmonn
 from salmonn_mini.weights import load_json, load_tensors, save_folder
 
 ADAPTER_FILE = "adapter.safetensors"
+
+
+class Salmonn(
+    network.Salmonn,
+    ModelHubMixin,
+    library_name="salmonn-mini",
+    license="apache-2.0",
+    pipeline_tag="audio-text-to-text",
+    paper_url="https://huggingface.co/papers/2310.13289",
+):
+    """`model.Salmonn` that comes from files and goes into files, the hub's ways included.
+
+    `save_pretrained`, `from_pretrained` and `push_to_hub` are huggingface_hub's; they store what `save` stores.
+    """
+
+    @classmethod
+    def from_published(
+        cls,
+        *,
+        whisper: str | os.PathLike,
+        beats: str | os.PathLike | None,
+        llm: str | os.PathLike,
+        checkpoint: str | os.PathLike,
+        alpha: int | None = None,
+        heads: int | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Salmonn:
+        """The authors' model from their own files: Whisper, BEATs, Vicuna, and the trained checkpoint.
+
+        Rank, N, layers and widths follow from the checkpoint; the front end is the published one (first channel,
+        1 to 30 s, 30 s of Whisper, tail frames dropped: 88 tokens).
+
+        Args:
+            whisper: a folder of transformers, or a name on the hub; likewise `llm`.
+            beats: a file `{'cfg', 'model'}`, or a name on the hub; None for a model without BEATs.
+            checkpoint: a file `{'model': …}`, or a name on the hub.
+            alpha: LoRA's; it is not in a released checkpoint. None: as the run's settings say, else 32.
+            heads: the Q-Former's, which no shape tells. None: 12 for BERT-base's width, else 4.
+            dtype: of Whisper and the LLM.
+
+        Raises:
+            SalmonnError: a file that is missing or damaged; keys that are missing, unexpected or wrongly shaped.
+        """
+        published = read_published(checkpoint)
+        language, tokenizer = load_llm(llm, dtype, add_pad_row=True)
+        parts = Parts(
+            load_ears(whisper, dtype), None if beats is None else load_any_beats(beats), language, tokenizer
+        )
+        named = {"whisper": whisper, "beats": beats, "llm": llm, "checkpoint": checkpoint}
+        places = {part: str(place) for part, place in named.items()}
+        config = published_config(published, parts, places, alpha=alpha, heads=heads)
+        model = _assemble(config, parts)
+        fill(model, published)
+        return model
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save(self, save_directory)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        dtype: torch.dtype = torch.float32,
+        **entries: Any,  # of config.json, which is read again below
+    ) -> Salmonn:
+        folder = model_id
+        if not Path(folder).is_dir():
+            folder = snapshot_download(
+                model_id,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+                allow_patterns=["config.json", ADAPTER_FILE],
+            )
+        return _load_folder(Path(folder), dtype)
 
 
 def build(config: SalmonnConfig, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Salmonn:
@@ -33,7 +118,10 @@ def build(config: SalmonnConfig, *, seed: int = 0, dtype: torch.dtype = torch.fl
     Raises:
         SalmonnError: a part that is missing, or whose weights do not fit.
     """
-    parts = load_parts(config, dtype)
+    return _assemble(config, load_parts(config, dtype), seed)
+
+
+def _assemble(config: SalmonnConfig, parts: Parts, seed: int = 0) -> Salmonn:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Salmonn(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
@@ -64,7 +152,7 @@ def load(name_or_path: str | os.PathLike = "toy", stage: int | None = None) -> S
     return _load_folder(Path(name_or_path))
 
 
-def save(model: Salmonn, folder: str | os.PathLike, *, info: dict[str, Any] | None = None) -> None:
+def save(model: network.Salmonn, folder: str | os.PathLike, *, info: dict[str, Any] | None = None) -> None:
     """Write what training changed, and the configuration; each file whole or not at all.
 
     Args:
@@ -83,10 +171,10 @@ def read_info(name_or_path: str | os.PathLike, stage: int | None = None) -> dict
     return _read_config(folder)[1]
 
 
-def _load_folder(folder: Path) -> Salmonn:
+def _load_folder(folder: Path, dtype: torch.dtype = torch.float32) -> Salmonn:
     config, _ = _read_config(folder)
     state = load_tensors(folder / ADAPTER_FILE)
-    model = build(config)
+    model = build(config, dtype=dtype)
     model.load_trainable(state, folder / ADAPTER_FILE)
     return model
 

@@ -1,0 +1,163 @@
+"""The checkpoints of SALMONN's authors: `{'model': …}`, what was trained under the published names, and strays.
+
+    published                   here
+    ln_speech, ln_audio         the same
+    speech_query_tokens         connector.queries
+    speech_Qformer.bert. …      connector.qformer.bert. …
+    speech_llama_proj           connector.projection
+    llama_model. …              llm. …
+
+The strays are buffers that no model needs: rotary frequencies, position numbers, copies of BEATs' bias table. A
+checkpoint of a training run also holds its settings; the released ones hold the weights alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from salmonn_mini.checkpoint.parts import Parts, locate
+from salmonn_mini.config import BeatsShape, ConnectorConfig, LlmShape, LoraConfig, SalmonnConfig, WhisperShape
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.model import Salmonn
+from salmonn_mini.weights import check_fit, load_pickle
+
+_NAMES = {
+    "connector.queries": "speech_query_tokens",
+    "connector.qformer.": "speech_Qformer.",
+    "connector.projection.": "speech_llama_proj.",
+    "llm.": "llama_model.",
+}
+_STRAYS = re.compile(r"\.rotary_emb\.inv_freq$|\.position_ids$|^beats\..*\.relative_attention_bias\.weight$")
+_LORA_A = re.compile(r"\.(\w+)\.lora_A\.default\.weight$")
+_BERT_BASE = ConnectorConfig()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A checkpoint: where it came from, its weights without strays, and its run's settings, {} if released."""
+
+    source: str
+    state: Mapping[str, Tensor]
+    settings: Mapping[str, Any]
+
+    def shape(self, key: str) -> torch.Size:
+        """The shape of a weight that the sizes of the model follow from."""
+        if key not in self.state:
+            raise SalmonnError(
+                f"{self.source} does not fit the model: missing {key}; give a checkpoint of a window-level "
+                "Q-Former as the published code writes it"
+            )
+        return self.state[key].shape
+
+
+def read_published(place: str | os.PathLike) -> Published:
+    """Read a checkpoint: a file, or a name on the hub.
+
+    Raises:
+        SalmonnError: no such file, or not a checkpoint of this kind.
+    """
+    file = locate(place)
+    rule = "a SALMONN checkpoint is a file {'model': …} as published by its authors"
+    checkpoint = load_pickle(file, rule)
+    model = checkpoint.get("model")
+    if not isinstance(model, dict) or not all(isinstance(value, Tensor) for value in model.values()):
+        raise SalmonnError(f"{file} holds {', '.join(map(str, checkpoint)) or 'nothing'}; {rule}")
+    config = checkpoint.get("config")
+    settings = config.get("model") if isinstance(config, dict) else None
+    state = {key: tensor for key, tensor in model.items() if not _STRAYS.search(key)}
+    return Published(str(file), state, settings if isinstance(settings, dict) else {})
+
+
+def published_config(
+    published: Published, parts: Parts, places: Mapping[str, str], *, alpha: int | None, heads: int | None
+) -> SalmonnConfig:
+    """Every size: the connector's and LoRA's from the checkpoint, the others from the parts themselves.
+
+    Args:
+        places: where the parts lie, by their names in `SalmonnConfig`.
+        alpha: LoRA's; None: as the checkpoint's settings say, else 32.
+        heads: the Q-Former's; None: 12 for BERT-base's width, else 4. No weight's shape tells them.
+    """
+    llm = parts.llm.config
+    config = SalmonnConfig(
+        name="published",
+        whisper=WhisperShape(hub=places["whisper"], **_same(WhisperShape(), parts.whisper.config)),
+        beats=parts.beats and BeatsShape(hub=places["beats"], **_same(BeatsShape(), parts.beats.config)),
+        llm=LlmShape(
+            hub=places["llm"],
+            vocab_size=llm.vocab_size - 1,
+            rope_theta=llm.rope_parameters["rope_theta"],
+            add_pad_row=True,
+            **_same(LlmShape(), llm, but=("vocab_size", "rope_parameters")),
+        ),
+        connector=_connector(published, heads),
+        lora=_lora(published, alpha),
+        prompt=published.settings.get("prompt_template", SalmonnConfig.prompt),
+        end=published.settings.get("end_sym", SalmonnConfig.end),
+        checkpoint=places["checkpoint"],
+    )
+    return config.as_published()
+
+
+def fill(model: Salmonn, published: Published) -> None:
+    """Put the checkpoint's weights into a model of its sizes; without LoRA in it, LoRA stays without effect.
+
+    Raises:
+        SalmonnError: naming every missing, unexpected and wrongly shaped key as the checkpoint spells it.
+    """
+    own = {published_name(name): tensor for name, tensor in model.trainable_state().items()}
+    if not any(".lora_" in key for key in published.state):
+        own = {key: tensor for key, tensor in own.items() if ".lora_" not in key}
+    remedy = "give the Whisper, BEATs and LLM that it was trained with"
+    check_fit(own, published.state, published.source, remedy)
+    with torch.no_grad():
+        for key, tensor in own.items():
+            tensor.copy_(published.state[key])
+
+
+def published_name(name: str) -> str:
+    """How the published code calls a parameter of `model.Salmonn`."""
+    start = next((start for start in _NAMES if name.startswith(start)), "")
+    return _NAMES.get(start, "") + name.removeprefix(start)
+
+
+def _connector(published: Published, heads: int | None) -> ConnectorConfig:
+    _, N, width = published.shape("speech_query_tokens")
+    feed_forward = "speech_Qformer.bert.encoder.layer.{}.intermediate_query.dense.weight"
+    layers = sum(feed_forward.format(i) in published.state for i in range(len(published.state)))
+    seconds = published.settings.get("second_per_window", _BERT_BASE.window_seconds)
+    return ConnectorConfig(
+        hidden_size=width,
+        num_attention_heads=heads
+        or (_BERT_BASE.num_attention_heads if width == _BERT_BASE.hidden_size else 4),
+        intermediate_size=published.shape(feed_forward.format(0))[0],
+        num_hidden_layers=layers,
+        num_query_tokens=N,
+        window_seconds=seconds,
+        stride_seconds=published.settings.get("second_stride", seconds),
+    )
+
+
+def _lora(published: Published, alpha: int | None) -> LoraConfig:
+    found = {key: match[1] for key in published.state if (match := _LORA_A.search(key))}
+    alpha = alpha or published.settings.get("lora_alpha", LoraConfig.alpha)
+    if not found:
+        return LoraConfig(alpha=alpha)
+    ranks = {published.state[key].shape[0] for key in found}
+    if len(ranks) > 1:
+        raise SalmonnError(f"{published.source} has LoRA of ranks {sorted(ranks)}; one rank is supported")
+    return LoraConfig(r=ranks.pop(), alpha=alpha, target_modules=tuple(dict.fromkeys(found.values())))
+
+
+def _same(
+    shape: WhisperShape | BeatsShape | LlmShape, config: Any, but: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The sizes that a library's configuration has under the same names."""
+    return {name: getattr(config, name) for name in shape.sizes() if name not in but}

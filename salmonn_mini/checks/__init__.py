@@ -1,0 +1,19 @@
+"""What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A room a chapter."""
+
+from salmonn_mini.checks import sound, tour, windows
+from salmonn_mini.checks.card import compare, within
+from salmonn_mini.checks.exercise import EXERCISES, check, verdict
+from salmonn_mini.checks.quiz import QUIZZES, quiz
+
+__all__ = [
+    "EXERCISES",
+    "QUIZZES",
+    "check",
+    "compare",
+    "quiz",
+    "sound",
+    "tour",
+    "verdict",
+    "windows",
+    "within",
+]

@@ -1,0 +1,195 @@
+"""Exercises that name the mistake: the table of them all, and the check that a notebook calls.
+
+    check("3.1", answer)  →  ○ nothing there yet, and what is wanted
+                             ✗ not yet: the mistake by its name
+                             ✓ right
+
+A chapter's room holds its exercises. To add one, write its rule there under `@exercise(...)`, its stub in the
+notebook, its solution in `notebooks/solutions/`, and three wrong answers in `tests/mistakes/`. The rule calls the
+student's function, `hint` for each mistake that it knows, and `expect` for all others.
+"""
+
+from __future__ import annotations
+
+import numbers
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+NOTHING, WRONG, RIGHT = "○", "✗", "✓"
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+class Hint(Exception):
+    """A mistake by its name."""
+
+
+class Nothing(Exception):
+    """The stub is still a stub."""
+
+
+class Student:
+    """A student's function: what it returns is passed on, unless it is nothing or an error."""
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+        self.last = ""  # the last call and what it gave, in words
+
+    def __call__(self, *values: Any) -> Any:
+        call = f"{getattr(self._function, '__name__', 'it')}({', '.join(map(_short, values))})"
+        try:
+            given = self._function(*values)
+        except NotImplementedError as unwritten:
+            raise Nothing from unwritten
+        except Exception as error:
+            raise Hint(
+                f"{call} raises {type(error).__name__}: {error}{_where(error, self._function)}"
+            ) from error
+        if given is None or given is Ellipsis:
+            raise Hint(f"{call} returns nothing.") if self.last else Nothing
+        self.last = f"{call} gives {_short(given)}"
+        return given
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A row of the table.
+
+    Attributes:
+        number: chapter and place, "3.1".
+        level: difficulty, 1 to 3.
+        minutes: that a student may need.
+        wanted: what the function must return, in words.
+        rule: raises a `Hint` for a wrong function.
+    """
+
+    number: str
+    title: str
+    level: int
+    minutes: int
+    wanted: str
+    rule: Callable[[Student], None]
+
+    @property
+    def heading(self) -> str:
+        """How the notebook and the solution announce it."""
+        stars = "●" * self.level + "○" * (3 - self.level)
+        return f"Exercise {self.number}: {self.title} ({stars}, {self.minutes} minutes)"
+
+
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(
+    number: str, title: str, *, level: int, minutes: int, wanted: str
+) -> Callable[[Callable[[Student], None]], Callable[[Student], None]]:
+    """Enter the decorated rule into the table."""
+
+    def enter(rule: Callable[[Student], None]) -> Callable[[Student], None]:
+        EXERCISES[number] = Exercise(number, title, level, minutes, wanted, rule)
+        return rule
+
+    return enter
+
+
+def check(number: str, answer: Any) -> None:
+    """Print whether `answer`, a function, solves the exercise; if not, the mistake. Never raises."""
+    print(verdict(number, answer))
+
+
+def verdict(number: str, answer: Any) -> str:
+    """What `check` prints."""
+    row = EXERCISES.get(number)
+    if row is None:
+        return f"{WRONG} There is no exercise {number!r}: choose one of {', '.join(sorted(EXERCISES))}."
+    name = f"Exercise {number}, {row.title}"
+    if answer is not None and not callable(answer):
+        return f"{WRONG} {name}: give the function itself, not what it returns: check({number!r}, function)."
+    student = Student(answer or (lambda *_: None))
+    try:
+        row.rule(student)
+    except Nothing:
+        return f"{NOTHING} {name}: nothing there yet.\n  Wanted: {row.wanted}."
+    except Hint as mistake:
+        return f"{WRONG} {name}: not yet.\n  {mistake}"
+    except Exception:  # the rule met a thing that no rule foresees
+        return f"{WRONG} {name}: not yet.\n  {student.last}.\n  Wanted: {row.wanted}."
+    return f"{RIGHT} {name}: right."
+
+
+# --- what rules are written with -------------------------------------------------------------------------------------
+
+
+def hint(found: bool, mistake: str) -> None:
+    """Name a mistake, if it was found."""
+    if found:
+        raise Hint(mistake)
+
+
+def same(given: Any, value: Any) -> bool:
+    """Whether two numbers, texts or tensors are equal, these within rounding; False for unlike things."""
+    return _difference(given, value) is None
+
+
+def expect(given: Any, value: Any, what: str) -> None:
+    """Name the difference between what was given and the right value; `what` says of what, in words."""
+    difference = _difference(given, value)
+    hint(difference is not None, f"{what}: {difference}.")
+
+
+def _difference(given: Any, value: Any) -> str | None:
+    if isinstance(given, np.ndarray):
+        given = torch.from_numpy(given)
+    if isinstance(value, Tensor):
+        return _tensor_difference(given, value)
+    if isinstance(given, Tensor) and given.dim() == 0:
+        given = given.item()
+    if isinstance(value, numbers.Real) and isinstance(given, numbers.Real):
+        equal = bool(np.isclose(float(given), float(value), **CLOSE))
+    else:
+        equal = type(given) is type(value) and given == value
+    return None if equal else f"got {_short(given)}, but it must be {_short(value)}"
+
+
+def _tensor_difference(given: Any, value: Tensor) -> str | None:
+    if not isinstance(given, Tensor):
+        return f"got {_short(given)}, but it must be a tensor of shape {tuple(value.shape)}"
+    if given.shape != value.shape:
+        return f"the shape is {tuple(given.shape)}, but it must be {tuple(value.shape)}"
+    if _kind(given) != _kind(value):
+        return f"it holds {_kind(given)}, but it must hold {_kind(value)}"
+    wrong = ~torch.isclose(given.detach().double(), value.double(), **CLOSE)
+    if not wrong.any():
+        return None
+    place = tuple(wrong.nonzero()[0].tolist())
+    return f"got {_short(given[place].item())} at {list(place)}, but it must be {_short(value[place].item())}"
+
+
+def _kind(x: Tensor) -> str:
+    return "True and False" if x.dtype == torch.bool else "complex numbers" if x.is_complex() else "numbers"
+
+
+def _short(value: Any) -> str:
+    """A value in a few characters."""
+    if isinstance(value, Tensor | np.ndarray) and value.ndim:
+        return f"a tensor {tuple(value.shape)}"
+    if isinstance(value, list | tuple | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, Tensor):
+        value = value.item()
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return f"{float(value):.5g}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _where(error: Exception, function: Callable) -> str:
+    """The line of the student's function that raised."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    lines = [step.line for step in traceback.extract_tb(error.__traceback__) if step.filename == file]
+    return f" (in `{lines[-1]}`)" if lines and lines[-1] else ""

@@ -1,0 +1,93 @@
+"""The command `salmonn-mini`: one file a command, each imported in full only when it runs.
+
+Exit status: 0 done; 1 something unexpected, or a doctor's [FAIL]; 2 a mistake of the user's, in one line; 130 stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from salmonn_mini import __version__
+from salmonn_mini.cli import answer, backbones, bench, data, doctor, evaluate, train
+from salmonn_mini.errors import SalmonnError
+
+PROGRAM = "salmonn-mini"
+COMMANDS = (answer, train, evaluate, backbones, data, bench, doctor)
+QUIET = {  # the libraries' own settings, unless the user has set them
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    "KMP_WARNINGS": "0",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status; mistakes cost one line on stderr."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese
+    try:
+        with _quiet(debug):
+            arguments = parser().parse_args(argv)
+            return arguments.run(arguments)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130, debug=False)
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SalmonnError as problem:
+        return _fail(f"error: {problem}", 2, debug)
+    except Exception as problem:  # a fault of the program's: one line too
+        said = f": {problem}" if str(problem) else ""
+        return _fail(f"error: unexpected {type(problem).__name__}{said}; --debug shows where", 1, debug)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    root = _Parser(prog=PROGRAM, description="A language model that hears: SALMONN, rebuilt at toy scale.")
+    root.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    root.add_argument("--debug", action="store_true", help="show where an error comes from")
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        about = module.__doc__.split("\n\n")[0]
+        command = commands.add_parser(name, help=about, description=about, parents=[everywhere])
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return root
+
+
+class _Parser(argparse.ArgumentParser):
+    """Mistakes become a SalmonnError: one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SalmonnError(f"{message}; `{self.prog} --help` tells more")
+
+
+@contextmanager
+def _quiet(debug: bool) -> Iterator[None]:
+    """The libraries' warnings stay unsaid, except for `--debug`."""
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.simplefilter("ignore")
+            for name, value in QUIET.items():
+                os.environ.setdefault(name, value)
+        yield
+
+
+def _fail(text: str, status: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(" ".join(text.split()), file=sys.stderr)
+    return status

@@ -1,0 +1,62 @@
+"""Score a model on new clips, which no training has seen."""
+
+from __future__ import annotations
+
+import argparse
+
+from salmonn_mini.cli import options
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.tasks import TASKS, get_task, tasks_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.add_model(parser)
+    parser.add_argument(
+        "--samples", metavar="N", type=options.whole(1), default=200, help="clips of each task (200)"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=options.whole(0), default=0, help="another seed, other clips (0)"
+    )
+    parser.add_argument(
+        "--tasks", metavar="NAME", nargs="+", help=f"those of the stage by default; known: {', '.join(TASKS)}"
+    )
+    options.add_decoding(parser, max_new_tokens=100)
+    parser.add_argument("--json", metavar="FILE", help="write the scores there")
+    parser.add_argument("--per-sample", metavar="FILE", help="write every answer there, a JSON line each")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    named = _tasks(arguments.tasks)
+    model, stage = options.load_model(arguments.model, arguments.stage)
+    from salmonn_mini.evaluate import evaluate
+
+    report = evaluate(
+        model,
+        named or [task.name for task in tasks_of(stage=max(stage or 1, 1))],
+        arguments.samples,
+        arguments.seed,
+        stage=stage,
+        name=arguments.model or "toy",
+        lora_scale=arguments.lora_scale,
+        beams=arguments.beams,
+        max_new_tokens=arguments.max_new_tokens,
+        repetition_penalty=arguments.repetition_penalty,
+    )
+    if arguments.json:
+        report.save(arguments.json)
+    if arguments.per_sample:
+        report.save_rows(arguments.per_sample)
+    print(report.table())
+    return 0
+
+
+def _tasks(given: list[str] | None) -> list[str]:
+    """The tasks' names, also of `--tasks asr,gender`; each once.
+
+    Raises:
+        SalmonnError: a name that is not in the task table, or none at all.
+    """
+    names = [name for text in given or () for name in text.replace(",", " ").split()]
+    if given is not None and not names:
+        raise SalmonnError(f"--tasks names no task: give one of {', '.join(TASKS)}, or leave it out")
+    return [get_task(name).name for name in dict.fromkeys(names)]

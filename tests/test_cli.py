@@ -1,0 +1,289 @@
+"""The command line: what it prints, what it refuses and how, and the JSON that other programs read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny import tiny_salmonn
+
+from salmonn_mini import checkpoint, cli
+from salmonn_mini.cli import main
+from salmonn_mini.config import SAMPLE_RATE
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.lora import current_scale
+from salmonn_mini.tasks import TASKS
+
+KEYS = ["clip", "prompt", "answer", "token_ids", "lora_scale", "model"]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return tiny_salmonn()
+
+
+@pytest.fixture
+def model(tiny, monkeypatch):
+    """The tiny model instead of the toy."""
+    monkeypatch.setattr(checkpoint, "load", lambda name="toy", stage=None: tiny)
+    monkeypatch.setattr(cli.options, "newest_stage", lambda: 1)
+    return tiny
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, np.sin(np.arange(SAMPLE_RATE) / 9) / 2, SAMPLE_RATE)
+    return str(path)
+
+
+def run(capsys: pytest.CaptureFixture[str], line: str, *more: str) -> tuple[int, str, str]:
+    """Status, stdout and stderr of a command; `line` is cut at spaces, `more` is not."""
+    capsys.readouterr()
+    status = main([*line.split(), *more])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+# --- answer ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_clip_gives_its_answer_alone_and_several_their_names(capsys, model, clip):
+    status, out, err = run(capsys, "answer", clip, "--max-new-tokens", "5")
+    assert (status, err, out.count("\n")) == (0, "", 1) and clip not in out
+    status, again, err = run(capsys, "answer", clip, clip, "--max-new-tokens", "5")
+    assert (status, err) == (0, "") and again == f"{clip}: {out}" * 2
+
+
+def test_json_has_a_line_a_clip_and_the_scale_of_the_run(capsys, model, clip):
+    status, out, err = run(
+        capsys, "answer", clip, clip, "--json", "--prompt", "Describe the audio.", "--lora-scale", "0.5"
+    )
+    first, second = map(json.loads, out.splitlines())
+    assert (status, err) == (0, "") and first == second and list(first) == KEYS
+    assert (first["prompt"], first["lora_scale"], first["model"]) == ("Describe the audio.", 0.5, "toy")
+    assert first["answer"] == model.prompt.text(first["token_ids"])
+    assert current_scale(model.llm) == 4.0  # restored
+    (plain,) = map(json.loads, run(capsys, "answer", clip, "--json")[1].splitlines())
+    assert (plain["prompt"], plain["lora_scale"]) == ("Transcribe the speech.", 4.0)
+
+
+def test_decoding_options_reach_the_model(capsys, model, clip, monkeypatch):
+    seen = {}
+    real = model.generate
+
+    def spy(*args, **settings):
+        seen.update(settings)
+        return real(*args, **settings)
+
+    monkeypatch.setattr(model, "generate", spy)
+    line = "answer --beams 2 --max-new-tokens 3 --repetition-penalty 1.5"
+    assert run(capsys, line, clip)[0] == 0
+    assert seen == {"beams": 2, "max_new_tokens": 3, "repetition_penalty": 1.5, "sample": False}
+    line = "answer --sample --temperature 2 --top-p 0.5 --seed 7 --max-new-tokens 12 --json"
+    one, other = (run(capsys, line, clip)[1] for _ in range(2))
+    assert one == other and len(json.loads(one)["token_ids"]) <= 12
+    assert (seen["sample"], seen["temperature"], seen["top_p"], seen["seed"]) == (True, 2.0, 0.5, 7)
+
+
+def test_what_was_mended_is_said_on_one_line(capsys, model, tmp_path):
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, (44_100, 2)), 44_100)
+    status, out, err = run(capsys, "answer", str(path), "--max-new-tokens", "2")
+    assert status == 0 and out.count("\n") == 1
+    assert err == f"note: {path}: 2 channels, mixed to one, resampled from 44,100 Hz to 16,000 Hz\n"
+
+
+def test_a_bad_clip_does_not_keep_the_others_from_being_answered(capsys, model, clip, tmp_path):
+    empty = tmp_path / "empty.wav"
+    empty.write_bytes(b"")
+    status, out, err = run(capsys, "answer", clip, str(empty), "gone.wav", clip, "--max-new-tokens", "3")
+    assert status == 2 and out.count(f"{clip}: ") == 2
+    assert err.splitlines() == [
+        f"error: {empty}: empty (0 bytes); an audio file has samples: record or copy it again",
+        "error: gone.wav: no such file; check the path",
+    ]
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(capsys, model, clip):
+    status, out, err = run(capsys, "answer", clip, "--prompt", "what is it " * 300)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "but the language model reads 256 in all, sound included: shorten the prompt" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ("", "arguments are required: COMMAND; `salmonn-mini --help` tells more"),
+        ("listen", "invalid choice: 'listen' (choose from"),
+        ("answer", "arguments are required: CLIP; `salmonn-mini answer --help`"),
+        ("answer gone.wav", "gone.wav: no such file; check the path"),
+        ("answer a.wav --prompt", "argument --prompt: expected one argument"),
+        ("answer a.wav --beams 0", "argument --beams: '0' must be a whole number of at least 1"),
+        ("answer a.wav --beams two", "'two' must be a whole number"),
+        ("answer a.wav --max-new-tokens -1", "'-1' must be a whole number of at least 1"),
+        ("answer a.wav --repetition-penalty 0", "'0' must be a number above 0"),
+        ("answer a.wav --lora-scale nan", "'nan' must be a number such as 4.0"),
+        ("answer a.wav --sample --top-p 1.5", "'1.5' must be a number above 0 and at most 1"),
+        ("answer a.wav --stage one", "argument --stage: 'one' must be a whole number of at least 0"),
+        ("answer {clip} --seed 1", "--seed changes nothing without --sample: add it"),
+        ("answer {clip} --top-p 0.5", "--top-p changes nothing without --sample: add it"),
+        ("answer {clip} --llm x", "--whisper, --checkpoint is missing: add it"),
+        ("answer {clip} --whisper w --llm l --checkpoint c --model toy", "name two models: leave one"),
+        ("answer {clip} --model nobody", "there is no model 'nobody': give toy, small, 7b, 13b, or a folder"),
+        ("train toy-stage9", "there is no recipe 'toy-stage9'"),
+        ("train toy-stage1 --set stepz=3", "Recipe has no key 'stepz': did you mean 'steps'?"),
+        ("train toy-stage1 --set steps", "'steps' does not change a recipe: write key=value"),
+        ("evaluate --tasks asr,poem", "unknown task 'poem'; the task table has asr, "),
+        ("evaluate --tasks ,", "--tasks names no task: give one of asr"),
+        ("evaluate --samples 0", "'0' must be a whole number of at least 1"),
+        ("backbones --precision float8", "unknown precision 'float8': choose one of"),
+        ("data", "arguments are required: WHAT"),
+        ("data songs", "invalid choice: 'songs'"),
+        ("doctor --preset 14b", "there is no preset '14b': choose one of toy, small, 7b, 13b"),
+        ("bench --config huge", "there is no benchmark 'huge': choose one of published-small, long-audio"),
+    ],
+)
+def test_a_mistake_costs_one_line_with_value_rule_and_remedy(capsys, clip, argv, said):
+    status, out, err = run(capsys, argv.format(clip=clip))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: ") and said in err
+
+
+@pytest.mark.parametrize("prompt", ["", " \n "])
+def test_an_empty_prompt_is_refused(capsys, clip, prompt):
+    status, _, err = run(capsys, "answer", clip, "--prompt", prompt)
+    assert status == 2 and err.startswith(f"error: the prompt is {prompt!r}: ask something, such as --prompt")
+
+
+# --- when something goes wrong ---------------------------------------------------------------------------------------
+
+
+def test_what_nobody_expected_is_one_line_too_and_debug_shows_where(capsys, model, clip, monkeypatch):
+    def fail(waves):
+        raise ZeroDivisionError("by\nzero")
+
+    monkeypatch.setattr(model, "encode", fail)
+    status, _, err = run(capsys, "answer", clip)
+    assert (status, err) == (1, "error: unexpected ZeroDivisionError: by zero; --debug shows where\n")
+    status, _, err = run(capsys, "--debug", "answer", clip)
+    assert status == 1 and "Traceback" in err and "in fail" in err
+    assert "Traceback" in run(capsys, "answer", "gone.wav", "--debug")[2]
+
+
+def test_ctrl_c_ends_quietly(capsys, model, clip, monkeypatch):
+    def interrupt(waves):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "encode", interrupt)
+    assert run(capsys, "answer", clip) == (130, "", "stopped\n")
+
+
+def test_the_libraries_warnings_stay_unsaid(capsys, model, clip, monkeypatch):
+    real = model.encode
+
+    def grumble(waves):
+        warnings.warn("something is old", FutureWarning, stacklevel=1)
+        return real(waves)
+
+    monkeypatch.setattr(model, "encode", grumble)
+    assert run(capsys, "answer", clip, "--max-new-tokens", "2")[2] == ""
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("answer", "train", "evaluate", "bench", "doctor"))]
+)
+def test_help_is_there_and_needs_no_torch(command):
+    code = (
+        "import sys; from salmonn_mini.cli import main\n"
+        f"try: main({[*command, '--help']})\n"
+        "except SystemExit as end: sys.exit(end.code or 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.startswith("usage: salmonn-mini") and not done.stderr
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "salmonn_mini", "answer"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+
+
+# --- the other commands ----------------------------------------------------------------------------------------------
+
+
+def test_evaluate_writes_the_contract(capsys, model, tmp_path):
+    scores, rows = tmp_path / "scores.json", tmp_path / "rows.jsonl"
+    line = "evaluate --model toy --stage 1 --samples 2 --seed 3 --tasks asr,audio_caption --lora-scale 2"
+    status, out, _ = run(
+        capsys, line, "--max-new-tokens", "4", "--json", str(scores), "--per-sample", str(rows)
+    )
+    report = json.loads(scores.read_text(encoding="utf-8"))
+    assert status == 0 and "asr" in out
+    assert list(report) == ["model", "stage", "seed", "lora_scale", "tasks"]
+    assert [report[key] for key in list(report)[:4]] == ["toy", 1, 3, 2.0]
+    assert list(report["tasks"]) == ["asr", "audio_caption"]
+    for row in report["tasks"].values():
+        assert set(row) == {"metric", "value", "interval", "following_rate", "n", "others"} and row["n"] == 2
+    assert len(rows.read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_evaluate_takes_the_tasks_of_the_stage(capsys, model, monkeypatch):
+    from salmonn_mini import evaluate
+
+    asked = {}
+
+    def spy(model, tasks, n, seed, **settings):
+        asked.update(tasks=list(tasks), n=n, seed=seed, **settings)
+        raise SalmonnError("enough")
+
+    monkeypatch.setattr(evaluate, "evaluate", spy)
+    assert run(capsys, "evaluate", "--stage", "2")[0] == 2
+    assert asked["tasks"] == [name for name, task in TASKS.items() if task.stage] and asked["stage"] == 2
+    assert run(capsys, "evaluate")[0] == 2
+    assert (asked["tasks"], asked["stage"], asked["lora_scale"]) == (["asr", "audio_caption"], 1, None)
+
+
+def test_the_newest_stage_is_the_default_and_0_is_untrained(tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tmp_path))
+    monkeypatch.setattr(checkpoint, "load", lambda name, stage: loaded.append((name, stage)))
+    with pytest.raises(SalmonnError, match=r"no trained toy in .* `salmonn-mini train toy-stage1` makes one"):
+        cli.options.load_model(None, None)
+    for stage in (1, 2):
+        (tmp_path / f"stage{stage}").mkdir()
+    assert cli.options.load_model(None, None)[1] == 2
+    assert cli.options.load_model("toy", 0)[1] == 0
+    assert cli.options.load_model("runs/mine", None)[1] is None
+    assert loaded == [("toy", 2), ("toy", None), ("runs/mine", None)]
+
+
+def test_backbones_and_samples_get_their_folders(capsys, tmp_path, monkeypatch):
+    from salmonn_mini import samples
+    from salmonn_mini.backbones import build
+
+    called = []
+    monkeypatch.setattr(build, "build_all", lambda *args, **settings: called.append((args, settings)))
+    monkeypatch.setattr(samples, "build_samples", lambda folder: called.append(folder) or [1, 2])
+    line = "backbones --runs r --samples 9 --precision bfloat16 --out"
+    assert run(capsys, line, str(tmp_path))[:2] == (0, f"trained: {tmp_path}\n")
+    assert called.pop() == ((tmp_path, Path("r")), {"precision": "bfloat16", "samples": 9})
+    assert run(capsys, "data", "samples", "--out", str(tmp_path))[:2] == (0, f"2 files in {tmp_path}\n")
+    assert called == [tmp_path]
+
+
+def test_the_tiny_model_answers_as_it_does_without_the_command_line(capsys, model, clip):
+    (row,) = map(json.loads, run(capsys, "answer", clip, "--json", "--max-new-tokens", "6")[1].splitlines())
+    wave = torch.from_numpy(soundfile.read(clip, dtype="float32")[0])
+    (answer,) = model.generate(model.encode([wave]), ["Transcribe the speech."], max_new_tokens=6)
+    assert (row["answer"], tuple(row["token_ids"])) == (answer.text, answer.token_ids)

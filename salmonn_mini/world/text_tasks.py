@@ -21,13 +21,9 @@ from salmonn_mini.world.grammar import Command, Question, Statement, split_of
 from salmonn_mini.world.lexicon import (
     BASE,
     COLOURS,
-    NAMES,
-    NOUNS,
     OPPOSITES,
     PEOPLE,
-    PLACES,
     SUBJECT_ADJECTIVES,
-    THINGS,
 )
 from salmonn_mini.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.world.voice import MOODS
@@ -80,14 +76,6 @@ def _category(statement: Statement) -> str:
     return f"it is about {kind} ."
 
 
-def _mentions(statement: Statement, rng: np.random.Generator) -> Fill:
-    present = [word for word in (statement.subject, statement.object, statement.place) if word]
-    absent = [word for word in (*NAMES, *NOUNS, *THINGS, *PLACES) if word not in present]
-    if rng.random() < 0.5:
-        return pick(rng, present), "yes , it is named ."
-    return pick(rng, absent), "no , it is not named ."
-
-
 def _opposite(statement: Statement) -> str:
     for word in (statement.subject_adjective, statement.object_adjective):
         if word in OPPOSITES:
@@ -130,7 +118,6 @@ TEXT_ONLY_PROMPTS: dict[str, tuple[str, ...]] = {
         "Give the letters of the last word.",
     ),
     "category": ("Is it about a person or an animal?", "Say if it is about a person or an animal."),
-    "mentions": ("Is the word {} named?", "Does the speaker name the {}?", "Say if the {} is named."),
     "opposite": ("Give the opposite of the adjective.", "What is the opposite of the adjective?"),
     "detail": ("Explain in detail what is said.", "Give a long and detailed answer: what is said?"),
     "ask_back": ("Ask a question about it.", "Which question could one ask?", "Please ask why."),
@@ -173,11 +160,6 @@ def _phones(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
 def _speech_qa(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
     statement = grammar.draw(grammar.draw_statement, rng, split)
     return statement.text, pick(rng, speech_questions(statement).items())
-
-
-def _mentions_sample(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
-    statement = grammar.draw(grammar.draw_statement, rng, split)
-    return statement.text, _mentions(statement, rng)
 
 
 def question_answer(question: Question) -> str:
@@ -293,7 +275,6 @@ MAKERS: dict[str, Callable[[np.random.Generator, str], tuple[str, Fill]]] = {
     "last_word": partial(_of_statement, lambda s: f"the last word is {s.text.split()[-1]} ."),
     "spelling": partial(_of_statement, lambda s: " ".join(s.text.split()[-1])),
     "category": partial(_of_statement, _category),
-    "mentions": _mentions_sample,
     "opposite": partial(_of_statement, _opposite),
     "detail": partial(_of_statement, _detail),
     "ask_back": partial(_of_statement, _ask_back),

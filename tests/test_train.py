@@ -206,6 +206,8 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
     fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=1))
     with pytest.raises(SalmonnError, match=r"another recipe \(seed 5 there, 6 here\).*output_dir.*--fresh"):
         fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=1, seed=6))
+    with pytest.raises(SalmonnError, match=r"not the one with which this run began.*--fresh"):
+        fit(tiny_salmonn(seed=1), Tones(), recipe_for(tmp_path, steps=1))
     (tmp_path / "file").write_text("")
     with pytest.raises(SalmonnError, match=r"cannot be used as a folder.*choose another output_dir"):
         fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, output_dir=str(tmp_path / "file")))

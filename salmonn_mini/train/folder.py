@@ -45,9 +45,11 @@ class RunFolder:
             raise SalmonnError(
                 f"{self.path}: cannot be used as a folder ({problem.strerror}); choose another output_dir"
             ) from problem
+        for file in self._checkpoints.iterdir():
+            if fresh or file.suffix == ".new":  # what was being written when a run was killed
+                file.unlink()
         if fresh:
-            for file in (self.log_path, *self._checkpoints.iterdir()):
-                file.unlink(missing_ok=True)
+            self.log_path.unlink(missing_ok=True)
         elif self._saved():
             self._check_recipe(recipe)
         write_whole(self.path / "recipe.json", lambda file: file.write(recipe.to_json().encode()))

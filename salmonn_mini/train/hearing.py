@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,10 @@ def hear(model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator) 
     if missing:
         total = sum(len(shards[i]) for i in missing)
         with progress(accelerator, desc="hearing", unit="clip", total=total) as bar:
-            for i in missing[accelerator.process_index :: accelerator.num_processes]:
-                _store(files[i], _encode(model, clips.waves(shards[i])))
-                bar.update(len(shards[i]) * accelerator.num_processes)
+            own = [i for i in missing if i % accelerator.num_processes == accelerator.process_index]
+            for i, waves in zip(own, _one_ahead(clips, [shards[i] for i in own]), strict=True):
+                _store(files[i], _encode(model, waves))
+                bar.update(len(waves) * accelerator.num_processes)
     accelerator.wait_for_everyone()
     return [clip for file in files for clip in _load(file)]
 
@@ -65,6 +68,12 @@ def digest(tensors: dict[str, Tensor]) -> bytes:
     return total.digest()
 
 
+def fingerprint(model: Salmonn) -> str:
+    """A digest of some numbers of every weight: enough to tell a model from another."""
+    few = {name: p.detach().flatten()[:: max(1, p.numel() // 256)] for name, p in model.named_parameters()}
+    return digest(few).hex()
+
+
 def _digest_of_ears(model: Salmonn) -> bytes:
     package = Path(salmonn_mini.__file__).parent
     total = hashlib.sha256(f"{STORED} {model.config.pad_to_30s}".encode())
@@ -73,6 +82,16 @@ def _digest_of_ears(model: Salmonn) -> bytes:
     for ear in (model.whisper, model.beats):
         total.update(digest(ear.state_dict()) if isinstance(ear, nn.Module) else b"none")
     return total.digest()
+
+
+def _one_ahead(clips: ClipSet, shards: Sequence[range]) -> Iterator[list[Tensor]]:
+    """The sound of each shard; while one is heard, the next is made."""
+    with ThreadPoolExecutor(1) as maker:
+        jobs = (maker.submit(clips.waves, shard) for shard in shards)
+        job = next(jobs, None)
+        while job is not None:
+            ready, job = job, next(jobs, None)
+            yield ready.result()
 
 
 def _encode(model: Salmonn, waves: list[Tensor]) -> list[Features]:

@@ -25,7 +25,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train.folder import RunFolder
-from salmonn_mini.train.hearing import hear, progress
+from salmonn_mini.train.hearing import fingerprint, hear, progress
 from salmonn_mini.train.recipe import Recipe
 
 MIXED = {"float32": "no", "bfloat16": "bf16"}  # Accelerate's names
@@ -75,6 +75,7 @@ class _Run:
         self.done = 0  # steps
         self.seconds = 0.0  # spent on them
         self.skipped = 0  # steps, the newest in a row, that changed nothing
+        self.start = fingerprint(model)
         state = folder.load()
         if state is not None:
             self._restore(state)
@@ -154,11 +155,17 @@ class _Run:
             "step": self.done,
             "seconds": self.seconds,
             "skipped": self.skipped,
+            "start": self.start,
             "trained": {name: p.detach() for name, p in self.trained.items()},
             "optimizer": self.optimizer.state_dict(),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
+        if state["start"] != self.start:
+            raise SalmonnError(
+                f"{self.folder.path}: the model is not the one with which this run began; give it that one "
+                f"as it was, choose another output_dir, or start anew with --fresh"
+            )
         for name, parameter in self.trained.items():
             parameter.data.copy_(state["trained"][name])
         self.optimizer.load_state_dict(state["optimizer"])

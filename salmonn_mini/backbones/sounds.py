@@ -25,7 +25,7 @@ from salmonn_mini.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.world.text_tasks import pick
 from salmonn_mini.world.voice import MOODS, SAMPLE_RATE, VOICES
 
-SCHEDULE = Schedule(steps=2200, lr=1e-3, warmup=200)
+SCHEDULE = Schedule(steps=1650, lr=1e-3, warmup=200)
 BATCH = 32
 # Rendered clips of each kind, by the task that draws them.
 POOL = {"audio_caption": 4500, "music_caption": 1500, "emotion": 3000, "co_reasoning": 600}

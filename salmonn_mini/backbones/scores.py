@@ -16,7 +16,7 @@ from salmonn_mini.metrics import bootstrap
 from salmonn_mini.metrics.bootstrap import Counts
 from salmonn_mini.metrics.captions import AND_THEN
 from salmonn_mini.metrics.following import STORY_WORDS
-from salmonn_mini.metrics.words import basic, ratio, word_errors
+from salmonn_mini.metrics.words import basic, phone_errors, ratio, word_errors
 from salmonn_mini.prompt import Prompt
 from salmonn_mini.splice import Answer
 from salmonn_mini.world import facts, story
@@ -153,14 +153,27 @@ def llm_scores(
     *,
     held_out: bool = False,
 ) -> dict[str, dict]:
-    """Accuracy on every text task: n unseen sentences each, with training or held-out wordings of the prompts."""
+    """Accuracy on every text task: n unseen sentences each, with training or held-out wordings of the prompts.
+
+    An answer is right or wrong as a whole, save for phones, of which an answer has twenty and more: they are scored
+    one by one, 1 - PER.
+    """
     scores = {}
     for number, task in enumerate(MAKERS):
         rng = np.random.default_rng((seed, 13, number))
         samples = draw_samples([task] * n, rng, split, held_out=held_out)
         answers = answer_texts(llm, tokenizer, samples)
-        scores[task] = {"metric": "accuracy"} | _share(map(is_right, samples, answers))
+        if task == "phone_recognition":
+            scores[task] = {"metric": "1 - PER"} | _phone_accuracy(samples, answers)
+        else:
+            scores[task] = {"metric": "accuracy"} | _share(map(is_right, samples, answers))
     return scores
+
+
+def _phone_accuracy(samples: Sequence[TextSample], answers: Sequence[Answer]) -> dict:
+    pairs = zip(samples, answers, strict=True)
+    errors = [phone_errors(sample.answer, answer.text) for sample, answer in pairs]
+    return _score([(phones - wrong, phones) for wrong, phones in errors])
 
 
 @torch.no_grad()

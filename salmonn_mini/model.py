@@ -23,6 +23,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from salmonn_mini.beats import Beats
 from salmonn_mini.config import SalmonnConfig
 from salmonn_mini.connectors import build_connector
+from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features, own_frames
 from salmonn_mini.lora import attach_lora
 from salmonn_mini.prompt import Prompt
@@ -62,7 +63,7 @@ class Salmonn(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.connector.parameters()).device
+        return self.llm.device
 
     def train(self, mode: bool = True) -> Salmonn:
         """Training mode for what is trained; what is frozen stays in evaluation mode, without dropout."""
@@ -132,7 +133,15 @@ class Salmonn(nn.Module):
         """Lay out `<s> USER: <Speech> H </Speech> I ⏎ ASSISTANT: Y </s>` for every clip.
 
         With answers the rows are padded on the right, for the loss; without on the left, for generation.
+
+        Raises:
+            SalmonnError: not one instruction, and one answer if any, for each clip.
         """
+        given = {"instructions": instructions} | ({} if answers is None else {"answers": answers})
+        for name, texts in given.items():
+            if isinstance(texts, str) or len(texts) != len(H):
+                what = "a single text" if isinstance(texts, str) else f"{len(texts)}"
+                raise SalmonnError(f"{name}: {what} for {len(H)} clips; give a list with one for each clip")
         embed = self.llm.get_input_embeddings()
         rows, labels = [], []
         for i, instruction in enumerate(instructions):

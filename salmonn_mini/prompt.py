@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from transformers import PreTrainedTokenizerBase
 
-_SOUND = "\0"  # marks the place of H; no prompt contains it
+from salmonn_mini.errors import SalmonnError
 
 
 class Prompt:
@@ -19,14 +19,22 @@ class Prompt:
     Args:
         template: a text with one `{}`, where the sound and the instruction go.
         end: the symbol that ends an answer.
+
+    Raises:
+        SalmonnError: the tokenizer does not know `end`.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str, end: str) -> None:
         self.tokenizer = tokenizer
-        before, self._after = template.format(f"<Speech>{_SOUND}</Speech> {{}}").split(_SOUND)
+        before, self._after = template.split("{}")
         start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        self.before: list[int] = [*start, *self.ids(before)]
+        self.before: list[int] = [*start, *self.ids(f"{before}<Speech>")]
         self.end: int = tokenizer.convert_tokens_to_ids(end)
+        if self.end in (None, tokenizer.unk_token_id):
+            raise SalmonnError(
+                f"the LLM's tokenizer has no symbol {end!r}: set end to the one that closes its answers, "
+                f"{tokenizer.eos_token!r} perhaps"
+            )
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens."""
@@ -34,7 +42,7 @@ class Prompt:
 
     def after(self, instruction: str) -> list[int]:
         """What follows the sound, up to the place where the answer begins."""
-        return self.ids(self._after.replace("{}", instruction))
+        return self.ids(f"</Speech> {instruction}{self._after}")
 
     def answer(self, text: str) -> list[int]:
         """The answer with its end symbol."""

@@ -1,0 +1,30 @@
+"""What notebooks show and play: sounds beside their pictures, and figures with sliders and drop-downs."""
+
+from salmonn_mini.widgets.explorer import COST, WINDOWS, Explorer, asking, focusing, sampling, windowing
+from salmonn_mini.widgets.figures import (
+    clip_length,
+    sampled,
+    seen,
+    spectrogram_picture,
+    time_frequency,
+    windowed,
+)
+from salmonn_mini.widgets.player import Gallery, Sound
+
+__all__ = [
+    "COST",
+    "WINDOWS",
+    "Explorer",
+    "Gallery",
+    "Sound",
+    "asking",
+    "clip_length",
+    "focusing",
+    "sampled",
+    "sampling",
+    "seen",
+    "spectrogram_picture",
+    "time_frequency",
+    "windowed",
+    "windowing",
+]

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import SENTENCES, tiny_config, tiny_salmonn
+from tiny import SENTENCES, tiny_config, tiny_salmonn, tiny_toy
 
+from salmonn_mini import checkpoint
+from salmonn_mini.audio import save_wav
+from salmonn_mini.config import PRESETS
 from salmonn_mini.data import ClipSet, Question
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.splice import AnswerLoss
-from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, recipe_names
+from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, recipe_names, run
 from salmonn_mini.train.folder import RunFolder
 from salmonn_mini.train.loop import _Run
 
@@ -269,6 +272,55 @@ def test_three_such_steps_in_a_row_end_the_run(tmp_path, monkeypatch):
     ):
         fit(model, Tones(), recipe)
     assert len(rows(recipe)) == 5
+
+
+# --- from recipe to model --------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_leads_from_the_toys_parts_to_a_model_and_on_to_the_next_stage(tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    monkeypatch.chdir(tmp_path)
+    small = ["steps=2", "clips=8", "batch_size=4", "threads=1"]
+    first = run(load_recipe("toy-stage1", [*small, "output_dir=one", "dropout=0"]))
+    model = checkpoint.load(first)
+    info = checkpoint.read_info(first)
+    assert info["stage"] == 1 and info["steps"] == 2 and info["recipe"]["clips"] == 8
+    assert model.config.connector.dropout == model.config.lora.dropout == 0
+    untrained = checkpoint.build(model.config, seed=info["recipe"]["seed"])
+    assert changed(weights(untrained), weights(model))
+
+    changes = [*small, "output_dir=two", "stage=2", "init=one", "tasks={gender: 1}", "trains=[lora]"]
+    second = checkpoint.load(run(load_recipe("toy-stage1", changes)))
+    learned = changed(weights(model), weights(second))
+    assert learned and all("lora_" in name for name in learned)
+
+    save_wav(tmp_path / "tone.wav", torch.zeros(8_000))
+    (tmp_path / "m.csv").write_text("path,text\ntone.wav,hello\ntone.wav,hello\n")
+    mine = ["manifest=m.csv", "clips=null", "tasks={}", "batch_size=2", "steps=1", "output_dir=three"]
+    assert checkpoint.load(run(load_recipe("toy-stage1", [*mine, "config.beats=null"]))).beats is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["model=14b"], "no preset '14b'"),
+        (["init=nowhere"], "no model 'nowhere'"),
+        (["init=one", "model=small"], "holds a model 'toy'.*'small'.*change model or init"),
+        (["config.conector.kind=ctc"], "no key 'conector': did you mean 'connector'"),
+        (["init=stage9"], "no stage 9"),
+        (["init=stage1", "config.beats=null"], "left out unless init is scratch"),
+        (["manifest=m.json", "clips=null", "tasks={}"], "m.json: cannot be read"),
+    ],
+)
+def test_a_run_that_cannot_begin_says_why(tmp_path_factory, monkeypatch, changes, words):
+    folder = tmp_path_factory.getbasetemp() / "begins"
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(folder))
+    if not folder.exists():
+        tiny_toy(folder)
+        checkpoint.save(checkpoint.build(PRESETS["toy"]), folder / "one")
+    monkeypatch.chdir(folder)
+    with pytest.raises(SalmonnError, match=words):
+        run(load_recipe("toy-stage1", changes))
 
 
 # --- several processes -----------------------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig
+from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
 from salmonn_mini.backbones.text import train_tokenizer
 from salmonn_mini.beats import Beats, BeatsConfig
+from salmonn_mini.checkpoint import save_backbones
 from salmonn_mini.config import BeatsShape, ConnectorConfig, LlmShape, LoraConfig, SalmonnConfig, WhisperShape
 from salmonn_mini.model import Salmonn
 from salmonn_mini.whisper import WhisperEars
@@ -48,14 +51,33 @@ def tiny_config(dropout: float = 0.1, **changes: object) -> SalmonnConfig:
 def tiny_salmonn(seed: int = 0, config: SalmonnConfig | None = None) -> Salmonn:
     """Random weights; equal seeds give equal models."""
     config = config or tiny_config()
-    tokenizer = train_tokenizer([TextSample("asr", text, "Write it down.", text) for text in SENTENCES])
-    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": END}
+    whisper, beats, llm, tokenizer = _parts(seed, config)
+    ears = WhisperEars(whisper.config)
+    ears.encoder = whisper.model.encoder
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        whisper = config.whisper and WhisperEars(WhisperConfig(**config.whisper.sizes(), **ids)).eval()
-        beats = config.beats and Beats(BeatsConfig.from_dict(config.beats.sizes())).eval()
-        sizes = config.llm.sizes() | {"vocab_size": len(tokenizer)}
-        # With Llama's own 0.02 so small an LLM is nearly constant, and no LoRA could change its answers.
-        settings = {"initializer_range": 0.2, "attn_implementation": "eager"}
+        return Salmonn(config, config.whisper and ears.eval(), config.beats and beats, llm, tokenizer)
+
+
+def tiny_toy(folder: Path, seed: int = 0) -> Path:
+    """Tiny parts in the toy's place: with SALMONN_MINI_TOY = `folder`, "toy" is made of them."""
+    whisper, beats, llm, tokenizer = _parts(seed, tiny_config())
+    save_backbones(folder, whisper, beats, (), llm, tokenizer)
+    return folder
+
+
+def _parts(seed: int, config: SalmonnConfig) -> tuple:
+    tokenizer = train_tokenizer([TextSample("asr", text, "Write it down.", text) for text in SENTENCES])
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": END}
+    sizes = config.llm.sizes() | {"vocab_size": len(tokenizer)}
+    # With Llama's own 0.02 so small an LLM is nearly constant, and no LoRA could change its answers.
+    settings = {"initializer_range": 0.2, "attn_implementation": "eager"}
+    ears = tiny_config() if config.whisper is None or config.beats is None else config
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        whisper = WhisperForConditionalGeneration(
+            WhisperConfig(**ears.whisper.sizes(), **ids, decoder_start_token_id=1)
+        )
+        beats = Beats(BeatsConfig.from_dict(ears.beats.sizes()))
         llm = LlamaForCausalLM(LlamaConfig(**sizes, **ids, **settings))
-        return Salmonn(config, whisper, beats, llm, tokenizer)
+    return whisper.eval(), beats.eval(), llm, tokenizer

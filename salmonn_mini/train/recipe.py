@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from salmonn_mini.config import preset
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.settings import Settings
 from salmonn_mini.tasks import get_task, tasks_of
@@ -44,9 +45,10 @@ class Recipe(Settings):
 
     Attributes:
         stage: the row of STAGES; `tasks` (with their shares) and `trains` (PARTS) may change it.
-        model: what `checkpoint.load` takes; its ears and LLM stay as they are.
+        model: the name of a preset; its ears and LLM stay as they are.
         init: "scratch" for a random connector and LoRA, or what they start as: "stage1" and so on for the
             model's own, or a folder that a run has left.
+        config: changes to the preset, such as {"connector": {"kind": "segment_qformer"}}; from scratch only.
         output_dir: gets the log `train.jsonl`, the checkpoints and, at the end, the model.
         clips: how many clips of the toy world are drawn; or all those of `manifest`, asked with `prompts`.
         steps, batch_size: batch_size clips a step, over all processes.
@@ -64,6 +66,7 @@ class Recipe(Settings):
     lora_lr: float
     model: str = "toy"
     init: str = SCRATCH
+    config: dict = field(default_factory=dict)
     tasks: dict = field(default_factory=dict)
     trains: tuple[str, ...] = ()
     clips: int | None = None
@@ -93,6 +96,10 @@ class Recipe(Settings):
     def _check(self) -> None:
         self._rule(self.stage in STAGES, "stage", f"one of {', '.join(map(str, STAGES))}", "choose one")
         self._positive("steps", "batch_size", "clip_norm", "save_every")
+        preset(self.model)
+        self._rule(
+            self.init == SCRATCH or not self.config, "config", "left out unless init is scratch", "do so"
+        )
         self._check_data()
         for name in ("connector_lr", "lora_lr"):
             self._rule(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", "1e-3 is a start")

@@ -1,0 +1,93 @@
+"""From a recipe to a model and clips, through the loop, and into the folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from salmonn_mini import checkpoint
+from salmonn_mini.config import SalmonnConfig, preset
+from salmonn_mini.data import ClipSet, ManifestClips, WorldClips, read_manifest, read_prompts
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.model import Salmonn
+from salmonn_mini.train.loop import fit
+from salmonn_mini.train.recipe import SCRATCH, Recipe
+
+
+def run(recipe: Recipe, *, fresh: bool = False) -> Path:
+    """Follow a recipe to its end, on from where it was stopped; the folder returned is for `checkpoint.load`.
+
+    Args:
+        fresh: delete a run that is in the recipe's output_dir, and start anew.
+
+    Raises:
+        SalmonnError: a model, clips or a folder that do not serve, or a loss that is not finite.
+    """
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    model = first_model(recipe)
+    took = fit(model, clips_of(recipe, model.config), recipe, fresh=fresh)
+    folder = Path(recipe.output_dir)
+    processes = PartialState()
+    if processes.is_main_process:
+        checkpoint.save(model, folder, info={"stage": recipe.stage, "recipe": recipe.to_dict(), **took})
+    processes.wait_for_everyone()
+    return folder
+
+
+def first_model(recipe: Recipe) -> Salmonn:
+    """The model that a run begins with.
+
+    Raises:
+        SalmonnError: a model that is not there, or that is not of the recipe's kind.
+    """
+    if recipe.init == SCRATCH:
+        config = _changed(preset(recipe.model), recipe.config)
+        return checkpoint.build(_with_dropout(config, recipe.dropout), seed=recipe.seed)
+    stage = re.fullmatch(r"stage(\d+)", recipe.init)
+    model = checkpoint.load(recipe.model, int(stage[1])) if stage else checkpoint.load(recipe.init)
+    if model.config.name != recipe.model:
+        raise SalmonnError(
+            f"{recipe.init} holds a model {model.config.name!r}, but the recipe's model is {recipe.model!r}: "
+            f"change model or init"
+        )
+    config = _with_dropout(model.config, recipe.dropout)
+    if config == model.config:
+        return model
+    other = checkpoint.build(config)
+    other.load_trainable(model.trainable_state(), recipe.init)
+    return other
+
+
+def clips_of(recipe: Recipe, config: SalmonnConfig) -> ClipSet:
+    """The clips that a run learns from."""
+    if recipe.manifest is None:
+        return WorldClips(recipe.tasks, recipe.clips, recipe.seed)
+    prompts = read_prompts(recipe.prompts) if recipe.prompts is not None else None
+    return ManifestClips(read_manifest(recipe.manifest), config, recipe.seed, prompts)
+
+
+def _changed(config: SalmonnConfig, changes: dict[str, Any]) -> SalmonnConfig:
+    return SalmonnConfig.from_dict(_merged(config.to_dict(), changes)) if changes else config
+
+
+def _merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`changes` over `table`, table by table."""
+    both = {
+        key: _merged(table[key], value)
+        if isinstance(value, dict) and isinstance(table.get(key), dict)
+        else value
+        for key, value in changes.items()
+    }
+    return table | both
+
+
+def _with_dropout(config: SalmonnConfig, dropout: float | None) -> SalmonnConfig:
+    if dropout is None:
+        return config
+    connector, lora = config.connector.replace(dropout=dropout), config.lora.replace(dropout=dropout)
+    return config.replace(connector=connector, lora=lora)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny import tiny_salmonn
+from tiny import tiny_config, tiny_salmonn, tiny_toy
 
 from salmonn_mini import checkpoint, cli
 from salmonn_mini.cli import main
@@ -112,10 +112,19 @@ def test_a_bad_clip_does_not_keep_the_others_from_being_answered(capsys, model, 
     ]
 
 
-def test_a_prompt_that_leaves_no_room_is_refused(capsys, model, clip):
+def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tmp_path):
     status, out, err = run(capsys, "answer", clip, "--prompt", "what is it " * 300)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "but the language model reads 256 in all, sound included: shorten the prompt" in err
+    assert "but the language model reads 256 in all: shorten the prompt, or lower --max-new-tokens" in err
+    long = tmp_path / "long.wav"
+    soundfile.write(long, np.random.default_rng(0).normal(0, 0.1, 40 * SAMPLE_RATE), SAMPLE_RATE)
+    status, out, err = run(capsys, "answer", str(long), clip)
+    assert (status, out.count("\n"), err.count("\n")) == (2, 1, 1)
+    assert (
+        err.startswith(f"error: {long}: the prompt takes ")
+        and "the sound 200, " in err
+        and "cut the clip" in err
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,15 +266,37 @@ def test_evaluate_takes_the_tasks_of_the_stage(capsys, model, monkeypatch):
 def test_the_newest_stage_is_the_default_and_0_is_untrained(tmp_path, monkeypatch):
     loaded = []
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tmp_path))
-    monkeypatch.setattr(checkpoint, "load", lambda name, stage: loaded.append((name, stage)))
+    monkeypatch.setattr(checkpoint, "load", lambda name, stage=None: loaded.append((name, stage)))
     with pytest.raises(SalmonnError, match=r"no trained toy in .* `salmonn-mini train toy-stage1` makes one"):
         cli.options.load_model(None, None)
     for stage in (1, 2):
         (tmp_path / f"stage{stage}").mkdir()
     assert cli.options.load_model(None, None)[1] == 2
     assert cli.options.load_model("toy", 0)[1] == 0
-    assert cli.options.load_model("runs/mine", None)[1] is None
-    assert loaded == [("toy", 2), ("toy", None), ("runs/mine", None)]
+    assert loaded == [("toy", 2), ("toy", None)]
+
+
+def test_a_run_from_recipe_to_answer_and_scores(capsys, clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    folder = str(tmp_path / "run")
+    line = "train toy-stage1 --set steps=2 --set clips=4 --set batch_size=2 --set warmup=1 --set config="
+    config = json.dumps({name: part for name, part in tiny_config().to_dict().items() if name == "connector"})
+    places = ["--set", f"output_dir={folder}", "--set", f"cache_dir={tmp_path / 'heard'}"]
+    assert run(capsys, line + config.replace(" ", ""), *places)[:2] == (0, f"trained: {folder}\n")
+    log = [json.loads(row) for row in (tmp_path / "run" / "train.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == [1, 2] and all("loss" in row for row in log)
+
+    status, out, err = run(capsys, f"answer {clip} --json --max-new-tokens 3 --model", folder)
+    assert (status, err) == (0, "") and json.loads(out)["model"] == folder
+    scores = tmp_path / "scores.json"
+    line = f"evaluate --samples 1 --max-new-tokens 3 --json {scores} --model {folder}"
+    assert run(capsys, line)[0] == run(capsys, f"{line} --stage 1")[0] == 0
+    report = json.loads(scores.read_text(encoding="utf-8"))
+    assert (report["model"], report["stage"], list(report["tasks"])) == (folder, 1, ["asr", "audio_caption"])
+    status, _, err = run(capsys, f"{line} --stage 2")
+    assert (
+        status == 2 and err == f"error: --stage is 2, but {folder} was left by stage 1: leave --stage out\n"
+    )
 
 
 def test_backbones_and_samples_get_their_folders(capsys, tmp_path, monkeypatch):

@@ -14,9 +14,9 @@ FLOORS = [
     "errors settings config audio tasks metrics plots diagrams",
     "world samples ears features beats whisper windows qformer blip2 connectors lora prompt splice data weights",
     "model",
-    "checkpoint",
+    "checkpoint baselines",
     "train evaluate backbones",
-    "bayes activation sweep ledger",
+    "bayes activation sweep ledger bench doctor",
     "widgets checks cli __main__",
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()} | {"__init__": 0}

@@ -12,6 +12,8 @@ from salmonn_mini.cli import options
 from salmonn_mini.errors import SalmonnError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from salmonn_mini.model import Salmonn
     from salmonn_mini.splice import Answer
 
@@ -43,12 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer clip by clip; a clip that cannot be answered costs its line and the status, not the others."""
     _check(arguments)
     model, name = _model(arguments)
-    _check_prompt(model, arguments)
+    _check_room(model, arguments)
+    import torch
+
     from salmonn_mini.lora import current_scale, lora_scale
 
     scale = current_scale(model.llm) if arguments.lora_scale is None else arguments.lora_scale
     status = 0
-    with lora_scale(model.llm, scale):
+    with torch.no_grad(), lora_scale(model.llm, scale):
         for clip in arguments.clips:
             try:
                 answer = _answer(model, clip, arguments)
@@ -89,34 +93,27 @@ def _model(arguments: argparse.Namespace) -> tuple[Salmonn, str]:
     return Salmonn.from_published(**{"beats": None} | places), places["checkpoint"]
 
 
-def _check_prompt(model: Salmonn, arguments: argparse.Namespace) -> None:
-    """The prompt leaves room for sound and answer."""
+def _check_room(model: Salmonn, arguments: argparse.Namespace, sound: int = 0) -> None:
+    """The prompt, `sound` tokens of a clip, and the answer must fit into what the language model can read."""
     text = len(model.prompt.before) + len(model.prompt.after(arguments.prompt))
     context = model.llm.config.max_position_embeddings
-    if text + arguments.max_new_tokens >= context:
+    if text + sound + arguments.max_new_tokens > context:
+        shorter = "cut the clip" if sound > text else "shorten the prompt"
         raise SalmonnError(
-            f"the prompt takes {text:,} tokens and the answer up to {arguments.max_new_tokens:,}, but the language "
-            f"model reads {context:,} in all, sound included: shorten the prompt, or lower --max-new-tokens"
+            f"the prompt takes {text:,} tokens, the sound {sound:,}, the answer up to {arguments.max_new_tokens:,}, "
+            f"but the language model reads {context:,} in all: {shorter}, or lower --max-new-tokens"
         )
 
 
 def _answer(model: Salmonn, clip: str, arguments: argparse.Namespace) -> Answer:
-    from salmonn_mini.audio import load_audio
-
-    notes: list[str] = []
-    rules = model.config
-    X = load_audio(
-        clip,
-        channels=rules.channels,
-        max_seconds=rules.max_seconds,
-        min_seconds=rules.min_seconds,
-        notes=notes,
-    )
-    if notes:
-        print(f"note: {clip}: {', '.join(notes)}", file=sys.stderr)
+    features = model.encode([_load(model, clip)])
+    try:
+        _check_room(model, arguments, sound=int(model.listen(features)[1]))
+    except SalmonnError as problem:
+        raise SalmonnError(f"{clip}: {problem}") from problem
     drawn = {name: getattr(arguments, name) for name in SAMPLING if getattr(arguments, name) is not None}
     (answer,) = model.generate(
-        model.encode([X]),
+        features,
         [arguments.prompt],
         max_new_tokens=arguments.max_new_tokens,
         beams=arguments.beams,
@@ -125,6 +122,18 @@ def _answer(model: Salmonn, clip: str, arguments: argparse.Namespace) -> Answer:
         **drawn,
     )
     return answer
+
+
+def _load(model: Salmonn, clip: str) -> Tensor:
+    """The clip by the model's own rules; what was mended is said."""
+    from salmonn_mini.audio import load_audio
+
+    notes: list[str] = []
+    rules = {name: getattr(model.config, name) for name in ("channels", "max_seconds", "min_seconds")}
+    X = load_audio(clip, **rules, notes=notes)
+    if notes:
+        print(f"note: {clip}: {', '.join(notes)}", file=sys.stderr)
+    return X
 
 
 def _print(clip: str, answer: Answer, arguments: argparse.Namespace, state: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salmonn_mini.errors import SalmonnError
@@ -106,14 +107,19 @@ def newest_stage() -> int | None:
 
 
 def load_model(name: str | None, stage: int | None) -> tuple[Salmonn, int | None]:
-    """The model that `--model` and `--stage` mean, and the stage; for the toy without one the newest.
+    """The model that `--model` and `--stage` mean, and its stage; for the toy without one the newest.
 
     Raises:
-        SalmonnError: no such model or stage.
+        SalmonnError: no such model or stage, or a folder of another stage.
     """
     from salmonn_mini import checkpoint
 
     name = name or "toy"
+    if name != "toy" and Path(name).is_dir():
+        found = checkpoint.read_info(name).get("stage")
+        if stage is not None and found not in (None, stage):
+            raise SalmonnError(f"--stage is {stage}, but {name} was left by stage {found}: leave --stage out")
+        return checkpoint.load(name), stage if found is None else found
     if name == "toy" and stage is None:
         stage = newest_stage()
         if stage is None:

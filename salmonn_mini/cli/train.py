@@ -28,6 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(arguments.recipe, arguments.changes)
     from salmonn_mini.train import run as train
 
-    train(recipe, fresh=arguments.fresh)
-    print(f"trained: {recipe.output_dir}")
+    folder = train(recipe, fresh=arguments.fresh)
+    print(f"trained: {folder}")
     return 0

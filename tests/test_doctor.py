@@ -1,0 +1,240 @@
+"""The doctor: versions before imports, memory by arithmetic, weights by their headers; each fault has its remedy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+from safetensors.torch import save_file
+
+from salmonn_mini import doctor
+from salmonn_mini.cli import main
+from salmonn_mini.config import preset
+from salmonn_mini.doctor import FAIL, OK, WARN, environment, memory, weights
+from salmonn_mini.errors import SalmonnError
+
+CONFIG = preset("13b")
+
+
+# --- environment -----------------------------------------------------------------------------------------------------
+
+
+def test_the_pair_is_judged_by_its_release() -> None:
+    assert environment.check_pair("2.11.0", "2.11.0").level == OK
+    assert environment.check_pair("2.11.0+cu128", "2.11.1").level == OK
+    bad = environment.check_pair("2.13.0", "2.11.0")
+    assert bad.level == FAIL and "torch 2.13.0 beside torchaudio 2.11.0" in bad.text
+    assert bad.remedy.startswith("pip install torch==2.11.0 torchaudio==2.11.0, then restart")
+
+
+def test_packages_are_held_against_their_ranges(monkeypatch) -> None:
+    there = {"torch": "2.13.0", "torchaudio": "2.11.0", "peft": "0.21.3"}
+    monkeypatch.setattr(environment, "installed", there.get)
+    lines = [
+        "torch==2.11.0",
+        "torchaudio==2.11.0",
+        "peft>=0.21,<0.22",
+        "jiwer>=4",
+        "gone; sys_platform == 'none'",
+    ]
+    pair, torch_, jiwer, fine = environment.check_packages([Requirement(line) for line in lines])
+    assert (pair.level, torch_.level, jiwer.level, fine.level) == (FAIL, FAIL, FAIL, OK)
+    assert torch_.text == "torch is 2.13.0, but torch==2.11.0 is needed" and "make env" in torch_.remedy
+    assert jiwer.text == "jiwer is not installed, jiwer>=4 is needed"
+    assert fine.text == "2 of 4 packages are within their ranges: torchaudio 2.11.0, peft 0.21.3"
+
+
+def test_this_very_environment_is_sound() -> None:
+    assert [finding for finding in environment.check_environment() if finding.level != OK] == []
+
+
+def test_another_python_is_refused() -> None:
+    assert environment.check_python("3.9.1", ">=3.10,<3.15").level == FAIL
+    assert environment.check_python("3.14.0", ">=3.10,<3.15").level == OK
+
+
+def test_an_import_that_fails_is_told_in_one_line(monkeypatch) -> None:
+    def fail(name):
+        raise RuntimeError("undefined symbol\nand more")
+
+    monkeypatch.setattr(environment.importlib, "import_module", fail)
+    (finding,) = environment.check_imports()
+    assert str(finding).startswith(
+        "[FAIL] `import salmonn_mini.audio` fails (RuntimeError: undefined symbol): run"
+    )
+
+
+def test_versions_are_looked_at_before_torch_is_imported() -> None:
+    code = (
+        "import sys; from salmonn_mini.doctor import environment\n"
+        "environment.installed = lambda name: {'torch': '2.15.0', 'torchaudio': '2.11.0'}.get(name, '99')\n"
+        "from salmonn_mini.cli import main; status = main(['doctor'])\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr == ""
+    assert "[FAIL] torch 2.15.0 beside torchaudio 2.11.0" in done.stdout
+    assert "[WARN] not looked at: mend the environment first" in done.stdout
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "trained", "total"),
+    [("13b", 33_332_992, 13_776e6), ("7b", 30_186_240, 7_496e6), ("toy", None, 5.8e6)],
+)
+def test_parameters_are_the_papers(name, trained, total) -> None:
+    need = memory.needs(preset(name))
+    assert trained in (None, need.parameters["trained"])
+    assert sum(need.parameters.values()) == pytest.approx(total, rel=0.02)
+
+
+def test_memory_at_full_scale_is_what_was_reported() -> None:
+    need = memory.needs(CONFIG)
+    assert need.precision == torch.bfloat16
+    assert need.training == pytest.approx(30.7e9, rel=0.05)  # reported: 13B, batch 1, fp16
+    assert 26e9 < need.answering < need.training
+
+
+def test_memory_needed_is_held_against_memory_there(monkeypatch) -> None:
+    def levels(free, total):
+        monkeypatch.setattr(memory, "memory_there", lambda: ("RAM", free, total))
+        return [finding.level for finding in memory.check_memory(CONFIG)]
+
+    assert levels(80e9, 80e9) == [OK, OK, OK]
+    assert levels(10e9, 80e9) == [OK, WARN, WARN]
+    assert levels(30.3e9, 30.3e9) == [OK, OK, FAIL]
+    monkeypatch.setattr(memory, "memory_there", lambda: ("RAM", 7e9, 16e9))
+    *_, training = memory.check_memory(CONFIG)
+    assert "RAM has 7.0 GB free of 16.0 GB: use a larger machine or a smaller preset" in str(training)
+
+
+def test_a_containers_limit_counts(monkeypatch, tmp_path) -> None:
+    limit, none = tmp_path / "memory.max", tmp_path / "none"
+    limit.write_text("1000000\n")
+    none.write_text("max\n")
+    monkeypatch.setattr(memory, "CGROUPS", (str(none), str(limit), str(tmp_path / "missing")))
+    place, free, total = memory.memory_there()
+    assert (place, free, total) == ("RAM", 1_000_000, 1_000_000) or torch.cuda.is_available()
+
+
+def test_an_accelerator_is_missed_by_the_large_alone(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [f.level for f in memory.check_accelerator(preset("toy"))] == [OK]
+    (finding,) = memory.check_accelerator(preset("7b"))
+    assert finding.level == WARN and "preset 7b is very slow on it: use a CUDA GPU" in str(finding)
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def llm_folder(folder: Path, layers: int = 32, width: int = 960) -> Path:
+    """A folder like that of the small preset's LLM, in two files, with two of its tensors."""
+    folder.mkdir()
+    up = torch.zeros(2560, width)
+    save_file({"model.embed_tokens.weight": torch.zeros(2)}, folder / "one.safetensors")
+    save_file({f"model.layers.{layers - 1}.mlp.up_proj.weight": up}, folder / "two.safetensors")
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}})
+    )
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+def test_weights_are_found_counted_and_measured(tmp_path) -> None:
+    finding = weights.check_part(preset("small"), "llm", str(llm_folder(tmp_path / "vicuna")))
+    assert finding.level == OK and finding.text.endswith("vicuna, 2 files, 9.8 MB, 2 tensors")
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path) -> None:
+    def said(folder: Path) -> str:
+        finding = weights.check_part(preset("small"), "llm", str(folder))
+        assert finding.level == FAIL and finding.remedy
+        return finding.text
+
+    assert "has no layers.31.mlp.up_proj.weight, preset small needs (2560, 960)" in said(
+        llm_folder(tmp_path / "short", layers=16)
+    )
+    assert "mlp.up_proj.weight of shape (2560, 512), preset small needs" in said(
+        llm_folder(tmp_path / "narrow", width=512)
+    )
+    folder = llm_folder(tmp_path / "torn")
+    (folder / "two.safetensors").write_bytes((folder / "two.safetensors").read_bytes()[:5000])
+    assert "two.safetensors cannot be read" in said(folder)
+    (folder / "two.safetensors").unlink()
+    assert "lacks two.safetensors" in said(folder)
+    (folder / "tokenizer.json").unlink()
+    assert "has no tokenizer.json or tokenizer.model" in said(folder)
+
+
+def test_a_published_checkpoint_is_read_without_running_its_code(tmp_path) -> None:
+    good, bad = tmp_path / "salmonn_v1.pth", tmp_path / "bad.pth"
+    torch.save({"model": {"speech_llama_proj.weight": torch.zeros(5120, 768)}, "epoch": 3}, good)
+    bad.write_bytes(b"hello")
+    assert weights.check_part(CONFIG, "checkpoint", str(good)).level == OK
+    finding = weights.check_part(CONFIG, "checkpoint", str(bad))
+    assert finding.level == FAIL and "bad.pth cannot be read" in finding.text
+
+
+def test_what_is_missing_says_where_to_get_it(monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "cached", lambda source: None)
+    whisper, beats, llm, checkpoint = weights.check_weights(CONFIG, {})
+    assert {finding.level for finding in (whisper, beats, llm, checkpoint)} == {FAIL}
+    assert str(whisper) == (
+        "[FAIL] whisper: openai/whisper-large-v2 is not here (about 6.2 GB): hf download openai/whisper-large-v2"
+    )
+    assert "linked from https://github.com/microsoft/unilm" in beats.remedy
+    assert llm.remedy == "hf download lmsys/vicuna-13b-v1.1" and "26.0 GB" in llm.text
+    assert checkpoint.remedy == "hf download tsinghua-ee/SALMONN" and "133.3 MB" in checkpoint.text
+    *_, trained = weights.check_weights(preset("small"), {})
+    assert (trained.level, trained.remedy) == (WARN, "train one")
+
+
+def test_a_place_that_was_named_counts_instead(tmp_path) -> None:
+    gone = str(tmp_path / "gone.pth")
+    *_, checkpoint = weights.check_weights(preset("toy"), {"checkpoint": gone})
+    assert checkpoint.level == FAIL and gone in checkpoint.text
+
+
+def test_the_hubs_cache_is_looked_into_without_the_network(monkeypatch, tmp_path) -> None:
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "0"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--a--b" / "refs").mkdir()
+    (tmp_path / "models--a--b" / "refs" / "main").write_text("0")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert weights.cached("a/b") == snapshot
+    assert weights.cached("a/c") is None
+    assert weights.cached("a/b/c.pt") is None
+    (snapshot / "c.pt").touch()
+    assert weights.cached("a/b/c.pt") == snapshot / "c.pt"
+    assert weights.cached("not a name") is weights.cached("/a/b/c") is None
+
+
+# --- the whole -------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_and_its_status(capsys, monkeypatch) -> None:
+    sections = {
+        "environment": [doctor.Finding(OK, "fine")],
+        "memory": [doctor.Finding(WARN, "little", "buy")],
+    }
+    monkeypatch.setattr(doctor, "examine", lambda name, sources: iter(sections.items()))
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out == (
+        "environment\n  [OK]   fine\nmemory\n  [WARN] little: buy\npreset toy can be used\n"
+    )
+    sections["weights"] = [doctor.Finding(FAIL, "gone", "fetch")]
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out.endswith("weights\n  [FAIL] gone: fetch\n1 failed\n")
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(SalmonnError, match="there is no preset '14b'"):
+        list(doctor.examine("14b"))

@@ -233,17 +233,17 @@ def _pretrained_model(
 ) -> PreTrainedModel:
     """A model of transformers in which every weight that begins with `only` came from the file."""
     model, info = _pretrained(kind, place, output_loading_info=True, ignore_mismatched_sizes=True, **settings)
-    faults = [f"missing {key}" for key in sorted(info["missing_keys"])]
-    faults += [f"unexpected {key}" for key in sorted(info["unexpected_keys"])]
-    faults = [fault for fault in faults if fault.split()[1].startswith(only)]
+    faults = [(key, f"missing {key}") for key in sorted(info["missing_keys"])]
+    faults += [(key, f"unexpected {key}") for key in sorted(info["unexpected_keys"])]
     faults += [
-        f"{key} has shape {tuple(found)}, expected {tuple(expected)}"
+        (key, f"{key} has shape {tuple(found)}, expected {tuple(expected)}")
         for key, found, expected in sorted(info["mismatched_keys"])
-        if key.startswith(only)
     ]
-    if faults:
+    prefix = f"{model.base_model_prefix}."
+    listed = [fault for key, fault in faults if key.removeprefix(prefix).startswith(only)]
+    if listed:
         raise SalmonnError(
-            f"{place} does not fit its config.json: {'; '.join(faults)}; download or write the folder again"
+            f"{place} does not fit its config.json: {'; '.join(listed)}; download or write the folder again"
         )
     return model.eval()
 

@@ -67,14 +67,13 @@ class Salmonn(
             SalmonnError: a file that is missing or damaged; keys that are missing, unexpected or wrongly shaped.
         """
         published = read_published(checkpoint)
-        language, tokenizer = load_llm(llm, dtype, add_pad_row=True)
-        parts = Parts(
-            load_ears(whisper, dtype), None if beats is None else load_any_beats(beats), language, tokenizer
-        )
         named = {"whisper": whisper, "beats": beats, "llm": llm, "checkpoint": checkpoint}
         places = {part: str(place) for part, place in named.items()}
-        config = published_config(published, parts, places, alpha=alpha, heads=heads)
-        model = _assemble(config, parts)
+        with torch.random.fork_rng(devices=[]):
+            ears = load_ears(whisper, dtype), None if beats is None else load_any_beats(beats)
+            parts = Parts(*ears, *load_llm(llm, dtype, add_pad_row=True))
+            config = published_config(published, parts, places, alpha=alpha, heads=heads)
+            model = cls(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
         fill(model, published)
         return model
 
@@ -118,11 +117,8 @@ def build(config: SalmonnConfig, *, seed: int = 0, dtype: torch.dtype = torch.fl
     Raises:
         SalmonnError: a part that is missing, or whose weights do not fit.
     """
-    return _assemble(config, load_parts(config, dtype), seed)
-
-
-def _assemble(config: SalmonnConfig, parts: Parts, seed: int = 0) -> Salmonn:
     with torch.random.fork_rng(devices=[]):
+        parts = load_parts(config, dtype)
         torch.manual_seed(seed)
         return Salmonn(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
 
@@ -131,8 +127,8 @@ def load(name_or_path: str | os.PathLike = "toy", stage: int | None = None) -> S
     """A model in evaluation mode: "toy" after a training stage, or a folder that `save` has written.
 
     Args:
-        name_or_path: "toy", the name of another preset (its parts come from the hub, connector and LoRA are
-            untrained), or a folder.
+        name_or_path: a folder, "toy", or another preset: "7b" and "13b" are the released models, "small" has
+            its parts from the hub and an untrained connector. BEATs must lie in the working folder for them.
         stage: 1, 2 or 3 of the toy; None: its connector and LoRA untrained.
 
     Raises:
@@ -143,7 +139,7 @@ def load(name_or_path: str | os.PathLike = "toy", stage: int | None = None) -> S
     if name_or_path == "toy" and stage is not None:
         return _load_folder(_stage_folder(stage))
     if name_or_path in PRESETS:
-        return build(PRESETS[name_or_path])
+        return _from_preset(PRESETS[name_or_path])
     if not Path(name_or_path).is_dir():
         raise SalmonnError(
             f"there is no model {str(name_or_path)!r}: give {', '.join(PRESETS)}, or a folder with "
@@ -169,6 +165,14 @@ def read_info(name_or_path: str | os.PathLike, stage: int | None = None) -> dict
     """What `save` was told about a model."""
     folder = _stage_folder(stage) if name_or_path == "toy" and stage is not None else Path(name_or_path)
     return _read_config(folder)[1]
+
+
+def _from_preset(preset: SalmonnConfig) -> Salmonn:
+    if not preset.checkpoint:
+        return build(preset)
+    return Salmonn.from_published(
+        whisper=preset.whisper.hub, beats=preset.beats.hub, llm=preset.llm.hub, checkpoint=preset.checkpoint
+    )
 
 
 def _load_folder(folder: Path, dtype: torch.dtype = torch.float32) -> Salmonn:

@@ -249,7 +249,7 @@ PRESETS: dict[str, SalmonnConfig] = {
                 decoder_attention_heads=4,
                 decoder_ffn_dim=640,
                 max_target_positions=64,
-                vocab_size=1835,
+                vocab_size=1831,
             ),
             beats=BeatsShape(
                 hub="",
@@ -266,7 +266,7 @@ PRESETS: dict[str, SalmonnConfig] = {
                 num_hidden_layers=4,
                 num_attention_heads=6,
                 num_key_value_heads=6,
-                vocab_size=1835,
+                vocab_size=1831,
                 max_position_embeddings=1024,
                 tie_word_embeddings=True,
                 attention="eager",

@@ -260,12 +260,8 @@ def test_short_audio_may_skip_the_silence(model: Salmonn, heard: Callable, close
     On these random weights, whose attention spreads over all 30 s, the tokens within a clip of 2.37 s move by 63 %
     of their norm, and the loss of its answer from 8.68 to 8.22. How far trained weights move is not known here.
     """
-    config = model.config
-    model.config = config.replace(pad_to_30s=False)
-    try:
-        features = model.encode([load_clip(SAMPLES[0], config)])
-    finally:
-        model.config = config
+    trimmed = Salmonn.from_published(**FILES, pad_to_30s=False)
+    features = trimmed.encode([load_clip(SAMPLES[0], trimmed.config)])
     with torch.no_grad():
         (H, lengths), (whole, _) = model.listen(features), model.listen(heard(0))
         loss = model(features, [prompt_of(0)], [SAMPLES[0].text]).mean
@@ -294,8 +290,15 @@ def test_the_settings_of_a_training_run_are_obeyed(checkpoint: dict, tmp_path: P
     model = Salmonn.from_published(**saved(checkpoint | run, tmp_path))
     assert current_scale(model) == 2.0
     assert (model.connector.L, model.connector.stride) == (12, 10)
-    model = Salmonn.from_published(**saved(checkpoint | run, tmp_path), alpha=8)
+    model = Salmonn.from_published(**saved(checkpoint | run, tmp_path), alpha=8, window_seconds=1.0)
     assert current_scale(model) == 1.0
+    assert (model.connector.L, model.connector.stride) == (50, 10)
+
+
+def test_a_segment_level_q_former(checkpoint: dict, tmp_path: Path) -> None:
+    run = {"config": {"model": {"window_level_Qformer": False}}}
+    model = Salmonn.from_published(**saved(checkpoint | run, tmp_path))
+    assert model.listen(model.encode([torch.randn(20_000) * 0.1]))[1].tolist() == [1]
 
 
 def test_rank_queries_and_heads(checkpoint: dict, tmp_path: Path) -> None:

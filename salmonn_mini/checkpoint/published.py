@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,11 +41,20 @@ _BERT_BASE = ConnectorConfig()
 
 @dataclass(frozen=True)
 class Published:
-    """A checkpoint: where it came from, its weights without strays, and its run's settings, {} if released."""
+    """A checkpoint: where it came from, its weights without strays, and its run's settings, {} if released.
+
+    The settings have the published names: lora_alpha, second_per_window, second_stride, window_level_Qformer,
+    prompt_template, end_sym. One is ours, qformer_heads: no weight's shape tells it, and the published code has 12.
+    """
 
     source: str
     state: Mapping[str, Tensor]
     settings: Mapping[str, Any]
+
+    def told(self, **settings: Any) -> Published:
+        """With settings that the caller knows better; None leaves a setting as it is."""
+        known = {name: value for name, value in settings.items() if value is not None}
+        return replace(self, settings={**self.settings, **known})
 
     def shape(self, key: str) -> torch.Size:
         """The shape of a weight that the sizes of the model follow from."""
@@ -75,15 +84,10 @@ def read_published(place: str | os.PathLike) -> Published:
     return Published(str(file), state, settings if isinstance(settings, dict) else {})
 
 
-def published_config(
-    published: Published, parts: Parts, places: Mapping[str, str], *, alpha: int | None, heads: int | None
-) -> SalmonnConfig:
+def published_config(published: Published, parts: Parts, places: Mapping[str, str]) -> SalmonnConfig:
     """Every size: the connector's and LoRA's from the checkpoint, the others from the parts themselves.
 
-    Args:
-        places: where the parts lie, by their names in `SalmonnConfig`.
-        alpha: LoRA's; None: as the checkpoint's settings say, else 32.
-        heads: the Q-Former's; None: 12 for BERT-base's width, else 4. No weight's shape tells them.
+    `places` says where the parts lie, by their names in `SalmonnConfig`.
     """
     llm = parts.llm.config
     config = SalmonnConfig(
@@ -97,8 +101,8 @@ def published_config(
             add_pad_row=True,
             **_same(LlmShape(), llm, but=("vocab_size", "rope_parameters")),
         ),
-        connector=_connector(published, heads),
-        lora=_lora(published, alpha),
+        connector=_connector(published),
+        lora=_lora(published),
         prompt=published.settings.get("prompt_template", SalmonnConfig.prompt),
         end=published.settings.get("end_sym", SalmonnConfig.end),
         checkpoint=places["checkpoint"],
@@ -128,26 +132,29 @@ def published_name(name: str) -> str:
     return _NAMES.get(start, "") + name.removeprefix(start)
 
 
-def _connector(published: Published, heads: int | None) -> ConnectorConfig:
+def _connector(published: Published) -> ConnectorConfig:
+    settings = published.settings
     _, N, width = published.shape("speech_query_tokens")
     feed_forward = "speech_Qformer.bert.encoder.layer.{}.intermediate_query.dense.weight"
-    layers = sum(feed_forward.format(i) in published.state for i in range(len(published.state)))
-    seconds = published.settings.get("second_per_window", _BERT_BASE.window_seconds)
+    heads = _BERT_BASE.num_attention_heads if width == _BERT_BASE.hidden_size else 4
+    seconds = settings.get("second_per_window", _BERT_BASE.window_seconds)
+    windows = settings.get("window_level_Qformer", True)
     return ConnectorConfig(
+        kind="window_qformer" if windows else "segment_qformer",
         hidden_size=width,
-        num_attention_heads=heads
-        or (_BERT_BASE.num_attention_heads if width == _BERT_BASE.hidden_size else 4),
+        num_attention_heads=settings.get("qformer_heads", heads),
         intermediate_size=published.shape(feed_forward.format(0))[0],
-        num_hidden_layers=layers,
+        num_hidden_layers=sum(feed_forward.format(i) in published.state for i in range(len(published.state))),
         num_query_tokens=N,
+        segment_query_tokens=N,
         window_seconds=seconds,
-        stride_seconds=published.settings.get("second_stride", seconds),
+        stride_seconds=settings.get("second_stride", seconds),
     )
 
 
-def _lora(published: Published, alpha: int | None) -> LoraConfig:
+def _lora(published: Published) -> LoraConfig:
     found = {key: match[1] for key in published.state if (match := _LORA_A.search(key))}
-    alpha = alpha or published.settings.get("lora_alpha", LoraConfig.alpha)
+    alpha = published.settings.get("lora_alpha", LoraConfig.alpha)
     if not found:
         return LoraConfig(alpha=alpha)
     ranks = {published.state[key].shape[0] for key in found}

@@ -48,6 +48,9 @@ class Salmonn(
         checkpoint: str | os.PathLike,
         alpha: int | None = None,
         heads: int | None = None,
+        window_seconds: float | None = None,
+        stride_seconds: float | None = None,
+        pad_to_30s: bool = True,
         dtype: torch.dtype = torch.float32,
     ) -> Salmonn:
         """The authors' model from their own files: Whisper, BEATs, Vicuna, and the trained checkpoint.
@@ -59,20 +62,28 @@ class Salmonn(
             whisper: a folder of transformers, or a name on the hub; likewise `llm`.
             beats: a file `{'cfg', 'model'}`, or a name on the hub; None for a model without BEATs.
             checkpoint: a file `{'model': …}`, or a name on the hub.
-            alpha: LoRA's; it is not in a released checkpoint. None: as the run's settings say, else 32.
-            heads: the Q-Former's, which no shape tells. None: 12 for BERT-base's width, else 4.
+            alpha, window_seconds, stride_seconds: LoRA's and the windows', which no weight tells. None: as the
+                settings of a training run's checkpoint say, else as released: 32 and 0.333333 s.
+            heads: the Q-Former's. None: 12 for BERT-base's width, else 4.
+            pad_to_30s: False spends Whisper on the clip's own frames alone. That is not what the weights were trained
+                on: on the random ones of the tests, a clip of 2.4 s moves its tokens by 63 % of their norm.
             dtype: of Whisper and the LLM.
 
         Raises:
             SalmonnError: a file that is missing or damaged; keys that are missing, unexpected or wrongly shaped.
         """
-        published = read_published(checkpoint)
+        published = read_published(checkpoint).told(
+            lora_alpha=alpha,
+            qformer_heads=heads,
+            second_per_window=window_seconds,
+            second_stride=stride_seconds,
+        )
         named = {"whisper": whisper, "beats": beats, "llm": llm, "checkpoint": checkpoint}
         places = {part: str(place) for part, place in named.items()}
         with torch.random.fork_rng(devices=[]):
             ears = load_ears(whisper, dtype), None if beats is None else load_any_beats(beats)
             parts = Parts(*ears, *load_llm(llm, dtype, add_pad_row=True))
-            config = published_config(published, parts, places, alpha=alpha, heads=heads)
+            config = published_config(published, parts, places).replace(pad_to_30s=pad_to_30s)
             model = cls(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
         fill(model, published)
         return model

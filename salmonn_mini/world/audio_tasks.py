@@ -39,9 +39,9 @@ def _speech(text: str, rng: np.random.Generator, mood: str | None = None) -> Pla
 
 
 def _sentence(rng: np.random.Generator, split: str) -> str:
-    """Anything that is said in the toy world: statements mostly, questions and commands too."""
+    """Anything that is said in the toy world: statements, questions and commands."""
     kind = pick(
-        rng, (grammar.draw_statement,) * 5 + (grammar.draw_question,) * 3 + (grammar.draw_command,) * 2
+        rng, (grammar.draw_statement,) * 4 + (grammar.draw_question,) * 4 + (grammar.draw_command,) * 2
     )
     return grammar.draw(kind, rng, split).text
 

@@ -93,7 +93,7 @@ def test_known_mistakes_are_named(number: str) -> None:
     for wrong, words in rows:
         said = verdict(number, wrong)
         assert said.startswith(WRONG)
-        assert words in said
+        assert words in " ".join(said.split())
     assert len({words for _, words in rows}) >= 3
 
 
@@ -129,6 +129,7 @@ def test_an_error_of_the_student_is_shown_with_its_line() -> None:
         return T / "L"
 
     said = verdict("3.1", n_windows)
+    said = " ".join(said.split())
     assert "n_windows(10, 3) raises TypeError: unsupported" in said
     assert 'return T / "L"' in said
 
@@ -210,10 +211,11 @@ def test_the_card_is_the_one_that_the_last_cell_measures(chapter: int) -> None:
         (88, "Measured: 89 windows. Predicted: 88, too low."),
         (1500, "Measured: 89 windows. Predicted: 1,500, too high."),
         (89, "Measured: 89 windows. Predicted: the same."),
+        ("many", "Measured: 89 windows. Predicted: many."),
     ],
 )
 def test_a_prediction_stands_beside_the_measurement(
-    guess: float | None, words: str, capsys: pytest.CaptureFixture[str]
+    guess: object, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checks.compare(guess, 89, "windows")
     assert capsys.readouterr().out == words + "\n"

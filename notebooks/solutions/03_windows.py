@@ -31,12 +31,12 @@ check("3.2", cut)
 
 
 # Exercise 3.3: mark the clip's own frames (●○○, 5 minutes)
-def mask(T: int, L: int) -> Tensor:
+def mark(T: int, L: int) -> Tensor:
     frame = torch.arange(ceil(T / L) * L).view(-1, L)
     return frame < T
 
 
-check("3.3", mask)
+check("3.3", mark)
 
 
 # Exercise 3.4: what a clip costs (●●○, 8 minutes)

@@ -13,11 +13,13 @@ except ImportError:  # Windows
 _seconds = 0.0  # of computing, up to the last report
 
 
-def compare(guess: float | None, measured: float, unit: str = "") -> None:
-    """Print a prediction beside the measurement."""
+def compare(guess: object, measured: float, unit: str = "") -> None:
+    """Print a prediction, None if there is none, beside the measurement."""
     found = f"Measured: {measured:,.4g} {unit}".rstrip()
     if guess is None:
         print(f"{found}. (No prediction was written down.)")
+    elif not isinstance(guess, int | float):
+        print(f"{found}. Predicted: {guess}.")
     elif guess == measured:
         print(f"{found}. Predicted: the same.")
     else:

@@ -12,6 +12,7 @@ student's function, `hint` for each mistake that it knows, and `expect` for all 
 from __future__ import annotations
 
 import numbers
+import textwrap
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -114,12 +115,18 @@ def verdict(number: str, answer: Any) -> str:
     try:
         row.rule(student)
     except Nothing:
-        return f"{NOTHING} {name}: nothing there yet.\n  Wanted: {row.wanted}."
+        return _lines(f"{NOTHING} {name}: nothing there yet.", f"Wanted: {row.wanted}.")
     except Hint as mistake:
-        return f"{WRONG} {name}: not yet.\n  {mistake}"
+        return _lines(f"{WRONG} {name}: not yet.", str(mistake))
     except Exception:  # the rule met a thing that no rule foresees
-        return f"{WRONG} {name}: not yet.\n  {student.last}.\n  Wanted: {row.wanted}."
+        return _lines(f"{WRONG} {name}: not yet.", f"{student.last}.", f"Wanted: {row.wanted}.")
     return f"{RIGHT} {name}: right."
+
+
+def _lines(first: str, *others: str) -> str:
+    """The first line, and below it the others, wrapped and indented."""
+    indent = {"initial_indent": "  ", "subsequent_indent": "  "}
+    return "\n".join([first, *(textwrap.fill(other, 100, **indent) for other in others)])
 
 
 # --- what rules are written with -------------------------------------------------------------------------------------

@@ -69,9 +69,9 @@ def cut(cut: Student) -> None:
     minutes=5,
     wanted="a boolean tensor (W, L), True where a window holds a frame of the clip, False where zeros were added",
 )
-def mark(mask: Student) -> None:
+def mark(mark: Student) -> None:
     right = torch.tensor([[True, True, True]] * 3 + [[True, False, False]])
-    given = mask(10, 3)
+    given = mark(10, 3)
     hint(same(given, ~right), "True and False are swapped: True marks the clip's own frames.")
     hint(same(given, right.float()), "These are numbers; a mask holds True and False (torch.bool).")
     hint(
@@ -84,7 +84,7 @@ def mark(mask: Student) -> None:
     )
     for T, L in ((10, 3), (9, 3), (1, 5)):
         expect(
-            mask(T, L),
+            mark(T, L),
             windows.split(torch.zeros(1, T, 1), L)[1][0],
             f"The mask of {T} frames in windows of {L}",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -173,6 +174,12 @@ def draw_question(rng: np.random.Generator) -> Question:
     return options[int(rng.integers(len(options)))]
 
 
+def draw_word_list(rng: np.random.Generator) -> str:
+    """Three to seven spoken words without a sentence around them."""
+    words = spoken_words()
+    return " ".join(words[i] for i in rng.integers(len(words), size=rng.integers(3, 8)))
+
+
 def _wordings(kind: str, gaps: tuple[str, ...], answer: str) -> list[Question]:
     return [Question(wording.format(*gaps), answer) for wording in facts.WORDINGS[kind]]
 
@@ -202,6 +209,7 @@ def draw(kind, rng: np.random.Generator, split: str):
             return sentence
 
 
+@cache
 def spoken_words() -> tuple[str, ...]:
     """Every word that can be spoken in the toy world, sorted."""
     texts = [

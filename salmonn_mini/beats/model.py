@@ -83,8 +83,9 @@ class Beats(nn.Module):
         """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
         waves: tensors (S,) at 16 kHz. A clip's tokens are the same alone and in a batch. A clip longer than
-        `window_seconds` is encoded in consecutive windows: the last 30 s give 1496 tokens, each window before
-        is filled up to 1500 with zeros. What is shorter than one patch (2,800 samples, 0.175 s) is padded with zeros to one patch: 8 tokens.
+        `window_seconds` is encoded in consecutive windows, joined: the last 30 s give 1496 tokens, each window
+        before is filled up to 1500 with zeros. What is shorter than one patch (2,800 samples, 0.175 s) is
+        padded with zeros to one patch: 8 tokens.
 
         Raises:
             SalmonnError: for a clip without samples, or features that are not finite (float16).

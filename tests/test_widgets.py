@@ -51,7 +51,7 @@ def test_a_player_holds_its_sound_and_says_it_in_words() -> None:
 def test_nothing_is_loaded_from_elsewhere() -> None:
     shown = Gallery([widgets.seen(TONE, "one"), Sound(torch.from_numpy(TONE))])._repr_mimebundle_()
     assert set(re.findall(r'src="([a-z]+:[a-z/]+)', shown["text/html"])) == {
-        "data:image/png",
+        "data:image/webp",
         "data:audio/mpeg",
     }
     assert "http" not in shown["text/html"]

@@ -30,12 +30,12 @@ check("1.2", frames)
 
 
 # Exercise 1.3: the power of each frequency (●○○, 6 minutes)
-def power(frames: Tensor) -> Tensor:
+def power_of(frames: Tensor) -> Tensor:
     window = torch.hann_window(frames.shape[1])
     return torch.fft.rfft(frames * window).abs() ** 2
 
 
-check("1.3", power)
+check("1.3", power_of)
 
 
 # Exercise 1.4: one mel filter (●●○, 8 minutes)

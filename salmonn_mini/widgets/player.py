@@ -48,15 +48,13 @@ class Sound:
         title = html.escape(self.title)
         parts = [f"<b>{title}</b><br>" if title else ""]
         if self.picture:
-            encoded = self.picture._repr_mimebundle_()[0]["image/png"]
-            alt = html.escape(self.picture.alt)
+            alt, image = html.escape(self.picture.alt), _encoded(webp(self.picture))
             parts.append(
-                f'<img src="data:image/png;base64,{encoded}" alt="{alt}" style="max-width: 100%"><br>'
+                f'<img src="data:image/webp;base64,{image}" alt="{alt}" style="max-width: 100%"><br>'
             )
-        encoded = base64.b64encode(mp3(self.X)).decode("ascii")
         parts.append(
             f'<audio controls preload="auto" style="width: 100%; max-width: 24em" aria-label="{title}" '
-            f'src="data:audio/mpeg;base64,{encoded}"></audio>'
+            f'src="data:audio/mpeg;base64,{_encoded(mp3(self.X))}"></audio>'
         )
         if self.text:
             parts.append(f'<figcaption style="white-space: pre-line">{html.escape(self.text)}</figcaption>')
@@ -87,3 +85,14 @@ def mp3(X: ArrayLike) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, np.clip(np.asarray(X, dtype=np.float32), -1, 1), SAMPLE_RATE, format="MP3")
     return file.getvalue()
+
+
+def webp(picture: Picture) -> bytes:
+    """A picture as WebP, an eighth of PNG's size where it shows a spectrogram."""
+    file = io.BytesIO()
+    picture.savefig(file, format="webp", pil_kwargs={"quality": 85})
+    return file.getvalue()
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -25,7 +25,7 @@ def n_tokens(seconds: float) -> int:
 check("0.2", n_tokens)
 
 
-# Exercise 0.3: did it answer, or only write down? (●●○, 8 minutes)
+# Exercise 0.3: an answer, or an echo (●●○, 8 minutes)
 def is_echo(answer: str, words: str) -> bool:
     errors, said = word_errors(words, answer)
     return errors / said < 0.30

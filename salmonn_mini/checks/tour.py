@@ -52,7 +52,7 @@ def tokens(n_tokens: Student) -> None:
 
 @exercise(
     "0.3",
-    "did it answer, or only write down?",
+    "an answer, or an echo",
     level=2,
     minutes=8,
     wanted="True if the answer repeats the words: fewer than 30 wrong words for every 100 words that were said",
@@ -111,7 +111,7 @@ enter(
             no("The two encoders.", "They are frozen. What they hear is turned into tokens behind them."),
         ),
         ask(
-            "The toy writes down nearly every clip here as it was said. What does that show of the paper's model?",
+            "The toy writes down most clips here as they were said. What does that show of the paper's model?",
             no(
                 "It is at least as good.",
                 "The toy knows some 200 words, spoken by a synthesiser. It would not understand you.",

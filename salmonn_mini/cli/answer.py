@@ -88,7 +88,8 @@ def _model(arguments: argparse.Namespace) -> tuple[Salmonn, str]:
     places = options.places(arguments)
     if not places:
         return options.load_model(arguments.model, arguments.stage)[0], arguments.model or "toy"
-    from salmonn_mini.checkpoint import Salmonn
+    with options.without_collection():
+        from salmonn_mini.checkpoint import Salmonn
 
     return Salmonn.from_published(**{"beats": None} | places), places["checkpoint"]
 

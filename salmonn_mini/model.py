@@ -171,8 +171,10 @@ class Salmonn(nn.Module):
 
     def forward(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> AnswerLoss:
         """The cross-entropy of the answers alone, summed over their tokens (paper, section 3.2)."""
-        logits, targets, _ = self.answer_logits(self.splice(*self.listen(features), instructions, answers))
-        return AnswerLoss(cross_entropy(logits, targets, reduction="sum"), len(targets))
+        logits, targets, rows = self.answer_logits(self.splice(*self.listen(features), instructions, answers))
+        each = cross_entropy(logits.detach(), targets, reduction="none")
+        by_row = each.new_zeros(len(answers)).index_add(0, rows, each)
+        return AnswerLoss(cross_entropy(logits, targets, reduction="sum"), len(targets), by_row)
 
     @torch.no_grad()
     def log_prob(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> Tensor:

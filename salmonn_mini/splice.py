@@ -30,10 +30,11 @@ class Spliced:
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """Cross-entropy in nats, summed over `tokens` tokens of answers."""
+    """Cross-entropy in nats, summed over `tokens` tokens of answers; `rows` (B,) tells each row's part of it."""
 
     total: Tensor
     tokens: int
+    rows: Tensor  # for logs: without gradient
 
     @property
     def mean(self) -> Tensor:

@@ -1,18 +1,21 @@
 """What a run keeps on disk, so that it can be stopped at any moment and go on as if nothing had happened.
 
-    recipe.json                    whose run this is
-    train.jsonl                    a row a step
-    checkpoints/step-00000200.pt   the two newest: trained weights, optimizer, position
+    recipe.json                            whose run this is
+    train.jsonl                            a row a step
+    checkpoints/step-00000200-<digest>.pt  the two newest: trained weights, optimizer, position
 
-A file is written beside its place, forced to the disk and renamed: it is there whole or not at all.
+A file is written beside its place, forced to the disk and renamed: it is there whole or not at all. A checkpoint's
+name holds the first digits of its content's SHA-256, so the one renaming completes it and says what it must contain.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +25,9 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train.recipe import Recipe
 
 KEPT = 2  # checkpoints; should the newest be damaged, the run goes on from the one before
-FREE = ("output_dir", "cache_dir", "save_every", "threads")  # keys that do not change what a run computes
+DIGITS = 16  # of a digest, hexadecimal
+WATCHING = ("trackers", "eval_every", "eval_clips", "eval_manifest")
+FREE = ("output_dir", "cache_dir", "save_every", "threads", *WATCHING)  # keys that change no weight
 
 
 class RunFolder:
@@ -50,32 +55,48 @@ class RunFolder:
                 file.unlink()
         if fresh:
             self.log_path.unlink(missing_ok=True)
-        elif self._saved():
+        elif self.saved():
             self._check_recipe(recipe)
         write_whole(self.path / "recipe.json", lambda file: file.write(recipe.to_json().encode()))
 
-    def load(self) -> dict[str, Any] | None:
-        """The newest checkpoint that is sound; None at the beginning of a run.
+    def newest(self) -> Path | None:
+        """The newest checkpoint that is sound, None at the beginning of a run; damaged newer ones are deleted.
 
         Raises:
             SalmonnError: there are checkpoints, and all of them are damaged.
         """
-        files = self._saved()
-        sound = next((file for file in reversed(files) if _is_sound(file)), None)
+        files = self.saved()
+        sound = next((file for file in reversed(files) if is_sound(file)), None)
         if files and sound is None:
             raise SalmonnError(f"{self._checkpoints}: every checkpoint is damaged; start anew with --fresh")
-        return torch.load(sound, weights_only=True, map_location="cpu") if sound else None
+        for file in files[files.index(sound) + 1 :] if sound else ():
+            file.unlink()  # else it would count among the two newest
+        return sound
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep a checkpoint; `step` in it counts the steps that are done."""
-        write_whole(self._checkpoints / f"step-{state['step']:08d}.pt", lambda file: torch.save(state, file))
-        for old in self._saved()[:-KEPT]:
+        """Keep a checkpoint; `step` in it counts the steps that are done. The log is forced to the disk first."""
+        _force(self.log_path)
+        content = BytesIO()
+        torch.save(state, content)
+        name = f"step-{state['step']:08d}-{_digest(content.getbuffer())}.pt"
+        write_whole(self._checkpoints / name, lambda file: file.write(content.getbuffer()))
+        for old in self.saved()[:-KEPT]:
             old.unlink()
+
+    def saved(self) -> list[Path]:
+        """The checkpoints that are there, the newest last."""
+        return sorted(self._checkpoints.glob("step-*.pt"))
 
     def note(self, row: dict[str, Any]) -> None:
         """Add a row to the log."""
         with self.log_path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The log, a row a step."""
+        if not self.log_path.exists():
+            return []
+        return [json.loads(line) for line in self.log_path.read_text(encoding="utf-8").splitlines()]
 
     def cut_log(self, steps: int) -> None:
         """Keep the rows of the first `steps` steps: a killed run may have logged more than it saved."""
@@ -84,19 +105,34 @@ class RunFolder:
             whole = [row for row in rows if row.endswith(b"\n")]
             write_whole(self.log_path, lambda file: file.writelines(whole))
 
-    def _saved(self) -> list[Path]:
-        return sorted(self._checkpoints.glob("step-*.pt"))
-
     def _check_recipe(self, recipe: Recipe) -> None:
-        before = json.loads((self.path / "recipe.json").read_text(encoding="utf-8"))
+        # Through Recipe, so that a key which is newer than that run has its default.
+        before = Recipe.from_json((self.path / "recipe.json").read_text(encoding="utf-8")).to_dict()
         now = recipe.to_dict()
-        other = [key for key in now if now[key] != before.get(key) and key not in FREE]
+        other = [key for key in now if now[key] != before[key] and key not in FREE]
         if other:
-            listed = ", ".join(f"{key} {before.get(key)!r} there, {now[key]!r} here" for key in other)
+            listed = ", ".join(f"{key} {before[key]!r} there, {now[key]!r} here" for key in other)
             raise SalmonnError(
                 f"{self.path} holds a run of another recipe ({listed}): "
                 f"choose another output_dir, or start anew with --fresh, which deletes that run"
             )
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """A checkpoint's state, on the CPU."""
+    return torch.load(file, weights_only=True, map_location="cpu")
+
+
+def is_sound(file: Path) -> bool:
+    """Whether a checkpoint holds what its name says; one without a digest, by its archive's own checksums."""
+    _, _, digest = file.stem.removeprefix("step-").partition("-")
+    try:
+        if digest:
+            return _digest(file.read_bytes()) == digest
+        with zipfile.ZipFile(file) as parts:
+            return parts.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -107,12 +143,19 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+    _force(path.parent)  # the new name too
 
 
-def _is_sound(file: Path) -> bool:
-    """Whether every part of a checkpoint has the checksum that was written with it."""
+def _force(path: Path) -> None:
+    """Force a file or a folder's names to the disk, where the system can (Windows opens no folders)."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
     try:
-        with zipfile.ZipFile(file) as parts:
-            return parts.testzip() is None
-    except (OSError, zipfile.BadZipFile):
-        return False
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _digest(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGITS]

@@ -2,147 +2,230 @@
 
 What a step sees and what it draws at random is a function of (seed, step, process). So weights, optimizer
 and position are all that a checkpoint needs, and a run that was stopped gives bit for bit what it would have
-given; on a CPU, for one number of threads.
+given; on a CPU, for one number of threads and of processes.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
-from torch import nn
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, broadcast_object_list
+from torch import Tensor
+from tqdm import tqdm
 
 from salmonn_mini.data import BatchOrder, ClipSet
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
-from salmonn_mini.train.folder import RunFolder
+from salmonn_mini.train.folder import RunFolder, read_checkpoint
 from salmonn_mini.train.hearing import fingerprint, hear, progress
+from salmonn_mini.train.learning import make_optimizer, only, repeatable, start_learning, stop_learning
 from salmonn_mini.train.recipe import Recipe
+from salmonn_mini.train.spread import gathered, make_whole, scatter
+from salmonn_mini.train.track import Track, usable_trackers
+from salmonn_mini.train.watch import Watch
 
 MIXED = {"float32": "no", "bfloat16": "bf16"}  # Accelerate's names
 PATIENCE = 3  # steps in a row without a finite loss and gradient
+ENGINES = {"ACCELERATE_USE_FSDP": DistributedType.FSDP, "ACCELERATE_USE_DEEPSPEED": DistributedType.DEEPSPEED}
 
 
-def fit(model: Salmonn, clips: ClipSet, recipe: Recipe, *, fresh: bool = False) -> dict[str, Any]:
+def fit(
+    model: Salmonn, clips: ClipSet, recipe: Recipe, *, watched: ClipSet | None = None, fresh: bool = False
+) -> dict[str, Any]:
     """Train `model` in place, going on where a run of this recipe in its folder was stopped.
 
-    Several processes share each batch. The loss is the mean over the answer tokens of the whole batch, so the
-    number of processes does not change it.
+    Several processes share each batch. The loss is the mean over the answer tokens of the whole batch, so neither
+    the number of processes nor `accumulation` changes it.
 
     Args:
+        watched: clips that are transcribed after each `eval_every` steps.
         fresh: delete a run that is in the folder, and start anew.
 
     Returns:
-        The steps, and the seconds spent on them in all sessions together.
+        The steps, the seconds spent on them in all sessions together, the steps that were skipped, the number of
+        processes, and the class that held the model for them.
 
     Raises:
-        SalmonnError: the folder holds another run; clips that cannot be used; `PATIENCE` steps in a row
-            whose loss or gradient is not finite.
+        SalmonnError: the folder holds another run; clips that cannot be used; fewer clips a step than processes;
+            `PATIENCE` steps in a row whose loss or gradient is not finite.
     """
+    trackers = usable_trackers(recipe)
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),  # else several processes on a CPU become one
         mixed_precision=MIXED[recipe.precision],
+        log_with=trackers or None,
+        project_dir=recipe.output_dir,
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
-    folder = RunFolder(recipe)
+    _check(accelerator, recipe)
+    folder, found = RunFolder(recipe), [None]
     if accelerator.is_main_process:
         folder.prepare(recipe, fresh=fresh)
-    accelerator.wait_for_everyone()
+        found = [folder.newest()]
+        for name in set(recipe.trackers) - set(trackers):
+            tqdm.write(f"tracker {name}: not installed; {folder.log_path} has everything")
+    broadcast_object_list(found)
     model.to(accelerator.device)
-    with _repeatable(), _only(model, recipe.trains):
-        run = _Run(model, recipe, accelerator, folder)
+    with repeatable(), only(model, recipe.trains):
+        run = _Run(model, recipe, accelerator, folder, found[0])
         if run.done < recipe.steps:
-            run.go(clips)
-    return {"steps": run.done, "seconds": round(run.seconds)}
+            run.go(clips, watched)
+    took = {"steps": run.done, "seconds": round(run.seconds), "skipped": run.lost}
+    return took | {"processes": accelerator.num_processes, "wrapper": type(run.net).__name__}
 
 
 class _Run:
     """A model, its optimizer, and how far they are."""
 
-    def __init__(self, model: Salmonn, recipe: Recipe, accelerator: Accelerator, folder: RunFolder) -> None:
+    def __init__(
+        self, model: Salmonn, recipe: Recipe, accelerator: Accelerator, folder: RunFolder, found: Path | None
+    ) -> None:
         self.model, self.recipe, self.accelerator, self.folder = model, recipe, accelerator, folder
+        self.net = model
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = _optimizer(self.trained, recipe)
+        self.optimizer = make_optimizer(self.trained, recipe)
         self.done = 0  # steps
         self.seconds = 0.0  # spent on them
         self.skipped = 0  # steps, the newest in a row, that changed nothing
+        self.lost = 0  # such steps in all
         self.start = fingerprint(model)
-        state = folder.load()
-        if state is not None:
-            self._restore(state)
+        self.moments: dict[str, Any] | None = None  # the optimizer's, of a checkpoint
+        if found is not None:
+            self._restore(read_checkpoint(found))
         if accelerator.is_main_process:
             folder.cut_log(self.done)
 
-    def go(self, clips: ClipSet) -> None:
+    def go(self, clips: ClipSet, watched: ClipSet | None) -> None:
         """Take the steps that are left."""
-        self.clips = clips
-        self.heard = hear(self.model, clips, Path(self.recipe.cache_dir), self.accelerator)
+        self.clips, cache = clips, Path(self.recipe.cache_dir)
+        self.heard = hear(self.model, clips, cache, self.accelerator)
+        self.watch = Watch(self.model, watched, cache, self.accelerator) if watched else None
         lengths = [_frames(features) for features in self.heard]
-        tasks = [question.task for question in clips.questions]
-        self.order = BatchOrder(lengths, tasks, self.recipe.batch_size, self.recipe.seed)
+        self.order = BatchOrder(
+            lengths, [q.task for q in clips.questions], self.recipe.batch_size, self.recipe.seed
+        )
+        self.tasks = sorted({question.task for question in clips.questions})
+        self.track = Track(self.accelerator, self.recipe, self.folder.rows())
+        self._prepare()
+        start_learning(self.model, self.recipe)
+        self._go()
+        stop_learning(self.model, self.recipe)
+        self.track.close()
+        make_whole(self.model)
+        self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)  # the model's own forward again
+
+    def _prepare(self) -> None:
         self.net, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
-        self.model.train()
+        now = dict(self.model.named_parameters())  # FSDP has put others in their places
+        self.trained = {name: now[name] for name in self.trained}
+        if self.moments is not None:
+            self.optimizer.load_state_dict(self.moments)
+            scatter(self.optimizer)
+            self.moments = None
+
+    def _go(self) -> None:
         began = time.monotonic() - self.seconds
         left = {"initial": self.done, "total": self.recipe.steps}
         with progress(self.accelerator, desc=f"stage {self.recipe.stage}", unit="step", **left) as bar:
             for step in range(self.done, self.recipe.steps):
                 row = self._step(step)
-                self.done, self.seconds = step + 1, time.monotonic() - began
+                self.done = step + 1
+                if self.watch is not None and self.done % self.recipe.eval_every == 0:
+                    row["wer"] = self._wer()
+                self.seconds = time.monotonic() - began
                 self._keep(row)
                 bar.set_postfix(loss=row["loss"], refresh=False)
                 bar.update()
-        self.model.eval()
-        self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)  # the model's own forward again
 
     def _step(self, step: int) -> dict[str, Any]:
         """One update, unless loss or gradient are not finite; the row for the log."""
         batch, factor = self.order[step], self.recipe.factor(step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        loss, norm = self._backward(step, batch)
+        loss, norm, of_tasks = self._backward(step, batch)
         finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
             self.optimizer.step()
         self.optimizer.zero_grad()
         self.skipped = 0 if finite else self.skipped + 1
+        self.lost += not finite
         row = {"step": step + 1, "loss": _number(loss), "gradient_norm": _number(norm)}
         row |= {"lr": self.recipe.connector_lr * factor, "lora_lr": self.recipe.lora_lr * factor}
+        row["tasks"] = {name: _number(value) for name, value in of_tasks.items()}
         if not finite:
             row["skipped"] = [self.clips.questions[i].clip for i in batch]
         return row
 
-    def _backward(self, step: int, batch: list[int]) -> tuple[float, float]:
-        """The mean loss of the whole batch, and the norm of its gradient, which is clipped and in place."""
+    def _backward(self, step: int, batch: list[int]) -> tuple[float, float, dict[str, float]]:
+        """The mean loss of the whole batch, the norm of its gradient, and the mean loss of each of its tasks.
+
+        The gradient is clipped, and in place.
+        """
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        own = batch[rank::world]
         torch.manual_seed(int(np.random.SeedSequence((self.recipe.seed, step, rank)).generate_state(1)[0]))
-        features = Features.stack([self.heard[i] for i in own]).to(self.accelerator.device)
-        asked = [self.clips.questions[i] for i in own]
-        loss = self.net(features, [q.prompt for q in asked], [q.answer for q in asked])
-        sums = torch.stack([loss.total.detach(), loss.total.new_tensor(loss.tokens)])
-        total, tokens = self.accelerator.reduce(sums, "sum").tolist()
+        tokens = self._answer_tokens(batch)
+        share = world / sum(
+            tokens.values()
+        )  # processes take the mean of their gradients: this makes it the sum
+        sums = torch.zeros(1 + len(self.tasks), device=self.accelerator.device)
+        *first, last = np.array_split(batch[rank::world], self.recipe.accumulation)
+        for part in first:
+            with self.accelerator.no_sync(self.net):
+                self.accelerator.backward(self._loss(part, sums) * share)
+        loss = self._loss(last, sums)
+        total, *each = self.accelerator.reduce(sums, "sum").tolist()
+        of_tasks = {task: each[i] / tokens[task] for i, task in enumerate(self.tasks) if task in tokens}
         if not math.isfinite(total):
-            return total, math.nan
-        # Processes take the mean of their gradients: with the factor `world` it is the sum.
-        self.accelerator.backward(loss.total * (world / tokens))
+            return total, math.nan, of_tasks
+        self.accelerator.backward(loss * share)
         norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.recipe.clip_norm)
-        return total / tokens, float(norm)
+        return total / sum(tokens.values()), float(norm), of_tasks
+
+    def _loss(self, part: Sequence[int], sums: Tensor) -> Tensor:
+        """The loss of some clips, summed over their answers' tokens; added to `sums`, in all and of each task."""
+        features = Features.stack([self.heard[i] for i in part]).to(self.accelerator.device)
+        asked = [self.clips.questions[i] for i in part]
+        loss = self.net(features, [q.prompt for q in asked], [q.answer for q in asked])
+        sums[0] += loss.total.detach()
+        place = torch.tensor([1 + self.tasks.index(q.task) for q in asked], device=sums.device)
+        sums.index_add_(0, place, loss.rows.to(sums.dtype))
+        return loss.total
+
+    def _answer_tokens(self, batch: list[int]) -> Counter[str]:
+        """How many tokens the answers of each task in a batch have."""
+        tokens: Counter[str] = Counter()
+        for question in (self.clips.questions[i] for i in batch):
+            tokens[question.task] += len(self.model.prompt.answer(question.answer))
+        return tokens
+
+    def _wer(self) -> float:
+        stop_learning(self.model, self.recipe)
+        wer = self.watch.wer(self.model)
+        start_learning(self.model, self.recipe)
+        return wer
 
     def _keep(self, row: dict[str, Any]) -> None:
         """Log the step, save now and then, and end the run when it leads nowhere."""
+        due = self.done % self.recipe.save_every == 0 or self.done == self.recipe.steps
+        state = self._state() if due else None  # of all processes: weights may be spread over them
         if self.accelerator.is_main_process:
-            self.folder.note(row | {"seconds": round(self.seconds, 2)})
-            if self.done % self.recipe.save_every == 0 or self.done == self.recipe.steps:
-                self.folder.save(self._state())
+            row = row | {"seconds": round(self.seconds, 2)}
+            self.folder.note(row)
+            if due:
+                self.folder.save(state)
+            if warning := self.track.note(row):
+                tqdm.write(warning, file=sys.stderr)
         if self.skipped == PATIENCE:
             raise SalmonnError(
                 f"the loss or its gradient was not finite in {PATIENCE} steps in a row, the last of them "
@@ -151,14 +234,10 @@ class _Run:
             )
 
     def _state(self) -> dict[str, Any]:
-        return {
-            "step": self.done,
-            "seconds": self.seconds,
-            "skipped": self.skipped,
-            "start": self.start,
-            "trained": {name: p.detach() for name, p in self.trained.items()},
-            "optimizer": self.optimizer.state_dict(),
-        }
+        state = {name: getattr(self, name) for name in ("seconds", "skipped", "lost", "start")}
+        weights = {name: gathered(p.detach()) for name, p in self.trained.items()}
+        moments = gathered(self.optimizer.state_dict())
+        return {"step": self.done, "trained": weights, "optimizer": moments} | state
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["start"] != self.start:
@@ -168,61 +247,25 @@ class _Run:
             )
         for name, parameter in self.trained.items():
             parameter.data.copy_(state["trained"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.moments = state["optimizer"]
         self.done, self.seconds, self.skipped = state["step"], state["seconds"], state["skipped"]
+        self.lost = state.get("lost", 0)
 
 
-def part_of(name: str) -> str:
-    """Which of PARTS a trained parameter belongs to, by its name in the model."""
-    return "lora" if ".lora_" in name else "connector"
-
-
-def _optimizer(trained: dict[str, nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW: a learning rate for each part; weight decay for matrices, none for biases and norms."""
-    peaks = {"connector": recipe.connector_lr, "lora": recipe.lora_lr}
-    groups = [
-        {
-            "params": [
-                p for name, p in trained.items() if part_of(name) == part and (p.ndim > 1) == matrices
-            ],
-            "peak": peaks[part],
-            "weight_decay": recipe.weight_decay if matrices else 0.0,
-        }
-        for part in recipe.trains
-        for matrices in (True, False)
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], betas=(recipe.beta1, recipe.beta2), fused=True
-    )
-
-
-@contextmanager
-def _only(model: Salmonn, parts: tuple[str, ...]) -> Iterator[None]:
-    """Within the block the other trained parts are frozen too."""
-    others = [p for name, p in model.named_parameters() if p.requires_grad and part_of(name) not in parts]
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """On a CPU, sums always in the same order; on a GPU some of torch's operations have no such order."""
-    before, filled = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.utils.deterministic.fill_uninitialized_memory,
-    )
-    torch.use_deterministic_algorithms(before or not torch.cuda.is_available())
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time, and we read none
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+def _check(accelerator: Accelerator, recipe: Recipe) -> None:
+    """What is asked of the launcher is what there is, and each process gets something to do."""
+    for variable, engine in ENGINES.items():
+        if os.environ.get(variable, "").lower() == "true" and accelerator.distributed_type != engine:
+            raise SalmonnError(
+                f"{engine.value} was asked for, but Accelerate gives {accelerator.distributed_type.value}: "
+                f"it needs a GPU for each process; without GPUs use torchrun"
+            )
+    parts = accelerator.num_processes * recipe.accumulation
+    if recipe.batch_size < parts:
+        raise SalmonnError(
+            f"batch_size is {recipe.batch_size}, but {accelerator.num_processes} processes with accumulation "
+            f"{recipe.accumulation} need {parts} clips a step at least: raise batch_size or lower accumulation"
+        )
 
 
 def _frames(features: Features) -> int:

@@ -50,13 +50,20 @@ class Recipe(Settings):
             model's own, or a folder that a run has left.
         config: changes to the preset, such as {"connector": {"kind": "segment_qformer"}}; from scratch only.
         output_dir: gets the log `train.jsonl`, the checkpoints and, at the end, the model.
-        clips: how many clips of the toy world are drawn; or all those of `manifest`, asked with `prompts`.
+        clips: how many clips of the toy world are drawn; or all those of `manifest`; or a mixture, `manifests`: files,
+            each with its share of an epoch, such as its number of clips. `prompts` is a prompt file for manifests.
         steps, batch_size: batch_size clips a step, over all processes.
+        accumulation: the parts, one after the other, in which a process computes its share of a step: more parts,
+            less memory, the same loss.
+        gradient_checkpointing: the LLM's layers compute their inner values twice instead of keeping them.
         connector_lr, lora_lr: the peaks, reached after `warmup` steps; from there a cosine down to `final_lr`
             of them at the last step.
         weight_decay: on matrices; biases and norms have none.
         dropout: in the connector and in LoRA; the model's own if left out.
         cache_dir: keeps what the frozen ears heard. It may be deleted at any time.
+        trackers: names of Accelerate's, such as tensorboard or wandb; one whose package is missing is left out.
+        eval_every: after so many steps the same `eval_clips` clips are transcribed, and their WER is logged: of the
+            toy world's validation split, or of `eval_manifest`. Null: never.
     """
 
     stage: int
@@ -71,8 +78,11 @@ class Recipe(Settings):
     trains: tuple[str, ...] = ()
     clips: int | None = None
     manifest: str | None = None
+    manifests: dict = field(default_factory=dict)
     prompts: str | None = None
     batch_size: int = 32
+    accumulation: int = 1
+    gradient_checkpointing: bool = False
     warmup: int = 100
     final_lr: float = 0.05
     weight_decay: float = 0.05
@@ -85,22 +95,33 @@ class Recipe(Settings):
     threads: int | None = None
     save_every: int = 100
     cache_dir: str = "runs/features"
+    trackers: tuple[str, ...] = ("tensorboard",)
+    eval_every: int | None = None
+    eval_clips: int = 32
+    eval_manifest: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         row = STAGES[self.stage]
         object.__setattr__(self, "trains", self.trains or row.trains)
-        if self.manifest is None:
+        if not self.sources:
             object.__setattr__(self, "tasks", dict(self.tasks or row.tasks))
 
     def _check(self) -> None:
         self._rule(self.stage in STAGES, "stage", f"one of {', '.join(map(str, STAGES))}", "choose one")
-        self._positive("steps", "batch_size", "clip_norm", "save_every")
+        self._positive("steps", "batch_size", "accumulation", "clip_norm", "save_every", "eval_clips")
+        self._rule(
+            self.accumulation <= self.batch_size,
+            "accumulation",
+            f"at most batch_size = {self.batch_size}",
+            "lower it",
+        )
         preset(self.model)
         self._rule(
             self.init == SCRATCH or not self.config, "config", "left out unless init is scratch", "do so"
         )
         self._check_data()
+        self._check_watch()
         for name in ("connector_lr", "lora_lr"):
             self._rule(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", "1e-3 is a start")
         for name, usual in (("final_lr", 0.05), ("beta1", 0.9), ("beta2", 0.999)):
@@ -117,7 +138,9 @@ class Recipe(Settings):
         self._rule(bool(self.output_dir.strip()), "output_dir", "the name of a folder", "name one")
 
     def _check_data(self) -> None:
-        if self.manifest is None:
+        if self.sources:
+            self._check_sources()
+        else:
             self._rule(self.clips is not None, "clips", "given where there is no manifest", "say how many")
             self._rule(
                 self.clips >= self.batch_size,
@@ -126,26 +149,37 @@ class Recipe(Settings):
                 "draw more",
             )
             self._rule(self.prompts is None, "prompts", "left out without a manifest", "leave it out")
-        else:
-            self._rule(
-                self.clips is None,
-                "clips",
-                "left out with a manifest: all its clips are used",
-                "leave it out",
-            )
-            self._rule(
-                not self.tasks, "tasks", "left out with a manifest: it names them itself", "leave it out"
-            )
         for name, share in self.tasks.items():
             get_task(name)
-            number = isinstance(share, int | float) and not isinstance(share, bool)
-            self._rule(
-                number and math.isfinite(share) and share >= 0,
-                "tasks",
-                "shares of at least 0",
-                f"change {name}",
-            )
+            self._rule(_is_share(share), "tasks", "shares of at least 0", f"change {name}")
         self._rule(not self.tasks or sum(self.tasks.values()) > 0, "tasks", "of some share", "raise one")
+
+    def _check_sources(self) -> None:
+        for name, rule in (
+            ("clips", "left out with a manifest: all its clips are used"),
+            ("tasks", "left out with a manifest: it names them itself"),
+        ):
+            self._rule(not getattr(self, name), name, rule, "leave it out")
+        self._rule(
+            self.manifest is None or not self.manifests,
+            "manifest",
+            "left out beside manifests",
+            "put it among them",
+        )
+        for name, share in self.manifests.items():
+            self._rule(_is_share(share) and share > 0, "manifests", "shares above 0", f"change {name}")
+
+    def _check_watch(self) -> None:
+        if self.eval_every is None:
+            return
+        self._positive("eval_every")
+        known = self.eval_manifest is not None or not self.sources
+        self._rule(known, "eval_manifest", "given for eval_every", "name one that is not trained on")
+
+    @property
+    def sources(self) -> dict[str, float]:
+        """Manifests with their shares of an epoch; empty for the toy world."""
+        return dict(self.manifests) if self.manifest is None else {self.manifest: 1.0}
 
     def factor(self, step: int) -> float:
         """The factor on the learning rates at a step, counted from 0: up in a line, down in a cosine."""
@@ -153,6 +187,11 @@ class Recipe(Settings):
             return (step + 1) / self.warmup
         progress = (step - self.warmup) / (self.steps - self.warmup)
         return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _is_share(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0
 
 
 def recipe_names() -> list[str]:

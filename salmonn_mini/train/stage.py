@@ -30,7 +30,9 @@ def run(recipe: Recipe, *, fresh: bool = False) -> Path:
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     model = first_model(recipe)
-    took = fit(model, clips_of(recipe, model.config), recipe, fresh=fresh)
+    took = fit(
+        model, clips_of(recipe, model.config), recipe, watched=watched_by(recipe, model.config), fresh=fresh
+    )
     folder = Path(recipe.output_dir)
     processes = PartialState()
     if processes.is_main_process:
@@ -69,6 +71,20 @@ def clips_of(recipe: Recipe, config: SalmonnConfig) -> ClipSet:
         return WorldClips(recipe.tasks, recipe.clips, recipe.seed)
     prompts = read_prompts(recipe.prompts) if recipe.prompts is not None else None
     return ManifestClips(read_manifest(recipe.manifest), config, recipe.seed, prompts)
+
+
+def watched_by(recipe: Recipe, config: SalmonnConfig) -> ClipSet | None:
+    """The clips that a run transcribes every `eval_every` steps, none of which it learns from."""
+    if recipe.eval_every is None:
+        return None
+    if recipe.eval_manifest is None:
+        return WorldClips({"asr": 1.0}, recipe.eval_clips, recipe.seed, "validation")
+    samples = [sample for sample in read_manifest(recipe.eval_manifest) if sample.task == "asr"]
+    if not samples:
+        raise SalmonnError(
+            f"{recipe.eval_manifest}: no sample of task asr, whose WER could be told; give another"
+        )
+    return ManifestClips(samples[: recipe.eval_clips], config, recipe.seed)
 
 
 def _changed(config: SalmonnConfig, changes: dict[str, Any]) -> SalmonnConfig:

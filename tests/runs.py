@@ -1,0 +1,51 @@
+"""Short runs of the tiny model on a dozen tones, for tests of training and for tests/kill.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tiny import SENTENCES
+
+from salmonn_mini.data import ClipSet, Question
+from salmonn_mini.train import Recipe
+from salmonn_mini.train.folder import RunFolder
+
+
+class Tones(ClipSet):
+    """Tones of three pitches and many lengths; each pitch has a sentence of its own."""
+
+    def __init__(self, n: int = 12) -> None:
+        self.questions = [
+            Question(f"tone {i}", ("asr", "audio_caption")[i % 2], "Describe the audio.", SENTENCES[i % 3])
+            for i in range(n)
+        ]
+
+    def waves(self, shard: range) -> list[torch.Tensor]:
+        return [torch.sin(torch.arange(5000.0 + 700 * i) * (0.05 + 0.3 * (i % 3))) for i in shard]
+
+    def key(self, shard: range) -> bytes:
+        return repr(shard).encode()
+
+
+def recipe_for(folder: Path, **changes) -> Recipe:
+    values = {"stage": 1, "steps": 8, "batch_size": 4, "clips": 12, "warmup": 2, "save_every": 3, "seed": 5}
+    values |= {"connector_lr": 3e-3, "lora_lr": 3e-3, "output_dir": str(folder / "run"), "trackers": []}
+    return Recipe(**values | {"cache_dir": str(folder / "cache")} | changes)
+
+
+def rows(recipe: Recipe) -> list[dict]:
+    return RunFolder(recipe).rows()
+
+
+def losses(recipe: Recipe) -> list[float]:
+    return [row["loss"] for row in rows(recipe)]
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}

@@ -209,7 +209,7 @@ class Report:
         Raises:
             SalmonnError: a place that cannot be written to.
         """
-        _write(Path(path), json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_text(Path(path), json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
     def save_rows(self, path: Path | str) -> None:
         """Write the rows as JSON lines, whole or not at all; `load_report` reads them.
@@ -217,7 +217,7 @@ class Report:
         Raises:
             SalmonnError: a place that cannot be written to.
         """
-        _write(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+        write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
 
     def _title(self) -> str:
         stage = "" if self.stage is None else f", stage {self.stage}"
@@ -267,7 +267,12 @@ def _number(metric: str, value: float) -> str:
     return f"{value:.1f}" if metric in ("bleu", "diversity") else f"{100 * value:.1f} %"
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text beside its place and rename it.
+
+    Raises:
+        SalmonnError: a place that cannot be written to.
+    """
     beside = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from salmonn_mini.cli import options
-from salmonn_mini.errors import SalmonnError
-from salmonn_mini.tasks import TASKS, get_task, tasks_of
+from salmonn_mini.tasks import TASKS, tasks_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    named = _tasks(arguments.tasks)
+    named = options.task_names(arguments.tasks)
     model, stage = options.load_model(arguments.model, arguments.stage)
     from salmonn_mini.evaluate import evaluate
 
@@ -48,15 +47,3 @@ def run(arguments: argparse.Namespace) -> int:
         report.save_rows(arguments.per_sample)
     print(report.table())
     return 0
-
-
-def _tasks(given: list[str] | None) -> list[str]:
-    """The tasks' names, also of `--tasks asr,gender`; each once.
-
-    Raises:
-        SalmonnError: a name that is not in the task table, or none at all.
-    """
-    names = [name for text in given or () for name in text.replace(",", " ").split()]
-    if given is not None and not names:
-        raise SalmonnError(f"--tasks names no task: give one of {', '.join(TASKS)}, or leave it out")
-    return [get_task(name).name for name in dict.fromkeys(names)]

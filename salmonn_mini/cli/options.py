@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.tasks import TASKS, get_task
 
 if TYPE_CHECKING:
     from salmonn_mini.model import Salmonn
@@ -53,8 +54,8 @@ share = number("above 0 and at most 1", lambda value: 0 < value <= 1)
 finite = number("such as 4.0 or 0.5", lambda value: True)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """`--model`, `--stage`, `--lora-scale`."""
+def add_model(parser: argparse.ArgumentParser, *, scale: bool = True) -> None:
+    """`--model`, `--stage`, and `--lora-scale` where one `scale` is used."""
     parser.add_argument(
         "--model", metavar="M", help="toy (the default), another preset, or a folder that a training has left"
     )
@@ -64,12 +65,25 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         type=whole(0),
         help="of the toy: 1, 2, 3, the newest by default; 0 is untrained",
     )
-    parser.add_argument(
-        "--lora-scale",
-        metavar="S",
-        type=finite,
-        help="s in W + s·BA: 4.0 as trained, 0 the language model alone",
-    )
+    if scale:
+        parser.add_argument(
+            "--lora-scale",
+            metavar="S",
+            type=finite,
+            help="s in W + s·BA: 4.0 as trained, 0 the language model alone",
+        )
+
+
+def task_names(given: list[str] | None) -> list[str]:
+    """The tasks' names, also of `--tasks asr,gender`; each once.
+
+    Raises:
+        SalmonnError: a name that is not in the task table, or none at all.
+    """
+    names = [name for text in given or () for name in text.replace(",", " ").split()]
+    if given is not None and not names:
+        raise SalmonnError(f"--tasks names no task: give one of {', '.join(TASKS)}, or leave it out")
+    return [get_task(name).name for name in dict.fromkeys(names)]
 
 
 def add_decoding(parser: argparse.ArgumentParser, max_new_tokens: int) -> None:

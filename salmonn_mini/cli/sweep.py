@@ -1,0 +1,48 @@
+"""Score every task at several LoRA scales."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from salmonn_mini.cli import options
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.tasks import TASKS
+
+FIGURES = (".png", ".svg", ".pdf")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.add_model(parser, scale=False)
+    parser.add_argument(
+        "--scales", metavar="S", nargs="+", type=options.finite, default=(0, 1, 2, 3, 4),
+        help="s in W + s·BA (0 1 2 3 4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--samples", metavar="N", type=options.whole(1), default=50, help="clips of each task (50)"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=options.whole(0), default=0, help="another seed, other clips (0)"
+    )
+    parser.add_argument("--tasks", metavar="NAME", nargs="+", help="all of them by default")
+    parser.add_argument("--json", metavar="FILE", help="write a report for each scale there")
+    parser.add_argument("--figure", metavar="FILE", help="draw following rates there, .png, .svg or .pdf")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    tasks = options.task_names(arguments.tasks) or list(TASKS)
+    if arguments.figure and Path(arguments.figure).suffix not in FIGURES:
+        raise SalmonnError(f"--figure {arguments.figure}: choose a file that ends in {', '.join(FIGURES)}")
+    model, stage = options.load_model(arguments.model, arguments.stage)
+    from salmonn_mini.sweep import sweep
+
+    swept = sweep(
+        model, tasks, arguments.samples, arguments.seed, arguments.scales,
+        stage=stage, name=arguments.model or "toy",
+    )  # fmt: skip
+    if arguments.json:
+        swept.save(arguments.json)
+    if arguments.figure:
+        swept.picture(title="Following rate").savefig(arguments.figure)
+    print(swept.table())
+    return 0

@@ -7,7 +7,7 @@ LLM bears such input by its size; a small one has to be shown it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,9 +19,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from salmonn_mini.backbones.loop import Place, Schedule, train
 from salmonn_mini.config import PRESETS
 from salmonn_mini.prompt import Prompt
-from salmonn_mini.world.text_tasks import MAKERS, TextSample, draw_samples
+from salmonn_mini.world.text_tasks import MAKERS, PRACTICE, TextSample, draw_samples
 
 SCHEDULE = Schedule(steps=4000, lr=2e-3)
+FINISH = Schedule(steps=1800, lr=1e-3, warmup=50)  # with practice on what is hardest, once all is known
+PRACTICE_SHARE = 0.35
 BATCH = 64
 SOFT_SHARE = 0.5  # samples whose context is softened
 BARE_SHARE = 0.1  # samples without an instruction: they teach P(Y|X)
@@ -198,17 +200,39 @@ class TextPool:
 
 
 def train_llm(
-    place: Place, schedule: Schedule = SCHEDULE, seed: int = 0
+    place: Place, schedule: Schedule = SCHEDULE, finish: Schedule = FINISH, seed: int = 0
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict]:
     """The toy's LLM and tokenizer from nothing, and what the training took."""
     rng = np.random.default_rng(seed)
     samples = draw_samples(draw_tasks(schedule.steps * BATCH, rng), rng, "train")
     tokenizer = train_tokenizer(samples[:40_000])
     llm = build(tokenizer, seed)
-    layout = Layout(tokenizer)
-    pool = TextPool(samples, seed)
+    took = [train(llm, loss_of_step(llm, tokenizer, samples, seed), schedule, place, seed=seed)]
+    took.append(finish_llm(llm, tokenizer, replace(place, name=f"{place.name}-finish"), finish, seed))
+    return llm, tokenizer, {key: sum(part[key] for part in took) for key in took[0]}
 
-    def loss_of(step: int) -> Tensor:
-        return answer_loss(llm, layout.batch(pool.batch(step), np.random.default_rng((seed, step, 1))))
 
-    return llm, tokenizer, train(llm, loss_of, schedule, place, seed=seed)
+def finish_llm(
+    llm: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    place: Place,
+    schedule: Schedule = FINISH,
+    seed: int = 0,
+) -> dict:
+    """The last steps, in part on freer material for the tasks that are hardest; what they took."""
+    rng = np.random.default_rng((seed, 2))
+    n = schedule.steps * BATCH
+    practised = [list(PRACTICE)[i] for i in rng.integers(len(PRACTICE), size=int(PRACTICE_SHARE * n))]
+    samples = draw_samples(draw_tasks(n - len(practised), rng), rng, "train")
+    samples += draw_samples(practised, rng, "train", makers=PRACTICE)
+    return train(llm, loss_of_step(llm, tokenizer, samples, seed + 1), schedule, place, seed=seed + 1)
+
+
+def loss_of_step(
+    llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, samples: Sequence[TextSample], seed: int
+) -> Callable[[int], Tensor]:
+    """The loss of a step's batch, a function of (seed, step)."""
+    layout, pool = Layout(tokenizer), TextPool(samples, seed)
+    return lambda step: answer_loss(
+        llm, layout.batch(pool.batch(step), np.random.default_rng((seed, step, 1)))
+    )

@@ -8,7 +8,7 @@ those are abilities that only training on sound can give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -261,7 +261,8 @@ def _tags(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
     return f"voice {gender}", ("", gender_answer(gender))
 
 
-MAKERS: dict[str, Callable[[np.random.Generator, str], tuple[str, Fill]]] = {
+Maker = Callable[[np.random.Generator, str], tuple[str, Fill]]
+MAKERS: dict[str, Maker] = {
     "translation_zh": partial(_of_statement, translate.to_chinese),
     "translation_de": partial(_of_statement, translate.to_german),
     "translation_ja": partial(_of_statement, translate.to_japanese),
@@ -288,13 +289,54 @@ MAKERS: dict[str, Callable[[np.random.Generator, str], tuple[str, Fill]]] = {
 } | dict.fromkeys(DEAF, _any_context)
 
 
+# --- practice with freer material ------------------------------------------------------------------------------------
+
+# The world has few commands and questions. From them alone a model learns whole sentences by heart; these make it
+# look at the words. Nobody ever says them.
+FREE_COMMANDS = (
+    "{number} at {hour}",
+    "for {number} in {city} at {hour}",
+    "a room for {number} on {day} at {hour}",
+    "at {hour} come with {number} friends",
+    "book a place for {number} at {hour} on {day}",
+    "reserve {number} seats for {name} at {hour}",
+    "wake {name} at {hour} in {city}",
+    "take {number} from the {place} to {name} at {hour}",
+    "order {number} of them for {hour} on {day}",
+    "a ticket for {number} to {city} at {hour}",
+    "show {name} the {thing} in the {place}",
+    "on {day} find a {thing} for {name} in {city}",
+)
+
+
+def _free_command(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
+    command = grammar.fill_command(pick(rng, FREE_COMMANDS), rng)
+    slot, value = pick(rng, command.slots)
+    return command.text, (slot, slot_answer(slot, value))
+
+
+def _free_phones(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
+    return pick(rng, (grammar.draw_word_list, grammar.draw_garbled))(rng), ("", "")
+
+
+PRACTICE = {"slot_filling": _free_command, "phone_recognition": _free_phones}
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
 def prompts_of(task: str) -> tuple[str, ...]:
     """The training wordings of a text task's instruction."""
     return TEXT_ONLY_PROMPTS[task] if task in TEXT_ONLY_PROMPTS else TASKS[task].prompts
 
 
 def draw_samples(
-    tasks: Sequence[str], rng: np.random.Generator, split: str, *, held_out: bool = False
+    tasks: Sequence[str],
+    rng: np.random.Generator,
+    split: str,
+    *,
+    held_out: bool = False,
+    makers: Mapping[str, Maker] | None = None,
 ) -> list[TextSample]:
     """One sample for each of `tasks`, from the sentences of `split`.
 
@@ -302,7 +344,7 @@ def draw_samples(
     """
     samples = []
     for task in tasks:
-        context, (fill, answer) = MAKERS[task](rng, split)
+        context, (fill, answer) = (makers or MAKERS)[task](rng, split)
         prompts = TASKS[task].held_out if held_out and task in TASKS else prompts_of(task)
         samples.append(TextSample(task, context, pick(rng, prompts).replace("{}", fill), answer))
     return _with_phones(samples)

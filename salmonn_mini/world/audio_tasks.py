@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from salmonn_mini.tasks import get_task
-from salmonn_mini.world import grammar, story, text_tasks, translate
+from salmonn_mini.world import facts, grammar, story, text_tasks, translate
 from salmonn_mini.world.clips import Music, Plan, draw_seed, draw_utterance
 from salmonn_mini.world.events import EVENTS
 from salmonn_mini.world.grammar import Statement
@@ -31,6 +31,7 @@ class Example:
     words: str = ""
 
 
+MIXED_SHARE = 0.2  # of training clips with a voice and a sound at once
 Draft = tuple[Plan, str, str, str]  # plan, what fills the prompt's gap, answer, words
 
 
@@ -50,15 +51,32 @@ def _statement(rng: np.random.Generator, split: str) -> Statement:
     return grammar.draw(grammar.draw_statement, rng, split)
 
 
-def _asr(rng: np.random.Generator, split: str) -> Draft:
-    """A sentence; in training one time in five a mere list of words.
+def _dictation(rng: np.random.Generator) -> str:
+    """What is heard in training: half of it is no sentence of the world.
 
     There are few questions in the toy world. From sentences alone a model learns them by heart, and writes down the
     nearest one that it knows when it hears another wording.
     """
-    is_list = split == "train" and rng.random() < 0.2
-    text = grammar.draw_word_list(rng) if is_list else _sentence(rng, split)
-    return _speech(text, rng), "", text, text
+    kind = rng.random()
+    if kind < 0.2:
+        return grammar.draw_word_list(rng)
+    if kind < 0.5:
+        return grammar.draw_garbled(rng)
+    if kind < 0.55:
+        return pick(rng, facts.SOUND_QUESTIONS)
+    return _sentence(rng, "train")
+
+
+def _asr(rng: np.random.Generator, split: str) -> Draft:
+    """Speech; in training now and then with a sound behind it."""
+    if split != "train":
+        text = _sentence(rng, split)
+        return _speech(text, rng), "", text, text
+    text = _dictation(rng)
+    plan = _speech(text, rng)
+    if rng.random() < MIXED_SHARE:
+        plan = replace(plan, events=(pick(rng, facts.SOUND_FACTS),))
+    return plan, "", text, text
 
 
 def _of_statement(answer: Callable[[Statement], str]) -> Callable[[np.random.Generator, str], Draft]:
@@ -70,6 +88,10 @@ def _of_statement(answer: Callable[[Statement], str]) -> Callable[[np.random.Gen
 
 
 def _audio_caption(rng: np.random.Generator, split: str) -> Draft:
+    """One or two sounds; in training now and then one behind a voice, which the caption leaves out."""
+    if split == "train" and rng.random() < MIXED_SHARE:
+        event, text = pick(rng, facts.SOUND_FACTS), _dictation(rng)
+        return replace(_speech(text, rng), events=(event,)), "", text_tasks.caption((event,)), text
     names = text_tasks.draw_sounds(rng)
     return Plan(draw_seed(rng), events=names), "", text_tasks.caption(names), ""
 

@@ -129,7 +129,11 @@ def draw_statement(rng: np.random.Generator) -> Statement:
 
 def draw_command(rng: np.random.Generator) -> Command:
     """A random command with one to three slots."""
-    pattern = _pick(rng, COMMANDS)
+    return fill_command(_pick(rng, COMMANDS), rng)
+
+
+def fill_command(pattern: str, rng: np.random.Generator) -> Command:
+    """A command in which every `{slot}` of the pattern has got a value."""
     slots, words = [], []
     for word in pattern.split():
         if word.startswith("{"):
@@ -174,10 +178,27 @@ def draw_question(rng: np.random.Generator) -> Question:
     return options[int(rng.integers(len(options)))]
 
 
+GARBLED_SHARE = 0.35  # of the words
+
+
 def draw_word_list(rng: np.random.Generator) -> str:
     """Three to seven spoken words without a sentence around them."""
     words = spoken_words()
     return " ".join(words[i] for i in rng.integers(len(words), size=rng.integers(3, 8)))
+
+
+def draw_garbled(rng: np.random.Generator) -> str:
+    """A question or command of the training split in which about every third word is exchanged for a random one."""
+    words = spoken_words()
+    while True:
+        kind = draw_question if rng.random() < 0.7 else draw_command
+        sentence = draw(kind, rng, "train").text
+        text = " ".join(
+            words[int(rng.integers(len(words)))] if rng.random() < GARBLED_SHARE else word
+            for word in sentence.split()
+        )
+        if split_of(text) == "train":
+            return text
 
 
 def _wordings(kind: str, gaps: tuple[str, ...], answer: str) -> list[Question]:

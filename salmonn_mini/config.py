@@ -130,7 +130,8 @@ class ConnectorConfig(Settings):
 
     "window_qformer" has `num_query_tokens` (N) queries a window, "segment_qformer" `segment_query_tokens` a
     clip. `stride_seconds` None means windows that touch without overlap. `stack_frames` belongs to
-    "stacking", `ctc_labels` (blank included) to "ctc".
+    "stacking", `ctc_labels` (blank included) to "ctc". `token_scale` is a factor on H, 1 as published:
+    tokens far larger than the LLM's word embeddings drown what its layers have to add.
     """
 
     kind: str = "window_qformer"
@@ -147,13 +148,14 @@ class ConnectorConfig(Settings):
     segment_query_tokens: int = 88
     stack_frames: int = 17
     ctc_labels: int = 64
+    token_scale: float = 1.0
 
     def _check(self) -> None:
         self._rule(self.kind in CONNECTORS, "kind", f"one of {', '.join(CONNECTORS)}", "choose one")
         self._rule(self.tail in TAILS, "tail", f"one of {', '.join(TAILS)}", "choose one")
         self._heads("hidden_size", "num_attention_heads")
         self._positive("intermediate_size", "num_hidden_layers", "num_query_tokens", "segment_query_tokens")
-        self._positive("stack_frames", "layer_norm_eps")
+        self._positive("stack_frames", "layer_norm_eps", "token_scale")
         self._rule(self.ctc_labels >= 2, "ctc_labels", "at least 2", "the blank and one label")
         self._rule(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "0.1 is usual")
         frame = 1 / FRAMES_PER_SECOND
@@ -278,6 +280,7 @@ PRESETS: dict[str, SalmonnConfig] = {
                 window_seconds=0.2,
                 segment_query_tokens=50,
                 stack_frames=10,
+                token_scale=0.1,
             ),
             pad_to_30s=False,
         ),

@@ -117,7 +117,8 @@ class Salmonn(nn.Module):
 
     def listen(self, features: Features) -> tuple[Tensor, Tensor]:
         """The audio tokens H (B, M, d_llm) of encoded clips and their lengths (B,)."""
-        return self.connector(*self.fuse(features))
+        H, lengths = self.connector(*self.fuse(features))
+        return H * self.config.connector.token_scale, lengths
 
     # --- from tokens to answers --------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ NOTEBOOKS ?= notebooks/*.ipynb
 # More arguments for JupyterLab, say: make lab LAB="--no-browser --port=9999"
 LAB ?=
 
-.PHONY: help env lab test lint browser samples notebooks figures lock
+.PHONY: help env lab test lint browser kill samples notebooks figures lock
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -39,6 +39,9 @@ lint: $(STAMP) ## ruff alone
 
 browser: $(STAMP) ## drive `make lab` in headless Chromium: needs chromium on the PATH
 	$(PY) tests/browser/drive.py $(NOTEBOOKS)
+
+kill: $(STAMP) ## SIGKILL a training run 50 times, and compare every resume bit for bit
+	$(PY) tests/kill.py --kills 50
 
 samples: $(STAMP) ## make data_samples/ anew
 	$(PY) -m salmonn_mini data samples

@@ -1,17 +1,40 @@
 """Clips to train on: out of manifests or the toy world, with their prompts and answers, in batches."""
 
 from salmonn_mini.data.clips import ClipSet, ManifestClips, Question, WorldClips
-from salmonn_mini.data.manifest import Sample, load_clip, read_manifest, read_prompts
+from salmonn_mini.data.manifest import (
+    Bad,
+    Sample,
+    load_clip,
+    read_manifest,
+    read_prompts,
+    try_clip,
+    write_manifest,
+)
+from salmonn_mini.data.mixture import Mixture
 from salmonn_mini.data.order import BatchOrder
+from salmonn_mini.data.packed import pack
+from salmonn_mini.data.quarantine import check_share, list_bad, usable
+from salmonn_mini.data.stream import PackedClips, TarStream, open_clips
 
 __all__ = [
+    "Bad",
     "BatchOrder",
     "ClipSet",
     "ManifestClips",
+    "Mixture",
+    "PackedClips",
     "Question",
     "Sample",
+    "TarStream",
     "WorldClips",
+    "check_share",
+    "list_bad",
     "load_clip",
+    "open_clips",
+    "pack",
     "read_manifest",
     "read_prompts",
+    "try_clip",
+    "usable",
+    "write_manifest",
 ]

@@ -18,29 +18,37 @@ from torch import Tensor
 
 from salmonn_mini import world
 from salmonn_mini.config import SalmonnConfig
-from salmonn_mini.data.manifest import Sample, load_clip
+from salmonn_mini.data.manifest import Bad, Sample, try_clip
+from salmonn_mini.data.order import whole_shares
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.tasks import TASKS
 from salmonn_mini.world.audio_tasks import draw_examples
 from salmonn_mini.world.clips import render
 
 SHARD = 250  # clips that are made, and later encoded, together
+PROMPTS = {name: task.prompts for name, task in TASKS.items()}
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a clip, and the answer to it. `clip` names the clip in logs."""
+    """What is asked of a clip, and the answer to it. `clip` names the clip in logs, `group` its part in a mixture."""
 
     clip: str
     task: str
     prompt: str
     answer: str
+    group: str = ""
 
 
 class ClipSet(ABC):
-    """Clips in a fixed order: their questions are known at once, their sound is made shard by shard."""
+    """Clips in a fixed order: their questions are known at once, their sound is made shard by shard.
+
+    Attributes:
+        shares: what each group of questions takes of an epoch; empty where every clip comes once.
+    """
 
     questions: Sequence[Question]
+    shares: Mapping[str, float] = {}
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -50,8 +58,8 @@ class ClipSet(ABC):
         return [range(start, min(start + SHARD, len(self))) for start in range(0, len(self), SHARD)]
 
     @abstractmethod
-    def waves(self, shard: range) -> list[Tensor]:
-        """The sound X (S,) of each clip of a shard, 16 kHz."""
+    def waves(self, shard: range) -> Sequence[Tensor | Bad]:
+        """The sound X (S,) of each clip of a shard, 16 kHz; Bad where there is none."""
 
     @abstractmethod
     def key(self, shard: range) -> bytes:
@@ -67,7 +75,9 @@ class WorldClips(ClipSet):
 
     def __init__(self, tasks: Mapping[str, float], n: int, seed: int, split: str = "train") -> None:
         rng = np.random.default_rng((seed, 5))
-        names = rng.permutation([name for name, count in _counts(tasks, n).items() for _ in range(count)])
+        names = rng.permutation(
+            [name for name, count in whole_shares(tasks, n).items() for _ in range(count)]
+        )
         self.examples = draw_examples([str(name) for name in names], rng, split)
         self.questions = [
             Question(f"{split} clip {i} of seed {seed}", example.task, example.prompt, example.answer)
@@ -99,37 +109,36 @@ class ManifestClips(ClipSet):
         seed: int,
         prompts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        prompts = {name: task.prompts for name, task in TASKS.items()} if prompts is None else prompts
+        prompts = PROMPTS if prompts is None else prompts
         rng = np.random.default_rng((seed, 6))
         self.samples, self.config = samples, config
         self.questions = [
-            Question(str(s.path), s.task, _draw_prompt(s, prompts, rng), s.text) for s in samples
+            Question(str(s.path), s.task, draw_prompt(s, prompts, rng), s.text) for s in samples
         ]
 
-    def waves(self, shard: range) -> list[Tensor]:
-        return [load_clip(self.samples[i], self.config) for i in shard]
+    def waves(self, shard: range) -> list[Tensor | Bad]:
+        return [try_clip(self.samples[i], self.config) for i in shard]
 
     def key(self, shard: range) -> bytes:
-        rules = (self.config.channels, self.config.min_seconds, self.config.max_seconds)
-        digest = hashlib.sha256(repr(rules).encode())
+        digest = hashlib.sha256(rules_of(self.config))
         for i in shard:
             for path in (self.samples[i].path, *self.samples[i].expand_wav):
-                digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
+                digest.update(hashlib.sha256(_content(path)).digest())
             digest.update(b"|")
         return digest.digest()
 
 
-def _counts(tasks: Mapping[str, float], n: int) -> dict[str, int]:
-    """n in shares: rounded down, what is left goes to the largest remainders."""
-    total = sum(tasks.values())
-    exact = {name: n * weight / total for name, weight in tasks.items()}
-    counts = {name: int(share) for name, share in exact.items()}
-    for name in sorted(exact, key=lambda name: counts[name] - exact[name])[: n - sum(counts.values())]:
-        counts[name] += 1
-    return counts
+def rules_of(config: SalmonnConfig) -> bytes:
+    """What a model's rules for channels and length make of a file, for caches."""
+    return repr((config.channels, config.min_seconds, config.max_seconds)).encode()
 
 
-def _draw_prompt(sample: Sample, prompts: Mapping[str, Sequence[str]], rng: np.random.Generator) -> str:
+def draw_prompt(sample: Sample, prompts: Mapping[str, Sequence[str]], rng: np.random.Generator) -> str:
+    """One of the prompts of a sample's task, filled from its Q.
+
+    Raises:
+        SalmonnError: a task without prompts, or a prompt with a gap for a sample without Q.
+    """
     if sample.task not in prompts:
         raise SalmonnError(
             f"{sample.path}: its task {sample.task!r} has no prompts, {', '.join(prompts)} have; "
@@ -142,6 +151,16 @@ def _draw_prompt(sample: Sample, prompts: Mapping[str, Sequence[str]], rng: np.r
             f"give the sample a Q to fill it"
         )
     return prompt.replace("{}", sample.Q)
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; where there are none to be had, why."""
+    if not path.is_file():
+        return f"no file, but something else: {path.exists()}".encode()
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        return f"cannot be read: {problem.strerror}".encode()
 
 
 @lru_cache(maxsize=1)

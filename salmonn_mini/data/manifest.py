@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from torch.nn.functional import pad
 from salmonn_mini.audio import load_audio
 from salmonn_mini.config import SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.weights import replacing
 from salmonn_mini.world.clips import GAP_SECONDS
 
 PLACEHOLDER = "<Speech><SpeechHere></Speech>"  # begins the prompts of the published files
@@ -120,6 +121,39 @@ def _csv(path: Path) -> Rows:
 _READERS: dict[str, Callable[[Path], Rows]] = {".json": _published, ".jsonl": _json_lines, ".csv": _csv}
 
 
+def sample_row(sample: Sample, folder: Path) -> dict[str, object]:
+    """A sample as a row of a manifest that stands in `folder`: what is below the folder by its path from there."""
+    row: dict[str, object] = {"path": _from(folder, sample.path), "text": sample.text, "task": sample.task}
+    if sample.Q:
+        row["Q"] = sample.Q
+    if sample.expand_wav:
+        row["expand_wav"] = [_from(folder, path) for path in sample.expand_wav]
+    return row
+
+
+def write_manifest(path: str | os.PathLike, samples: Iterable[Sample]) -> int:
+    """Write a JSON-lines manifest, whole or not at all; returns the number of its samples.
+
+    Raises:
+        SalmonnError: the name does not end in .jsonl, no samples, or a place that cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix != ".jsonl":
+        raise SalmonnError(f"{path}: what is written is JSON lines; give a name that ends in .jsonl")
+    rows = [sample_row(sample, path.parent) for sample in samples]
+    if not rows:
+        raise SalmonnError(f"{path}: no samples to write; look whether the folder is the right one")
+    with replacing(path.parent) as beside:
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (beside / path.name).write_text(lines, encoding="utf-8")
+    return len(rows)
+
+
+def _from(folder: Path, path: Path) -> str:
+    path, folder = path.absolute(), folder.absolute()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -151,6 +185,37 @@ def _sample(row: object, where: str, folder: Path) -> Sample:
         raise SalmonnError(f"{where}: expand_wav is {more!r}, but it must be a list of paths; correct it")
     values["path"] = folder / values["path"]
     return Sample(**values, expand_wav=tuple(folder / path for path in more))
+
+
+@dataclass(frozen=True)
+class Bad:
+    """Stands where a clip's sound would: why it cannot be used."""
+
+    reason: str
+
+
+def try_clip(sample: Sample, config: SalmonnConfig) -> Tensor | Bad:
+    """The sound X (S,) of a sample as `load_clip` gives it, or the reason why there is none.
+
+    A sample of which only the beginning can be read is bad too: its text tells of the whole.
+    """
+    notes: list[str] = []
+    try:
+        X = load_clip(sample, config, notes)
+    except SalmonnError as problem:
+        return Bad(_without_path(str(problem), sample))
+    damage = [note for note in notes if note.startswith("damaged")]
+    # An MP3 without a table of its frames only guesses its own length: no proof that anything is missing.
+    sure = any(path.suffix.lower() != ".mp3" for path in (sample.path, *sample.expand_wav))
+    return Bad(damage[0]) if damage and sure else X
+
+
+def _without_path(problem: str, sample: Sample) -> str:
+    for number, path in enumerate((sample.path, *sample.expand_wav), 1):
+        if problem.startswith(f"{path}: "):
+            which = f"its clip {number}: " if number > 1 else ""
+            return which + problem.removeprefix(f"{path}: ")
+    return problem
 
 
 def load_clip(sample: Sample, config: SalmonnConfig, notes: list[str] | None = None) -> Tensor:

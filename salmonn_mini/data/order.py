@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,8 +18,11 @@ class BatchOrder:
     of like lengths: little padding, and the mixture of tasks in every batch. What does not fill a batch is
     left out of the epoch.
 
+    With `shares`, an epoch takes from each of the `groups` its share instead. A group's clips take turns, also
+    from epoch to epoch: none comes again before all others of its group have come.
+
     Raises:
-        SalmonnError: fewer clips than one batch.
+        SalmonnError: fewer clips than one batch, or a group with a share and without clips.
     """
 
     GROUP = 16
@@ -28,6 +31,8 @@ class BatchOrder:
     tasks: Sequence[str]
     batch_size: int
     seed: int
+    groups: Sequence[str] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
     _epoch: tuple[int, np.ndarray] = field(default=(-1, np.empty(0)), repr=False)
 
     def __post_init__(self) -> None:
@@ -36,6 +41,9 @@ class BatchOrder:
                 f"{len(self.lengths)} clips cannot fill a batch of {self.batch_size}; "
                 f"set batch_size to {len(self.lengths)} at most, or give more clips"
             )
+        for group, share in self.shares.items():
+            if share > 0 and group not in self.groups:
+                raise SalmonnError(f"no clip of {group} can be used: mend its files, or set its share to 0")
 
     @property
     def batches(self) -> int:
@@ -46,15 +54,30 @@ class BatchOrder:
         """The clips' numbers in the batch at `position`, counted from the run's first batch."""
         epoch, place = divmod(position, self.batches)
         if self._epoch[0] != epoch:
-            self._epoch = (epoch, self._deal(np.random.default_rng((self.seed, 7, epoch))))
+            self._epoch = (epoch, self._deal(epoch))
         return self._epoch[1][place].tolist()
 
-    def _deal(self, rng: np.random.Generator) -> np.ndarray:
+    def _deal(self, epoch: int) -> np.ndarray:
         """The batches of an epoch, (batches, batch_size)."""
-        order = rng.permutation(len(self.lengths))[: self.batches * self.batch_size]
+        rng = np.random.default_rng((self.seed, 7, epoch))
+        clips = self._drawn(epoch) if self.shares else len(self.lengths)
+        order = rng.permutation(clips)[: self.batches * self.batch_size]
         size = self.GROUP * self.batch_size
         groups = [self._sort(order[start : start + size]) for start in range(0, len(order), size)]
         return rng.permutation(np.concatenate(groups).reshape(-1, self.batch_size))
+
+    def _drawn(self, epoch: int) -> np.ndarray:
+        """The clips of an epoch, as many from each group as its share says."""
+        counts = whole_shares(self.shares, self.batches * self.batch_size)
+        labels = np.array(self.groups)
+        drawn = []
+        for number, (group, count) in enumerate(counts.items()):
+            own = np.flatnonzero(labels == group)
+            turns = np.arange(epoch * count, (epoch + 1) * count)
+            for round_ in np.unique(turns // max(1, len(own))):
+                order = np.random.default_rng((self.seed, 9, number, round_)).permutation(own)
+                drawn.append(order[turns[turns // len(own) == round_] % len(own)])
+        return np.concatenate(drawn)
 
     def _sort(self, group: np.ndarray) -> np.ndarray:
         """By length, each task on a scale of its own from 0 to 1."""
@@ -64,3 +87,13 @@ class BatchOrder:
             own = np.flatnonzero(tasks == task)
             place[own[np.argsort(lengths[own], kind="stable")]] = (np.arange(len(own)) + 0.5) / len(own)
         return group[np.argsort(place, kind="stable")]
+
+
+def whole_shares(shares: Mapping[str, float], n: int) -> dict[str, int]:
+    """n in shares: rounded down, what is left goes to the largest remainders."""
+    total = sum(shares.values())
+    exact = {name: n * weight / total for name, weight in shares.items()}
+    counts = {name: int(share) for name, share in exact.items()}
+    for name in sorted(exact, key=lambda name: counts[name] - exact[name])[: n - sum(counts.values())]:
+        counts[name] += 1
+    return counts

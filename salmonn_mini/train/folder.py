@@ -27,7 +27,8 @@ from salmonn_mini.train.recipe import Recipe
 KEPT = 2  # checkpoints; should the newest be damaged, the run goes on from the one before
 DIGITS = 16  # of a digest, hexadecimal
 WATCHING = ("trackers", "eval_every", "eval_clips", "eval_manifest")
-FREE = ("output_dir", "cache_dir", "save_every", "threads", *WATCHING)  # keys that change no weight
+# keys that change no weight
+FREE = ("output_dir", "cache_dir", "save_every", "threads", "max_bad_share", *WATCHING)
 
 
 class RunFolder:

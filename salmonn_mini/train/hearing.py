@@ -1,13 +1,16 @@
 """The frozen ears hear each clip once; their features are kept in memory for the run, and on disk for the next.
 
 A shard of clips is one file, named after all that its features depend on: the sound, the ears' weights, and the
-code between them. Equal names hold equal features, so runs can share the folder.
+code between them. Equal names hold equal features, so runs can share the folder. A clip that cannot be read leaves
+its reason in the file instead of features.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import salmonn_mini
-from salmonn_mini.data import ClipSet
+from salmonn_mini.data import Bad, ClipSet, Question, check_share, list_bad, usable
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
@@ -31,11 +34,34 @@ STORED = torch.float16  # half the memory; LayerNorm follows, which does not min
 CODE = ("audio.py", "ears.py", "whisper.py", "beats/*.py")  # between sound and features
 
 
-def hear(model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator) -> list[Features]:
+def hear_usable(
+    model: Salmonn,
+    clips: ClipSet,
+    cache: Path,
+    accelerator: Accelerator,
+    folder: Path,
+    max_bad_share: float,
+) -> tuple[list[Question], list[Features]]:
+    """The questions and features of all clips that can be used; `quarantine.jsonl` in `folder` lists the others.
+
+    Raises:
+        SalmonnError: more than `max_bad_share` of the clips are bad, or as `hear`.
+    """
+    heard = hear(model, clips, cache, accelerator)
+    if accelerator.is_main_process:
+        list_bad(clips.questions, heard, folder)
+    said = check_share(clips.questions, heard, max_bad_share, folder)
+    if said and accelerator.is_main_process:
+        tqdm.write(said, file=sys.stderr)
+    good = usable(heard)
+    return [clips.questions[i] for i in good], [heard[i] for i in good]
+
+
+def hear(model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator) -> list[Features | Bad]:
     """The features of each clip in float16, from `cache` or computed and put there; processes share the work.
 
     Raises:
-        SalmonnError: sound that cannot be read, or features that float16 cannot hold.
+        SalmonnError: features that float16 cannot hold.
     """
     cache.mkdir(parents=True, exist_ok=True)
     ears = _digest_of_ears(model)
@@ -84,7 +110,7 @@ def _digest_of_ears(model: Salmonn) -> bytes:
     return total.digest()
 
 
-def _one_ahead(clips: ClipSet, shards: Sequence[range]) -> Iterator[list[Tensor]]:
+def _one_ahead(clips: ClipSet, shards: Sequence[range]) -> Iterator[Sequence[Tensor | Bad]]:
     """The sound of each shard; while one is heard, the next is made."""
     with ThreadPoolExecutor(1) as maker:
         jobs = (maker.submit(clips.waves, shard) for shard in shards)
@@ -94,9 +120,9 @@ def _one_ahead(clips: ClipSet, shards: Sequence[range]) -> Iterator[list[Tensor]
             yield ready.result()
 
 
-def _encode(model: Salmonn, waves: list[Tensor]) -> list[Features]:
-    order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
-    heard: dict[int, Features] = {}
+def _encode(model: Salmonn, waves: Sequence[Tensor | Bad]) -> list[Features | Bad]:
+    order = sorted(usable(waves), key=lambda i: len(waves[i]))
+    heard: dict[int, Features | Bad] = {i: wave for i, wave in enumerate(waves) if isinstance(wave, Bad)}
     for start in range(0, len(order), TOGETHER):
         together = order[start : start + TOGETHER]
         features = model.encode([waves[i] for i in together])
@@ -104,24 +130,35 @@ def _encode(model: Salmonn, waves: list[Tensor]) -> list[Features]:
     return [heard[i] for i in range(len(waves))]
 
 
-def _store(file: Path, clips: list[Features]) -> None:
+def _store(file: Path, clips: list[Features | Bad]) -> None:
     tensors = {}
+    reasons = {str(i): clip.reason for i, clip in enumerate(clips) if isinstance(clip, Bad)}
+    good = [clips[i] for i in usable(clips)]
     for name in STREAMS:
-        if getattr(clips[0], name) is not None:
-            tensors[name] = torch.cat([getattr(clip, name)[0] for clip in clips])
-            tensors[f"{name}_lengths"] = torch.cat([getattr(clip, f"{name}_lengths") for clip in clips])
+        if good and getattr(good[0], name) is not None:
+            tensors[name] = torch.cat([getattr(clip, name)[0] for clip in good])
+            tensors[f"{name}_lengths"] = torch.cat([getattr(clip, f"{name}_lengths") for clip in good])
             if not tensors[name].isfinite().all():
                 raise SalmonnError(
                     f"{name}'s features reach beyond {STORED}; use ears that were trained to the end"
                 )
     beside = file.with_suffix(f".{os.getpid()}")
-    safetensors.torch.save_file(tensors, beside)
+    safetensors.torch.save_file(tensors, beside, metadata={"bad": json.dumps(reasons)} if reasons else None)
     os.replace(beside, file)
 
 
-def _load(file: Path) -> list[Features]:
+def _load(file: Path) -> list[Features | Bad]:
+    with safetensors.safe_open(file, framework="pt") as whole:
+        reasons = json.loads((whole.metadata() or {}).get("bad", "{}"))
+    clips = _good(file)
+    for i in sorted(map(int, reasons)):
+        clips.insert(i, Bad(reasons[str(i)]))
+    return clips
+
+
+def _good(file: Path) -> list[Features]:
     tensors = safetensors.torch.load_file(file)
-    n = len(next(tensor for name, tensor in tensors.items() if name.endswith("_lengths")))
+    n = max((len(tensor) for name, tensor in tensors.items() if name.endswith("_lengths")), default=0)
 
     def stream(name: str) -> list[tuple[Tensor | None, Tensor | None]]:
         if name not in tensors:

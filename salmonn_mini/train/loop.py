@@ -28,7 +28,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train.folder import RunFolder, read_checkpoint
-from salmonn_mini.train.hearing import fingerprint, hear, progress
+from salmonn_mini.train.hearing import fingerprint, hear_usable, progress
 from salmonn_mini.train.learning import make_optimizer, only, repeatable, start_learning, stop_learning
 from salmonn_mini.train.recipe import Recipe
 from salmonn_mini.train.spread import gathered, make_whole, scatter
@@ -108,14 +108,17 @@ class _Run:
 
     def go(self, clips: ClipSet, watched: ClipSet | None) -> None:
         """Take the steps that are left."""
-        self.clips, cache = clips, Path(self.recipe.cache_dir)
-        self.heard = hear(self.model, clips, cache, self.accelerator)
+        cache = Path(self.recipe.cache_dir)
+        self.questions, self.heard = hear_usable(
+            self.model, clips, cache, self.accelerator, self.folder.path, self.recipe.max_bad_share
+        )
         self.watch = Watch(self.model, watched, cache, self.accelerator) if watched else None
         lengths = [_frames(features) for features in self.heard]
+        tasks, groups = [q.task for q in self.questions], [q.group for q in self.questions]
         self.order = BatchOrder(
-            lengths, [q.task for q in clips.questions], self.recipe.batch_size, self.recipe.seed
+            lengths, tasks, self.recipe.batch_size, self.recipe.seed, groups, clips.shares
         )
-        self.tasks = sorted({question.task for question in clips.questions})
+        self.tasks = sorted(set(tasks))
         self.track = Track(self.accelerator, self.recipe, self.folder.rows())
         self._prepare()
         start_learning(self.model, self.recipe)
@@ -164,7 +167,7 @@ class _Run:
         row |= {"lr": self.recipe.connector_lr * factor, "lora_lr": self.recipe.lora_lr * factor}
         row["tasks"] = {name: _number(value) for name, value in of_tasks.items()}
         if not finite:
-            row["skipped"] = [self.clips.questions[i].clip for i in batch]
+            row["skipped"] = [self.questions[i].clip for i in batch]
         return row
 
     def _backward(self, step: int, batch: list[int]) -> tuple[float, float, dict[str, float]]:
@@ -195,7 +198,7 @@ class _Run:
     def _loss(self, part: Sequence[int], sums: Tensor) -> Tensor:
         """The loss of some clips, summed over their answers' tokens; added to `sums`, in all and of each task."""
         features = Features.stack([self.heard[i] for i in part]).to(self.accelerator.device)
-        asked = [self.clips.questions[i] for i in part]
+        asked = [self.questions[i] for i in part]
         loss = self.net(features, [q.prompt for q in asked], [q.answer for q in asked])
         sums[0] += loss.total.detach()
         place = torch.tensor([1 + self.tasks.index(q.task) for q in asked], device=sums.device)
@@ -205,7 +208,7 @@ class _Run:
     def _answer_tokens(self, batch: list[int]) -> Counter[str]:
         """How many tokens the answers of each task in a batch have."""
         tokens: Counter[str] = Counter()
-        for question in (self.clips.questions[i] for i in batch):
+        for question in (self.questions[i] for i in batch):
             tokens[question.task] += len(self.model.prompt.answer(question.answer))
         return tokens
 

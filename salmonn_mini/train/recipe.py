@@ -44,7 +44,8 @@ class Recipe(Settings):
     """A run, whole: equal recipes give equal runs.
 
     Attributes:
-        stage: the row of STAGES; `tasks` (with their shares) and `trains` (PARTS) may change it.
+        stage: the row of STAGES; `tasks` (with their shares) and `trains` (PARTS) may change it. With a manifest,
+            `tasks` are the shares of its tasks in an epoch; without them every clip comes once.
         model: the name of a preset; its ears and LLM stay as they are.
         init: "scratch" for a random connector and LoRA, or what they start as: "stage1" and so on for the
             model's own, or a folder that a run has left.
@@ -52,6 +53,7 @@ class Recipe(Settings):
         output_dir: gets the log `train.jsonl`, the checkpoints and, at the end, the model.
         clips: how many clips of the toy world are drawn; or all those of `manifest`; or a mixture, `manifests`: files,
             each with its share of an epoch, such as its number of clips. `prompts` is a prompt file for manifests.
+        max_bad_share: more clips than this share that cannot be read end the run; fewer are put aside.
         steps, batch_size: batch_size clips a step, over all processes.
         accumulation: the parts, one after the other, in which a process computes its share of a step: more parts,
             less memory, the same loss.
@@ -80,6 +82,7 @@ class Recipe(Settings):
     manifest: str | None = None
     manifests: dict = field(default_factory=dict)
     prompts: str | None = None
+    max_bad_share: float = 0.05
     batch_size: int = 32
     accumulation: int = 1
     gradient_checkpointing: bool = False
@@ -121,6 +124,7 @@ class Recipe(Settings):
             self.init == SCRATCH or not self.config, "config", "left out unless init is scratch", "do so"
         )
         self._check_data()
+        self._rule(0 <= self.max_bad_share < 1, "max_bad_share", "at least 0 and below 1", "0.05 is usual")
         self._check_watch()
         for name in ("connector_lr", "lora_lr"):
             self._rule(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", "1e-3 is a start")
@@ -155,11 +159,10 @@ class Recipe(Settings):
         self._rule(not self.tasks or sum(self.tasks.values()) > 0, "tasks", "of some share", "raise one")
 
     def _check_sources(self) -> None:
-        for name, rule in (
-            ("clips", "left out with a manifest: all its clips are used"),
-            ("tasks", "left out with a manifest: it names them itself"),
-        ):
-            self._rule(not getattr(self, name), name, rule, "leave it out")
+        every = "left out with a manifest: all its clips are used"
+        self._rule(self.clips is None, "clips", every, "leave it out")
+        one = not self.tasks or not self.manifests
+        self._rule(one, "tasks", "left out with manifests: they have shares of their own", "leave it out")
         self._rule(
             self.manifest is None or not self.manifests,
             "manifest",

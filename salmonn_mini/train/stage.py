@@ -11,7 +11,15 @@ from accelerate import PartialState
 
 from salmonn_mini import checkpoint
 from salmonn_mini.config import SalmonnConfig, preset
-from salmonn_mini.data import ClipSet, ManifestClips, WorldClips, read_manifest, read_prompts
+from salmonn_mini.data import (
+    ClipSet,
+    ManifestClips,
+    Mixture,
+    WorldClips,
+    open_clips,
+    read_manifest,
+    read_prompts,
+)
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train.loop import fit
@@ -67,10 +75,13 @@ def first_model(recipe: Recipe) -> Salmonn:
 
 def clips_of(recipe: Recipe, config: SalmonnConfig) -> ClipSet:
     """The clips that a run learns from."""
-    if recipe.manifest is None:
+    if not recipe.sources:
         return WorldClips(recipe.tasks, recipe.clips, recipe.seed)
     prompts = read_prompts(recipe.prompts) if recipe.prompts is not None else None
-    return ManifestClips(read_manifest(recipe.manifest), config, recipe.seed, prompts)
+    parts = {name: open_clips(name, config, recipe.seed, prompts) for name in recipe.sources}
+    if not recipe.tasks and not recipe.manifests:
+        return parts[recipe.manifest]
+    return Mixture(parts, recipe.manifests, recipe.tasks)
 
 
 def watched_by(recipe: Recipe, config: SalmonnConfig) -> ClipSet | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from salmonn_mini.data import ClipSet
+from salmonn_mini.data import ClipSet, usable
 from salmonn_mini.features import Features
 from salmonn_mini.metrics.words import word_errors
 from salmonn_mini.model import Salmonn
@@ -24,8 +24,9 @@ class Watch:
 
     def __init__(self, model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
-        self.questions = list(clips.questions)
-        self.heard = hear(model, clips, cache, accelerator)
+        heard = hear(model, clips, cache, accelerator)
+        self.questions = [clips.questions[i] for i in usable(heard)]
+        self.heard = [heard[i] for i in usable(heard)]
 
     def wer(self, model: Salmonn) -> float:
         """The word error rate of greedy answers, as a fraction; the model must be in evaluation mode."""

@@ -1,0 +1,141 @@
+"""Manifests packed into tar files: few large files, which disks and networks read in one go.
+
+    index.json         the shards: file, number of samples, SHA-256
+    samples.jsonl      a line a sample, as in a manifest: path (where it came from), text, task, Q
+    shard-000000.tar   000000000.json, 000000000.0.flac, …: the line, and the sound's files as they were
+
+The tar files have the webdataset format, so other programs read them too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import webdataset
+from torch import Tensor
+
+from salmonn_mini.config import SalmonnConfig
+from salmonn_mini.data.clips import SHARD
+from salmonn_mini.data.manifest import Bad, Sample, try_clip
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.weights import load_json, replacing
+
+INDEX, LINES = "index.json", "samples.jsonl"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tar file and the numbers of the samples in it."""
+
+    file: Path
+    samples: range
+    sha256: str
+
+
+def pack(samples: Sequence[Sample], folder: Path, per_shard: int = SHARD) -> list[Shard]:
+    """Pack samples whose files can all be read into `folder`, in their order.
+
+    Equal samples give equal bytes.
+
+    Raises:
+        SalmonnError: the folder has been packed into before, or cannot be written to; a file that is not there.
+    """
+    if (folder / INDEX).exists():
+        raise SalmonnError(f"{folder} is packed already; choose another folder, or delete this one")
+    lines, shards = [], []
+    with replacing(folder) as beside:
+        for start in range(0, len(samples), per_shard):
+            numbers = range(start, min(start + per_shard, len(samples)))
+            file = beside / f"shard-{len(shards):06d}.tar"
+            lines += [_write(file, numbers, samples)]
+            shards.append(Shard(folder / file.name, numbers, _sha256(file)))
+    with replacing(folder) as beside:  # the index last: where it is, the shards are whole
+        (beside / LINES).write_text("".join(lines), encoding="utf-8")
+        rows = [{"file": s.file.name, "samples": len(s.samples), "sha256": s.sha256} for s in shards]
+        (beside / INDEX).write_text(json.dumps({"shards": rows}, indent=1) + "\n", encoding="utf-8")
+    return shards
+
+
+def read_index(folder: Path) -> list[Shard]:
+    """The shards of a packed folder, in their order.
+
+    Raises:
+        SalmonnError: no index, one that `pack` did not write, or a shard that is missing.
+    """
+    try:
+        rows = load_json(folder / INDEX)["shards"]
+        parts = [(str(row["file"]), int(row["samples"]), str(row["sha256"])) for row in rows]
+    except (KeyError, TypeError, ValueError) as problem:
+        if isinstance(problem, SalmonnError):
+            raise
+        raise SalmonnError(
+            f"{folder / INDEX} is no index of shards ({problem}); pack the folder anew"
+        ) from problem
+    shards, start = [], 0
+    for name, count, digest in parts:
+        # webdataset opens addresses of many kinds; what an index names is a file beside it and nothing else.
+        if not re.fullmatch(r"[\w-]+\.tar", name) or not (folder / name).is_file():
+            raise SalmonnError(f"{folder}: {INDEX} names {name!r}, which is no tar file there; pack it anew")
+        shards.append(Shard(folder / name, range(start, start + count), digest))
+        start += count
+    return shards
+
+
+def raw_samples(shard: Shard) -> Iterator[tuple[int, Sample, dict[str, bytes]]]:
+    """The number, line and sound files of each sample of a shard, in their order.
+
+    Raises:
+        Exception: whatever a damaged tar file leads to, after what comes before the damage.
+    """
+    pipeline = webdataset.DataPipeline(
+        webdataset.SimpleShardList([shard.file.absolute().as_uri()]), webdataset.tarfile_to_samples()
+    )
+    for found in pipeline:
+        sounds = sorted(
+            (name for name in found if name[0].isdigit()), key=lambda name: int(name.split(".")[0])
+        )
+        sample = line_of(json.loads(found["json"]))
+        yield int(found["__key__"]), sample, {name: found[name] for name in sounds}
+
+
+def line_of(row: dict[str, str]) -> Sample:
+    """A sample out of its line; `path` tells only where its sound came from."""
+    return Sample(Path(row["path"]), row["text"], row["task"], row["Q"])
+
+
+def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | Bad:
+    """The sound X (S,) of a packed sample, by the same way as that of a manifest's files."""
+    with tempfile.TemporaryDirectory() as place:
+        paths = [Path(place) / name for name in sounds]
+        for path, content in zip(paths, sounds.values(), strict=True):
+            path.write_bytes(content)
+        return try_clip(Sample(paths[0], "", expand_wav=tuple(paths[1:])), config)
+
+
+def _write(file: Path, numbers: range, samples: Sequence[Sample]) -> str:
+    """A tar file of some samples; returns their lines."""
+    lines = []
+    with file.open("wb") as place, webdataset.TarWriter(place, encoder=False, mtime=0) as tar:
+        for number in numbers:
+            sample = samples[number]
+            row = {"path": str(sample.path), "text": sample.text, "task": sample.task, "Q": sample.Q}
+            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+            parts = {"__key__": f"{number:09d}", "json": lines[-1].encode()}
+            for i, path in enumerate((sample.path, *sample.expand_wav)):
+                parts[f"{i}{path.suffix.lower()}"] = path.read_bytes()
+            tar.write(parts)
+    return "".join(lines)
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while block := content.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

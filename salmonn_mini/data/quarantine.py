@@ -1,0 +1,56 @@
+"""Clips that cannot be used: put aside with their reasons, listed, and counted against a share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from salmonn_mini.data.clips import Question
+from salmonn_mini.data.manifest import Bad
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.weights import replacing
+
+FILE = "quarantine.jsonl"
+MAX_BAD_SHARE = 0.05
+
+
+def usable(results: Sequence[object]) -> list[int]:
+    """The numbers of the clips that are not Bad."""
+    return [i for i, result in enumerate(results) if not isinstance(result, Bad)]
+
+
+def list_bad(questions: Sequence[Question], results: Sequence[object], folder: Path) -> None:
+    """Write `quarantine.jsonl`, a line `{"clip", "task", "reason"}` for each Bad result; none, no file."""
+    rows = [
+        {"clip": question.clip, "task": question.task, "reason": result.reason}
+        for question, result in zip(questions, results, strict=True)
+        if isinstance(result, Bad)
+    ]
+    if rows:
+        with replacing(folder) as beside:
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (beside / FILE).write_text(lines, encoding="utf-8")
+    else:
+        (folder / FILE).unlink(missing_ok=True)
+
+
+def check_share(
+    questions: Sequence[Question], results: Sequence[object], max_bad_share: float, folder: Path
+) -> str | None:
+    """What there is to say of bad clips, in a line; None where all are good.
+
+    Raises:
+        SalmonnError: more than `max_bad_share` of the clips are bad.
+    """
+    bad = [i for i, result in enumerate(results) if isinstance(result, Bad)]
+    if not bad:
+        return None
+    said = f"{len(bad):,} of {len(results):,} clips cannot be used and are put aside: see {folder / FILE}"
+    if len(bad) > max_bad_share * len(results):
+        raise SalmonnError(
+            f"{said}; that is more than max_bad_share = {max_bad_share:g}; the first is "
+            f"{questions[bad[0]].clip} ({results[bad[0]].reason}): mend the files or their paths, or raise "
+            f"max_bad_share"
+        )
+    return said

@@ -1,0 +1,150 @@
+"""Packed samples for training: all of them as one set of clips, or as a stream that no memory has to hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from salmonn_mini.config import SalmonnConfig
+from salmonn_mini.data.clips import PROMPTS, ClipSet, ManifestClips, Question, draw_prompt, rules_of
+from salmonn_mini.data.manifest import Bad, Sample, read_manifest
+from salmonn_mini.data.packed import LINES, Shard, decode, line_of, raw_samples, read_index
+from salmonn_mini.errors import SalmonnError
+
+Prompts = Mapping[str, Sequence[str]]
+TOGETHER = 4  # shards whose samples a stream mixes with one another
+
+
+def open_clips(name: str, config: SalmonnConfig, seed: int, prompts: Prompts | None = None) -> ClipSet:
+    """The clips of a manifest, or of a folder that `pack` has written, each with a prompt of its task.
+
+    Raises:
+        SalmonnError: as `read_manifest`, `read_index` and `ManifestClips`.
+    """
+    if Path(name).is_dir():
+        return PackedClips(Path(name), config, seed, prompts)
+    return ManifestClips(read_manifest(name), config, seed, prompts)
+
+
+class PackedClips(ManifestClips):
+    """The clips of a packed folder, with the same prompts as those of its manifest; a shard is a tar file.
+
+    Raises:
+        SalmonnError: as `read_index` and `ManifestClips`; lines that are not those of the shards.
+    """
+
+    def __init__(
+        self, folder: Path, config: SalmonnConfig, seed: int, prompts: Prompts | None = None
+    ) -> None:
+        self.tars = read_index(folder)
+        with (folder / LINES).open(encoding="utf-8") as lines:
+            samples = [line_of(json.loads(line)) for line in lines]
+        if len(samples) != sum(len(tar.samples) for tar in self.tars):
+            raise SalmonnError(
+                f"{folder}: {LINES} has {len(samples)} lines, not those of the shards; pack it anew"
+            )
+        super().__init__(samples, config, seed, prompts)
+
+    def shards(self) -> list[range]:
+        """The samples of each tar file."""
+        return [tar.samples for tar in self.tars]
+
+    def waves(self, shard: range) -> list[Tensor | Bad]:
+        sounds, lost = _all_of(self._tar(shard))
+        return [decode(sounds[number][1], self.config) if number in sounds else lost for number in shard]
+
+    def key(self, shard: range) -> bytes:
+        tar = self._tar(shard)
+        size = tar.file.stat().st_size  # a file that was cut is another one
+        return hashlib.sha256(rules_of(self.config) + f"{tar.sha256} {size}".encode()).digest()
+
+    def _tar(self, shard: range) -> Shard:
+        return next(tar for tar in self.tars if tar.samples == shard)
+
+
+class TarStream:
+    """One process's part of a packed folder, in an order that is a function of (seed, epoch, position).
+
+    An epoch is a random order of the tar files. Process `rank` of `world` reads every world-th of them and mixes
+    the samples of `TOGETHER` files with one another; only these are in memory, as they were packed. To begin
+    in mid-epoch costs no more than to begin with the file that holds the position.
+
+    Raises:
+        SalmonnError: as `read_index`; fewer tar files than processes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: SalmonnConfig,
+        seed: int,
+        prompts: Prompts | None = None,
+        *,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.tars = read_index(folder)
+        self.config, self.seed, self.rank, self.world = config, seed, rank, world
+        self.prompts = PROMPTS if prompts is None else prompts
+        if len(self.tars) < world:
+            raise SalmonnError(
+                f"{folder} has {len(self.tars)} tar files, too few for {world} processes: "
+                f"pack it with fewer samples in each"
+            )
+
+    def length(self, epoch: int) -> int:
+        """The samples that each process reads in an epoch: of the process that has the fewest."""
+        return min(sum(len(tar.samples) for tar in self._own(epoch, rank)) for rank in range(self.world))
+
+    def read(self, epoch: int, position: int = 0) -> Iterator[tuple[Question, Tensor | Bad]]:
+        """This process's samples of an epoch from `position` on: what is asked, and the sound X (S,) or why not.
+
+        Raises:
+            SalmonnError: a task without prompts, or a prompt with a gap for a sample without Q.
+        """
+        own, left = self._own(epoch, self.rank), self.length(epoch) - position
+        for start in range(0, len(own), TOGETHER):
+            group = own[start : start + TOGETHER]
+            numbers = [number for tar in group for number in tar.samples]
+            if position < len(numbers):
+                mixed = self._rng(11, epoch, numbers[0]).permutation(numbers)[position:][: max(0, left)]
+                yield from self._mixed(epoch, group, mixed.tolist())
+                left -= len(mixed)
+            position = max(0, position - len(numbers))
+
+    def _own(self, epoch: int, rank: int) -> list[Shard]:
+        order = self._rng(10, epoch).permutation(len(self.tars))
+        return [self.tars[i] for i in order[rank :: self.world]]
+
+    def _mixed(
+        self, epoch: int, group: list[Shard], numbers: list[int]
+    ) -> Iterator[tuple[Question, Tensor | Bad]]:
+        parts = [_all_of(tar) for tar in group]
+        found = {number: raw for sounds, _ in parts for number, raw in sounds.items()}
+        lost = {number: bad for tar, (_, bad) in zip(group, parts, strict=True) for number in tar.samples}
+        for number in numbers:
+            if number not in found:
+                yield Question(f"sample {number}", "", "", ""), lost[number]
+                continue
+            sample, sounds = found[number]
+            prompt = draw_prompt(sample, self.prompts, self._rng(12, epoch, number))
+            yield Question(str(sample.path), sample.task, prompt, sample.text), decode(sounds, self.config)
+
+    def _rng(self, *what: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, *what))
+
+
+def _all_of(tar: Shard) -> tuple[dict[int, tuple[Sample, dict[str, bytes]]], Bad]:
+    """What can be read of a tar file, by number, and what to say of the rest."""
+    found: dict[int, tuple[Sample, dict[str, bytes]]] = {}
+    try:
+        for number, sample, sounds in raw_samples(tar):
+            found[number] = sample, sounds
+    except Exception as problem:  # tarfile, json and webdataset each have their own
+        return found, Bad(f"{tar.file.name} is damaged here ({type(problem).__name__})")
+    return found, Bad(f"{tar.file.name} ends before it")

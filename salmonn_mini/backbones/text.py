@@ -22,8 +22,8 @@ from salmonn_mini.prompt import Prompt
 from salmonn_mini.world.text_tasks import MAKERS, PRACTICE, TextSample, draw_samples
 
 SCHEDULE = Schedule(steps=4000, lr=2e-3)
-FINISH = Schedule(steps=1800, lr=1e-3, warmup=50)  # with practice on what is hardest, once all is known
-PRACTICE_SHARE = 0.35
+FINISH = Schedule(steps=1800, lr=1.2e-3, warmup=50)  # with practice on what is hardest, once all is known
+PRACTICE_SHARE = 0.45
 BATCH = 64
 SOFT_SHARE = 0.5  # samples whose context is softened
 BARE_SHARE = 0.1  # samples without an instruction: they teach P(Y|X)
@@ -33,6 +33,7 @@ _WEIGHTS = {
     "spoken_query_qa": 2.5, "slot_filling": 1.5, "co_reasoning": 1.5, "detail": 1.5, "speech_qa": 1.5, "spelling": 1.5,
     "asr": 0.6, "audio_caption": 0.3, "music_caption": 0.3, "emotion": 0.3, "gender": 0.3,
     "overlapped_speech": 0.3, "speaker_verification": 0.3,
+    "repeat": 0.0,  # it comes at the end, as practice
 }  # fmt: skip
 
 

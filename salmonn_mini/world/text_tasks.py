@@ -40,6 +40,7 @@ class TextSample:
 
 
 Fill = tuple[str, str]  # what fills the prompt's gap ("" if it has none), and the answer
+Maker = Callable[[np.random.Generator, str], tuple[str, Fill]]  # from (rng, split) to a context and its fill
 
 
 def pick(rng: np.random.Generator, options):
@@ -126,6 +127,7 @@ TEXT_ONLY_PROMPTS: dict[str, tuple[str, ...]] = {
     "summary": ("Summarise it in three words.", "Give a short summary.", "Sum it up briefly."),
     "colours": ("Which colours are named?", "List the colours.", "Name all colours of the speech."),
     "tags": ("Make a sentence of the tags.", "Turn the tags into a sentence.", "What do the tags say?"),
+    "repeat": ("Repeat it word for word.", "Say it again.", "Please repeat that."),
 }
 
 DEAF = (
@@ -223,6 +225,12 @@ def _story(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
     return caption(events), ("", story.story_of_sounds(events, rng))
 
 
+def _repeat(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
+    kind = pick(rng, (grammar.draw_statement, grammar.draw_command, grammar.draw_question))
+    text = grammar.draw(kind, rng, split).text
+    return text, ("", text)
+
+
 def _any_context(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
     if rng.random() < 0.3:
         return caption(draw_sounds(rng)), ("", DEAF_ANSWER)
@@ -261,7 +269,6 @@ def _tags(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
     return f"voice {gender}", ("", gender_answer(gender))
 
 
-Maker = Callable[[np.random.Generator, str], tuple[str, Fill]]
 MAKERS: dict[str, Maker] = {
     "translation_zh": partial(_of_statement, translate.to_chinese),
     "translation_de": partial(_of_statement, translate.to_german),
@@ -286,6 +293,7 @@ MAKERS: dict[str, Maker] = {
         _of_statement, lambda s: s.object_adjective if s.object_adjective in COLOURS else "none"
     ),
     "tags": _tags,
+    "repeat": _repeat,
 } | dict.fromkeys(DEAF, _any_context)
 
 
@@ -319,7 +327,18 @@ def _free_phones(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
     return pick(rng, (grammar.draw_word_list, grammar.draw_garbled))(rng), ("", "")
 
 
-PRACTICE = {"slot_filling": _free_command, "phone_recognition": _free_phones}
+def _free_repeat(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
+    """Up to three lines one after the other: rows as long as a minute of speech gives."""
+    kinds = (grammar.draw_word_list, grammar.draw_garbled, lambda rng: grammar.draw_statement(rng).text)
+    text = " ".join(pick(rng, kinds)(rng) for _ in range(rng.integers(1, 4)))
+    return text, ("", text)
+
+
+PRACTICE: dict[str, Maker] = {
+    "slot_filling": _free_command,
+    "phone_recognition": _free_phones,
+    "repeat": _free_repeat,
+}
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,111 @@
+"""Recipes of the paper's sizes, Accelerate's configurations, and what a recipe comes to on some GPUs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from accelerate.commands.config.config_args import ClusterConfig
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils import DistributedType
+
+from salmonn_mini.cli import main
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.train import load_recipe
+from salmonn_mini.train.plan import epoch_of, make_plan
+from salmonn_mini.train.recipe import RECIPES
+
+SIZES = ("small", "7b", "13b")
+ENGINES = {
+    "one-gpu": DistributedType.NO,
+    "ddp": DistributedType.MULTI_GPU,
+    "fsdp2": DistributedType.FSDP,
+    "zero2": DistributedType.DEEPSPEED,
+    "zero3": DistributedType.DEEPSPEED,
+}
+
+
+# --- recipes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_each_size_has_three_stages_that_follow_one_another(size):
+    first, second, third = (load_recipe(f"{size}-stage{stage}") for stage in (1, 2, 3))
+    assert [recipe.stage for recipe in (first, second, third)] == [1, 2, 3]
+    assert {recipe.model for recipe in (first, second, third)} == {size}
+    assert (first.init, second.init, third.init) == ("scratch", first.output_dir, second.output_dir)
+    # The counts that facts about the paper's data give, and their sums.
+    assert epoch_of(first) == 1_626_555 and epoch_of(second) == 2_390_842 and epoch_of(third) is None
+    assert len(first.sources) == 5 and len(second.sources) == 16 and third.steps == 12
+
+
+@pytest.mark.parametrize("size", ["7b", "13b"])
+def test_the_published_schedule(size):
+    recipe = load_recipe(f"{size}-stage1")
+    assert recipe.connector_lr == recipe.lora_lr == 3e-5 and recipe.batch_size == 8 * 32
+    rates = [recipe.connector_lr * recipe.factor(step) for step in (0, 2_999, 79_999)]
+    assert rates[1] == pytest.approx(3e-5) and rates[2] == pytest.approx(1e-5, rel=1e-3) and rates[0] < 1e-6
+    assert (recipe.weight_decay, recipe.beta1, recipe.beta2) == (0.05, 0.9, 0.999)
+
+
+def test_what_is_not_known_is_marked():
+    for size in SIZES:
+        for stage in (1, 2, 3):
+            text = (RECIPES / f"{size}-stage{stage}.yaml").read_text(encoding="utf-8")
+            assert "unknown" in text or "our guess" in text
+
+
+# --- Accelerate's configurations -------------------------------------------------------------------------------------
+
+
+def test_there_is_a_configuration_for_each_engine():
+    assert {file.stem for file in (RECIPES / "accelerate").glob("*.yaml")} == set(ENGINES)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_accelerate_reads_each_configuration_and_knows_its_keys(name):
+    file = str(RECIPES / "accelerate" / f"{name}.yaml")
+    config = ClusterConfig.from_yaml_file(file)  # refuses unknown keys
+    assert config.distributed_type == ENGINES[name] and not config.use_cpu
+    arguments = launch_command_parser().parse_args(["--config_file", file, "train.py"])
+    arguments.nondefault = []
+    options = set(vars(arguments))
+    engine = config.fsdp_config | config.deepspeed_config
+    assert set(engine) <= options  # these tables have no check of their own
+    arguments, _, _ = _validate_launch_command(arguments)
+    assert arguments.use_fsdp == (name == "fsdp2") and arguments.use_deepspeed == name.startswith("zero")
+    assert all(getattr(arguments, key) == value for key, value in engine.items())
+    assert arguments.num_processes == (1 if name == "one-gpu" else 8)
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+def test_the_arithmetic_of_a_plan():
+    plan = make_plan(load_recipe("13b-stage1"), 8, samples_per_second=40)
+    assert plan.samples == 80_000 * 256 and plan.at_once == 32
+    assert plan.epochs == pytest.approx(20_480_000 / 1_626_555)
+    assert plan.hours == pytest.approx(20_480_000 / (8 * 40) / 3600)
+    parts = make_plan(load_recipe("13b-stage1"), 6, at_once=8)
+    assert (parts.accumulation, parts.at_once) == (6, 8)  # shares of 43 and 42 clips
+    assert make_plan(load_recipe("13b-stage1", ["accumulation=4"]), 8).at_once == 8
+    story = make_plan(load_recipe("13b-stage3"), 1, clips=12)
+    assert (story.epoch, story.epochs, story.hours) == (12, 1.0, None)
+    with pytest.raises(SalmonnError, match="batch_size is 1, but 8 GPUs with accumulation 1 need 8"):
+        make_plan(load_recipe("13b-stage3"), 8)
+
+
+def test_shares_that_are_no_counts_tell_no_epoch():
+    shares = ["manifests={a.jsonl: 0.7, b.jsonl: 0.3}"]
+    assert epoch_of(load_recipe("13b-stage1", shares)) is None
+    assert epoch_of(load_recipe("toy-stage1", ["clips=70"])) == 70
+
+
+def test_the_command_prints_a_table_or_json(capsys):
+    assert main(["plan", "13b-stage1", "--gpus", "32", "--samples-per-second", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "32 GPUs × 8 clips × 1 in a row" in said and "20,480,000 samples" in said and "88.9" in said
+    assert main(["plan", "13b-stage3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 12
+    assert main(["plan", "13b-stage3"]) == 0
+    assert "give --clips" in capsys.readouterr().out

@@ -3,6 +3,7 @@
     index.json         the shards: file, number of samples, SHA-256
     samples.jsonl      a line a sample, as in a manifest: path (where it came from), text, task, Q
     shard-000000.tar   000000000.json, 000000000.0.flac, …: the line, and the sound's files as they were
+    quarantine.jsonl   what could not be read and was left out, with the reason
 
 The tar files have the webdataset format, so other programs read them too.
 """
@@ -19,13 +20,16 @@ from pathlib import Path
 
 import webdataset
 from torch import Tensor
+from tqdm import tqdm
 
 from salmonn_mini.config import SalmonnConfig
-from salmonn_mini.data.clips import SHARD
+from salmonn_mini.data.clips import SHARD, Question
 from salmonn_mini.data.manifest import Bad, Sample, try_clip
+from salmonn_mini.data.quarantine import MAX_BAD_SHARE, check_share, list_bad, usable
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.weights import load_json, replacing
 
+RULES = SalmonnConfig(name="packed")  # for reading a file once; whoever trains has rules of their own
 INDEX, LINES = "index.json", "samples.jsonl"
 
 
@@ -38,16 +42,20 @@ class Shard:
     sha256: str
 
 
-def pack(samples: Sequence[Sample], folder: Path, per_shard: int = SHARD) -> list[Shard]:
-    """Pack samples whose files can all be read into `folder`, in their order.
+def pack(
+    samples: Sequence[Sample], folder: Path, per_shard: int = SHARD, max_bad_share: float = MAX_BAD_SHARE
+) -> list[Shard]:
+    """Pack the samples whose files can be read into `folder`, in their order; the others are put aside.
 
     Equal samples give equal bytes.
 
     Raises:
-        SalmonnError: the folder has been packed into before, or cannot be written to; a file that is not there.
+        SalmonnError: the folder has been packed into before, or cannot be written to; more than
+            `max_bad_share` of the samples cannot be read.
     """
     if (folder / INDEX).exists():
         raise SalmonnError(f"{folder} is packed already; choose another folder, or delete this one")
+    samples = _good(samples, folder, max_bad_share)
     lines, shards = [], []
     with replacing(folder) as beside:
         for start in range(0, len(samples), per_shard):
@@ -116,6 +124,15 @@ def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | Bad:
         for path, content in zip(paths, sounds.values(), strict=True):
             path.write_bytes(content)
         return try_clip(Sample(paths[0], "", expand_wav=tuple(paths[1:])), config)
+
+
+def _good(samples: Sequence[Sample], folder: Path, max_bad_share: float) -> list[Sample]:
+    found = (try_clip(sample, RULES) for sample in tqdm(samples, desc="reading", unit="clip"))
+    results = [sound if isinstance(sound, Bad) else None for sound in found]
+    questions = [Question(str(sample.path), sample.task, "", sample.text) for sample in samples]
+    list_bad(questions, results, folder)
+    check_share(questions, results, max_bad_share, folder)
+    return [samples[i] for i in usable(results)]
 
 
 def _write(file: Path, numbers: range, samples: Sequence[Sample]) -> str:

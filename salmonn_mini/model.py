@@ -18,7 +18,9 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from salmonn_mini.beats import Beats
 from salmonn_mini.config import SalmonnConfig
@@ -31,6 +33,8 @@ from salmonn_mini.splice import IGNORE, Answer, AnswerLoss, Spliced, pad_rows
 from salmonn_mini.weights import check_fit
 from salmonn_mini.whisper import WhisperEars
 
+LOGITS_AT_ONCE = 2**26  # 256 MB in float32: 2,000 tokens of answers with Vicuna's vocabulary
+
 
 class Salmonn(nn.Module):
     """SALMONN from its parts; LoRA is put on `llm` here.
@@ -40,6 +44,8 @@ class Salmonn(nn.Module):
         beats: the ears for everything else, or None for a speech-only model.
         llm: a causal language model of transformers.
     """
+
+    logits_at_once = LOGITS_AT_ONCE
 
     def __init__(
         self,
@@ -74,7 +80,19 @@ class Salmonn(nn.Module):
         for layer in self.llm.modules():
             if isinstance(layer, LoraLayer):
                 layer.lora_dropout.train(mode)
+            elif isinstance(layer, GradientCheckpointingLayer):
+                # in evaluation mode a layer would keep everything
+                layer.training = mode and layer.gradient_checkpointing
         return self
+
+    def checkpoint_gradients(self, on: bool = True) -> None:
+        """In training the LLM's layers keep their inputs alone, and compute all else again on the way back."""
+        llm = self.llm.get_base_model()
+        if on:
+            llm.gradient_checkpointing_enable({"use_reentrant": False})
+        else:
+            llm.gradient_checkpointing_disable()
+        self.train(self.training)
 
     # --- from sound to tokens ----------------------------------------------------------------------------------------
 
@@ -156,33 +174,60 @@ class Salmonn(nn.Module):
             labels.append(torch.tensor([IGNORE] * silent + answer, device=H.device))
         return pad_rows(rows, labels, left=answers is None)
 
-    def answer_logits(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (A, V) where an answer's token is predicted, those tokens (A,), and their rows in the batch (A,)."""
-        core = self.llm.get_base_model()
-        states = core.model(
+    def answer_states(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
+        """The LLM's states (A, d_llm) where an answer's token is predicted, those tokens (A,), their rows (A,)."""
+        output = self.llm.get_base_model().model(
             inputs_embeds=spliced.embeddings,
             attention_mask=spliced.mask,
             position_ids=spliced.positions,
             use_cache=False,
-        ).last_hidden_state
+        )
         targets = spliced.labels[:, 1:]
         asked = targets != IGNORE
-        rows = asked.nonzero()[:, 0]
-        return core.lm_head(states[:, :-1][asked]).float(), targets[asked], rows
+        return output.last_hidden_state[:, :-1][asked], targets[asked], asked.nonzero()[:, 0]
+
+    def answer_logits(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (A, V) where an answer's token is predicted, those tokens (A,), and their rows in the batch (A,)."""
+        states, targets, rows = self.answer_states(spliced)
+        return self._logits(states), targets, rows
 
     def forward(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> AnswerLoss:
         """The cross-entropy of the answers alone, summed over their tokens (paper, section 3.2)."""
-        logits, targets, rows = self.answer_logits(self.splice(*self.listen(features), instructions, answers))
-        each = cross_entropy(logits.detach(), targets, reduction="none")
+        spliced = self.splice(*self.listen(features), instructions, answers)
+        states, targets, rows = self.answer_states(spliced)
+        total, each = self._cross_entropy(states, targets)
         by_row = each.new_zeros(len(answers)).index_add(0, rows, each)
-        return AnswerLoss(cross_entropy(logits, targets, reduction="sum"), len(targets), by_row)
+        return AnswerLoss(total, len(targets), by_row)
 
     @torch.no_grad()
     def log_prob(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> Tensor:
         """log P(Y | X, I) of each answer with its end symbol, (B,), in nats."""
-        logits, targets, rows = self.answer_logits(self.splice(*self.listen(features), instructions, answers))
-        scores = -cross_entropy(logits, targets, reduction="none")
-        return torch.zeros(len(answers), device=scores.device).index_add(0, rows, scores)
+        spliced = self.splice(*self.listen(features), instructions, answers)
+        states, targets, rows = self.answer_states(spliced)
+        _, each = self._cross_entropy(states, targets)
+        return torch.zeros(len(answers), device=each.device).index_add(0, rows, -each)
+
+    def _logits(self, states: Tensor) -> Tensor:
+        return self.llm.get_base_model().lm_head(states).float()
+
+    def _cross_entropy(self, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """In nats, summed, and of each target (A,) without a way back.
+
+        With V words A targets have A·V logits, and the loss holds three copies of them. Beyond `logits_at_once` they
+        come piece by piece, and each piece's are computed again on the way back instead of being kept.
+        """
+
+        def score(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+            logits = self._logits(states)
+            each = cross_entropy(logits.detach(), targets, reduction="none")
+            return cross_entropy(logits, targets, reduction="sum"), each
+
+        at_once = max(1, self.logits_at_once // self.llm.config.vocab_size)
+        if len(states) <= at_once:
+            return score(states, targets)
+        pieces = zip(states.split(at_once), targets.split(at_once), strict=True)
+        totals, each = zip(*(checkpoint(score, *piece, use_reentrant=False) for piece in pieces), strict=True)
+        return torch.stack(totals).sum(), torch.cat(each)
 
     @torch.no_grad()
     def generate(

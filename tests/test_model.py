@@ -148,6 +148,53 @@ def test_log_prob_is_the_sum_of_generations_own_scores(
     )
 
 
+def learned(model: Salmonn, heard: Features) -> tuple[Tensor, Tensor, dict[str, Tensor], list[Tensor]]:
+    """Loss, by row too, and gradients of a training step with dropout; and what the LLM's layers and the loss kept."""
+    kept: list[Tensor] = []
+    H, lengths = model.listen(heard)
+    spliced = model.splice(H, lengths, INSTRUCTIONS, ANSWERS)
+    model.train()
+    model.zero_grad()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x), x)[1], lambda x: x):
+            states, targets, _ = model.answer_states(spliced)
+            total, each = model._cross_entropy(states, targets)
+        total.backward()
+    model.eval()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return total.detach(), each, gradients, kept
+
+
+def test_gradient_checkpointing_keeps_less_and_changes_no_bit(heard: Features) -> None:
+    model = tiny_salmonn()
+    total, each, gradients, kept = learned(model, heard)
+    model.checkpoint_gradients()
+    again = learned(model, heard)
+    assert torch.equal(again[0], total) and torch.equal(again[1], each)
+    assert all(torch.equal(again[2][name], gradient) for name, gradient in gradients.items())
+    assert sum(x.nbytes for x in again[3]) < 0.5 * sum(x.nbytes for x in kept)
+    assert not any(layer.training for layer in model.llm.get_base_model().model.layers)  # in evaluation
+    model.checkpoint_gradients(False)
+    assert len(learned(model, heard)[3]) == len(kept)
+
+
+def test_logits_in_pieces_are_not_kept_and_give_the_same_loss(heard: Features) -> None:
+    model = tiny_salmonn()
+    total, each, gradients, kept = learned(model, heard)
+    V = model.llm.config.vocab_size
+    assert any(x.shape == (len(each), V) for x in kept)
+    model.logits_at_once = 4 * V
+    again = learned(model, heard)
+    assert not any(x.shape[-1:] == (V,) and x.numel() > V for x in again[3])
+    torch.testing.assert_close(again[0], total)
+    torch.testing.assert_close(again[1], each)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(again[2][name], gradient, atol=1e-5, rtol=1e-3, msg=name)
+    scores = model.log_prob(heard, INSTRUCTIONS, ANSWERS)
+    torch.testing.assert_close(-scores.sum(), model(heard, INSTRUCTIONS, ANSWERS).total.detach())
+
+
 # --- batches ---------------------------------------------------------------------------------------------------------
 
 

@@ -69,14 +69,11 @@ def start_learning(model: Salmonn, recipe: Recipe) -> None:
     """Training mode; with `gradient_checkpointing` the LLM's layers keep their inputs alone for the way back."""
     model.train()
     if recipe.gradient_checkpointing:
-        llm = model.llm.get_base_model()
-        llm.gradient_checkpointing_enable({"use_reentrant": False})
-        for layer in llm.model.layers:
-            layer.training = True  # the layer's own flag: in evaluation mode it would keep everything
+        model.checkpoint_gradients()
 
 
 def stop_learning(model: Salmonn, recipe: Recipe) -> None:
     """Evaluation mode, as before `start_learning`."""
     model.eval()
     if recipe.gradient_checkpointing:
-        model.llm.get_base_model().gradient_checkpointing_disable()
+        model.checkpoint_gradients(False)

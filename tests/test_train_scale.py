@@ -1,0 +1,185 @@
+"""train/ on the way to full scale: accumulation, checkpointed layers, trackers, WER on the way, plateaus."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from runs import Tones, changed, losses, recipe_for, rows, weights
+from tiny import tiny_config, tiny_salmonn, tiny_toy
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.train import Recipe, fit, load_recipe, run
+from salmonn_mini.train import loop as loop_module
+from salmonn_mini.train.track import Plateau, flat
+
+
+def still():
+    return tiny_salmonn(config=tiny_config(dropout=0))
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_accumulation_changes_neither_losses_nor_weights(tmp_path):
+    """The answers differ in length, so a mean of the parts' means would be another loss."""
+    curves, models = [], []
+    for parts in (1, 3, 4):
+        recipe = recipe_for(tmp_path, batch_size=4, accumulation=parts, output_dir=str(tmp_path / f"{parts}"))
+        models.append(still())
+        fit(models[-1], Tones(), recipe)
+        curves.append(losses(recipe))
+    assert curves[1] == pytest.approx(curves[0], abs=1e-5) and curves[2] == pytest.approx(curves[0], abs=1e-5)
+    for model in models[1:]:
+        for name, tensor in model.trainable_state().items():
+            assert torch.allclose(tensor, models[0].trainable_state()[name], atol=1e-4), name
+
+
+def test_layers_that_compute_twice_give_the_same_bits(tmp_path):
+    one, two = tiny_salmonn(), tiny_salmonn()
+    recipe = recipe_for(tmp_path)
+    fit(one, Tones(), recipe)
+    kept = losses(recipe)
+    calls = []
+    layer = two.llm.get_base_model().model.layers[0]
+    layer.input_layernorm.register_forward_hook(lambda *_: calls.append(1))
+    fit(two, Tones(), recipe.replace(gradient_checkpointing=True), fresh=True)
+    assert losses(recipe) == kept and not changed(weights(one), weights(two))
+    assert len(calls) == 2 * recipe.steps and not layer.gradient_checkpointing
+
+
+def test_fewer_clips_than_parts_are_refused(tmp_path):
+    with pytest.raises(SalmonnError, match=r"accumulation is 5.*at most batch_size = 4"):
+        recipe_for(tmp_path, accumulation=5)
+
+
+def test_an_engine_that_was_asked_for_and_is_not_there_is_refused(tmp_path, monkeypatch):
+    """On a CPU Accelerate would go on without a word, and without FSDP."""
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(SalmonnError, match=r"FSDP was asked for, but Accelerate gives NO.*torchrun"):
+        fit(tiny_salmonn(), Tones(), recipe_for(tmp_path))
+
+
+# --- what a run tells ------------------------------------------------------------------------------------------------
+
+
+def test_each_task_has_its_loss_and_their_mean_by_tokens_is_the_whole(tmp_path):
+    model, recipe = still(), recipe_for(tmp_path, steps=3, connector_lr=1e-9, lora_lr=1e-9)
+    fit(model, Tones(), recipe)
+    for row in rows(recipe):
+        assert set(row["tasks"]) <= {"asr", "audio_caption"}
+        low, high = min(row["tasks"].values()), max(row["tasks"].values())
+        assert low <= row["loss"] <= high
+    # A batch of all twelve clips, whose tokens of each task we can count.
+    whole = recipe_for(tmp_path, steps=1, batch_size=12, output_dir=str(tmp_path / "whole"))
+    fit(model, Tones(), whole)
+    (row,) = rows(whole)
+    tokens = {"asr": 0, "audio_caption": 0}
+    for question in Tones().questions:
+        tokens[question.task] += len(model.prompt.answer(question.answer))
+    total = sum(row["tasks"][task] * n for task, n in tokens.items())
+    assert row["loss"] == pytest.approx(total / sum(tokens.values()), rel=1e-5)
+
+
+def events(folder) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder)).Reload()
+    return {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+
+
+def test_tensorboard_gets_every_step_once_also_of_a_run_that_was_killed(tmp_path, monkeypatch):
+    recipe = recipe_for(tmp_path, trackers=["tensorboard"], save_every=3)
+
+    class Killed(Exception):
+        pass
+
+    keep = loop_module._Run._keep
+
+    def die(run, row):
+        keep(run, row)
+        if run.done == 5:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop_module._Run, "_keep", die)
+        with pytest.raises(Killed):
+            fit(tiny_salmonn(), Tones(), recipe)
+    fit(tiny_salmonn(), Tones(), recipe)
+    told = events(tmp_path / "run" / "salmonn-mini")
+    assert {"loss", "lr", "lora_lr", "gradient_norm", "memory_gb", "tasks/asr"} <= told.keys()
+    assert [step for step, _ in told["loss"]] == list(range(1, 9))
+    assert [value for _, value in told["loss"]] == pytest.approx(losses(recipe), rel=1e-6)
+
+
+def test_a_tracker_that_is_not_installed_is_left_out_and_an_unknown_one_refused(
+    tmp_path, monkeypatch, capsys
+):
+    from salmonn_mini.train import track
+
+    monkeypatch.setattr(track, "get_available_trackers", list)
+    fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=2, trackers=["tensorboard"]))
+    assert capsys.readouterr().out.count("tracker tensorboard: not installed") == 1
+    with pytest.raises(
+        SalmonnError, match=r"'tensorbord' is none of Accelerate's: choose among .*tensorboard"
+    ):
+        fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, trackers=["tensorbord"]))
+
+
+def test_the_word_error_rate_on_the_way_changes_nothing_else(tmp_path):
+    plain, watched = tiny_salmonn(), tiny_salmonn()
+    recipe = recipe_for(tmp_path)
+    fit(plain, Tones(), recipe)
+    without = losses(recipe)
+    fit(watched, Tones(), recipe.replace(eval_every=3), watched=Tones(5), fresh=True)
+    assert losses(recipe) == without and not changed(weights(plain), weights(watched))
+    assert [row["step"] for row in rows(recipe) if "wer" in row] == [3, 6]
+    assert all(row["wer"] > 0.5 for row in rows(recipe) if "wer" in row)  # eight steps teach little
+    taught = recipe_for(tmp_path, steps=60, batch_size=3, clips=3, connector_lr=1e-2, lora_lr=1e-2)
+    taught = taught.replace(eval_every=60, output_dir=str(tmp_path / "taught"))
+    fit(still(), Tones(3), taught, watched=Tones(3))
+    assert rows(taught)[-1]["wer"] < 0.2
+
+
+def test_a_recipe_names_the_clips_to_watch(tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    monkeypatch.chdir(tmp_path)
+    small = ["steps=2", "clips=8", "batch_size=4", "threads=1", "trackers=[]", "output_dir=one"]
+    recipe = load_recipe("toy-stage1", [*small, "eval_every=2", "eval_clips=3"])
+    run(recipe)
+    assert rows(recipe)[1]["wer"] > 0 and "wer" not in rows(recipe)[0]
+    with pytest.raises(SalmonnError, match=r"eval_manifest is None.*given for eval_every"):
+        load_recipe("13b-stage1", ["eval_every=100"])
+    (tmp_path / "m.csv").write_text("path,text,task\ntone.wav,hello,audio_caption\n")
+    with pytest.raises(SalmonnError, match="no sample of task asr"):
+        run(recipe.replace(eval_manifest="m.csv"))
+
+
+def plateau(losses_told, **changes) -> list[int]:
+    """The steps at which a run is said to stand still."""
+    values = {"stage": 1, "output_dir": "x", "clips": 99, "connector_lr": 1e-3, "lora_lr": 1e-3}
+    recipe = Recipe(**values | {"steps": len(losses_told), "warmup": 0} | changes)
+    watch = Plateau(recipe)
+    return [step for step, loss in enumerate(losses_told, 1) if watch.add(loss)]
+
+
+def test_a_loss_that_stands_still_at_a_high_rate_is_told():
+    falling = [10 * 0.999**step for step in range(2000)]
+    assert plateau(falling) == []
+    assert plateau([5.0] * 2000) == [400, 600, 800, 1000]  # later the rate is below half: no wonder then
+    assert plateau(falling[:600] + [5.0] * 1400) == [1000]
+    assert plateau([5.0] * 2000, warmup=500) == [900, 1100]
+    assert plateau([5.0] * 199 + [None] * 601 + [5.0] * 1200)  # steps that were skipped do no harm
+    advice = Plateau(
+        SimpleNamespace(steps=100, warmup=0, factor=lambda step: 1, connector_lr=1e-3, lora_lr=2e-3)
+    )
+    said = [advice.add(3.0) for _ in range(100)][-1]
+    assert (
+        "mean loss of the last 50 steps is 3" in said and "connector_lr = 0.001 and lora_lr = 0.002" in said
+    )
+
+
+def test_numbers_in_tables_get_names_with_a_slash():
+    row = {"step": 3, "seconds": 1.5, "loss": 2, "tasks": {"asr": 1.0, "story": None}, "skipped": ["x"]}
+    assert flat(row) == {"loss": 2, "tasks/asr": 1.0}

@@ -15,12 +15,13 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import webdataset
 from torch import Tensor
 from tqdm import tqdm
+from webdataset import TarWriter, tariterators
 
 from salmonn_mini.config import SalmonnConfig
 from salmonn_mini.data.clips import SHARD, Question
@@ -43,11 +44,15 @@ class Shard:
 
 
 def pack(
-    samples: Sequence[Sample], folder: Path, per_shard: int = SHARD, max_bad_share: float = MAX_BAD_SHARE
+    samples: Sequence[Sample],
+    folder: Path,
+    per_shard: int = SHARD,
+    max_bad_share: float = MAX_BAD_SHARE,
+    jobs: int = 1,
 ) -> list[Shard]:
     """Pack the samples whose files can be read into `folder`, in their order; the others are put aside.
 
-    Equal samples give equal bytes.
+    Equal samples give equal bytes. `jobs` files are read at a time.
 
     Raises:
         SalmonnError: the folder has been packed into before, or cannot be written to; more than
@@ -55,7 +60,7 @@ def pack(
     """
     if (folder / INDEX).exists():
         raise SalmonnError(f"{folder} is packed already; choose another folder, or delete this one")
-    samples = _good(samples, folder, max_bad_share)
+    samples = _good(samples, folder, max_bad_share, jobs)
     lines, shards = [], []
     with replacing(folder) as beside:
         for start in range(0, len(samples), per_shard):
@@ -87,7 +92,6 @@ def read_index(folder: Path) -> list[Shard]:
         ) from problem
     shards, start = [], 0
     for name, count, digest in parts:
-        # webdataset opens addresses of many kinds; what an index names is a file beside it and nothing else.
         if not re.fullmatch(r"[\w-]+\.tar", name) or not (folder / name).is_file():
             raise SalmonnError(f"{folder}: {INDEX} names {name!r}, which is no tar file there; pack it anew")
         shards.append(Shard(folder / name, range(start, start + count), digest))
@@ -101,15 +105,14 @@ def raw_samples(shard: Shard) -> Iterator[tuple[int, Sample, dict[str, bytes]]]:
     Raises:
         Exception: whatever a damaged tar file leads to, after what comes before the damage.
     """
-    pipeline = webdataset.DataPipeline(
-        webdataset.SimpleShardList([shard.file.absolute().as_uri()]), webdataset.tarfile_to_samples()
-    )
-    for found in pipeline:
-        sounds = sorted(
-            (name for name in found if name[0].isdigit()), key=lambda name: int(name.split(".")[0])
-        )
-        sample = line_of(json.loads(found["json"]))
-        yield int(found["__key__"]), sample, {name: found[name] for name in sounds}
+    with shard.file.open("rb") as file:  # by webdataset's own opening it would stay open, and run commands
+        files = tariterators.tar_file_expander([{"url": shard.file.name, "stream": file}])
+        for found in tariterators.group_by_keys(files):
+            sounds = sorted(
+                (name for name in found if name[0].isdigit()), key=lambda name: int(name.split(".")[0])
+            )
+            sample = line_of(json.loads(found["json"]))
+            yield int(found["__key__"]), sample, {name: found[name] for name in sounds}
 
 
 def line_of(row: dict[str, str]) -> Sample:
@@ -126,19 +129,24 @@ def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | Bad:
         return try_clip(Sample(paths[0], "", expand_wav=tuple(paths[1:])), config)
 
 
-def _good(samples: Sequence[Sample], folder: Path, max_bad_share: float) -> list[Sample]:
-    found = (try_clip(sample, RULES) for sample in tqdm(samples, desc="reading", unit="clip"))
-    results = [sound if isinstance(sound, Bad) else None for sound in found]
+def _good(samples: Sequence[Sample], folder: Path, max_bad_share: float, jobs: int) -> list[Sample]:
+    with ThreadPoolExecutor(jobs) as pool:
+        results = list(tqdm(pool.map(_look, samples), desc="reading", unit="clip", total=len(samples)))
     questions = [Question(str(sample.path), sample.task, "", sample.text) for sample in samples]
     list_bad(questions, results, folder)
     check_share(questions, results, max_bad_share, folder)
     return [samples[i] for i in usable(results)]
 
 
+def _look(sample: Sample) -> Bad | None:
+    found = try_clip(sample, RULES)
+    return found if isinstance(found, Bad) else None
+
+
 def _write(file: Path, numbers: range, samples: Sequence[Sample]) -> str:
     """A tar file of some samples; returns their lines."""
     lines = []
-    with file.open("wb") as place, webdataset.TarWriter(place, encoder=False, mtime=0) as tar:
+    with file.open("wb") as place, TarWriter(place, encoder=False, mtime=0) as tar:
         for number in numbers:
             sample = samples[number]
             row = {"path": str(sample.path), "text": sample.text, "task": sample.task, "Q": sample.Q}

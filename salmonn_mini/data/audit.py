@@ -1,0 +1,158 @@
+"""A manifest looked through before a run: how much there is, in which forms, and what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import soundfile
+from tqdm import tqdm
+
+from salmonn_mini.config import SAMPLE_RATE, SalmonnConfig
+from salmonn_mini.data.manifest import Bad, Sample, try_clip
+from salmonn_mini.tasks import TASKS
+
+SILENT = 10 ** (-60 / 20)  # a peak below -60 dB of full scale
+FULL = 1 - 2**-15  # the largest sample of 16 bits
+CLIPPED = 1e-3  # the share of samples at full scale from which a clip is said to be clipped
+SHOWN = 3  # clips that a table names for each fault
+FAULTS = {
+    "corrupt": "cannot be read, or not to the end: put aside in a run",
+    "silent": "never louder than -60 dB of full scale",
+    "clipped": "more than 0.1 % of the samples at full scale",
+    "over_long": "longer than --max-seconds",
+    "duplicate": "same sound, task, Q and text as a sample before it",
+    "missing_text": "no text: the answer would be empty",
+    "unknown_task": "not in the task table: it needs a prompt file",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one sample's files are.
+
+    Attributes:
+        reason: why it cannot be used; None if it can.
+        rates, channels: of its files, as stored; Hz.
+        sound: a digest of its files.
+    """
+
+    reason: str | None
+    seconds: float
+    rates: tuple[int, ...]
+    channels: tuple[int, ...]
+    peak: float
+    full_scale: float
+    sound: str
+
+
+@dataclass
+class Audit:
+    """What a manifest holds. `faults` gives for each of FAULTS the samples that have it, with a word on each."""
+
+    samples: int
+    hours: float
+    tasks: dict[str, int]
+    hours_of_tasks: dict[str, float]
+    rates: dict[int, int]
+    channels: dict[int, int]
+    shortest: float
+    longest: float
+    faults: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain dictionaries and numbers, for JSON."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """Lines for a reader."""
+        lines = [
+            f"samples   {self.samples:,}",
+            f"hours     {self.hours:.2f}, clips of {self.shortest:.2f} to {self.longest:.2f} s",
+            *_counted("tasks", {f"{t} ({self.hours_of_tasks[t]:.2f} h)": n for t, n in self.tasks.items()}),
+            *_counted("rates", {f"{rate:,} Hz": n for rate, n in self.rates.items()}),
+            *_counted("channels", self.channels),
+            "",
+        ]
+        for fault, found in self.faults.items():
+            lines.append(f"{fault:<13} {len(found):>7,}   {FAULTS[fault]}")
+            lines += [f"{'':<24} {row['clip']}: {row['what']}" for row in found[:SHOWN]]
+            lines += [f"{'':<24} … and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+        return "\n".join(lines)
+
+
+def audit(samples: Sequence[Sample], max_seconds: float = 30.0, jobs: int = 1) -> Audit:
+    """Decode every sample and count what is there. `jobs` files are read at a time."""
+    with ThreadPoolExecutor(jobs) as pool:
+        found = list(tqdm(pool.map(look, samples), desc="reading", unit="clip", total=len(samples)))
+    good = [(sample, facts) for sample, facts in zip(samples, found, strict=True) if facts.reason is None]
+    seconds: Counter[str] = Counter()
+    for sample, facts in good:
+        seconds[sample.task] += facts.seconds
+    tasks = Counter(sample.task for sample in samples)
+    return Audit(
+        samples=len(samples),
+        hours=round(sum(seconds.values()) / 3600, 4),
+        tasks=dict(tasks.most_common()),
+        hours_of_tasks={task: round(seconds[task] / 3600, 4) for task, _ in tasks.most_common()},
+        rates=_count(rate for facts in found for rate in facts.rates),
+        channels=_count(number for facts in found for number in facts.channels),
+        shortest=round(min((facts.seconds for _, facts in good), default=0.0), 3),
+        longest=round(max((facts.seconds for _, facts in good), default=0.0), 3),
+        faults=_faults(samples, found, max_seconds),
+    )
+
+
+def look(sample: Sample) -> Facts:
+    """Read a sample's files, whole."""
+    X = try_clip(sample, SalmonnConfig(name="audit", min_seconds=0))
+    if isinstance(X, Bad):
+        return Facts(X.reason, 0.0, (), (), 0.0, 0.0, "")
+    paths = (sample.path, *sample.expand_wav)
+    files = [soundfile.info(path) for path in paths]
+    return Facts(
+        reason=None,
+        seconds=len(X) / SAMPLE_RATE,
+        rates=tuple(file.samplerate for file in files),
+        channels=tuple(file.channels for file in files),
+        peak=float(X.abs().max()),
+        full_scale=float((X.abs() >= FULL).float().mean()),
+        sound=hashlib.sha256(b"".join(hashlib.sha256(p.read_bytes()).digest() for p in paths)).hexdigest(),
+    )
+
+
+def _faults(
+    samples: Sequence[Sample], found: Sequence[Facts], max_seconds: float
+) -> dict[str, list[dict[str, str]]]:
+    faults: dict[str, list[dict[str, str]]] = {fault: [] for fault in FAULTS}
+    first: dict[tuple[str, ...], Path] = {}
+    for sample, facts in zip(samples, found, strict=True):
+        same = (facts.sound, sample.task, sample.Q, sample.text)
+        before = first.get(same)
+        if facts.reason is None:
+            first.setdefault(same, sample.path)
+        says = {
+            "corrupt": facts.reason,
+            "silent": facts.reason is None and facts.peak < SILENT and f"peak {facts.peak:.1e}",
+            "clipped": facts.full_scale > CLIPPED and f"{100 * facts.full_scale:.1f} % at full scale",
+            "over_long": facts.seconds > max_seconds and f"{facts.seconds:.1f} s",
+            "duplicate": before and f"as {before}",
+            "missing_text": not sample.text.strip() and f"text {sample.text!r}",
+            "unknown_task": sample.task not in TASKS and f"task {sample.task!r}",
+        }
+        for fault, what in says.items():
+            if what:
+                faults[fault].append({"clip": str(sample.path), "what": what})
+    return faults
+
+
+def _count(values: Iterable[int]) -> dict[int, int]:
+    return dict(Counter(values).most_common())
+
+
+def _counted(title: str, counts: dict[object, int]) -> list[str]:
+    return [f"{title:<9} " + ", ".join(f"{name}: {n:,}" for name, n in counts.items())] if counts else []

@@ -1,0 +1,214 @@
+"""Public data sets, each made small in its own layout, become manifests that can be trained on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from salmonn_mini.audio import save_wav
+from salmonn_mini.cli import main
+from salmonn_mini.config import preset
+from salmonn_mini.data import ManifestClips, Sample, read_manifest
+from salmonn_mini.data.importers import IMPORTERS, import_data_set
+from salmonn_mini.errors import SalmonnError
+
+
+def sound(path: Path) -> Path:
+    """A file with sound in it; its name alone says what it should be, as libsndfile looks at the content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_wav(path, 0.1 * torch.sin(torch.arange(4_000.0) / 9))
+    return path
+
+
+def table(path: Path, header: str, *rows: tuple, **form) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, **form).writerows([header.split(), *rows])
+
+
+def librispeech(folder: Path) -> list[Sample]:
+    chapter = folder / "LibriSpeech" / "train-clean-100" / "103" / "1240"
+    files = [sound(chapter / f"103-1240-{i:04d}.flac") for i in range(2)]
+    lines = ["103-1240-0000 CHAPTER ONE", "103-1240-0001 IT'S MISSUS RACHEL", "103-1240-0002 GONE"]
+    (chapter / "103-1240.trans.txt").write_text("\n".join(lines) + "\n")
+    sound(folder / "LibriSpeech" / "test-clean" / "1" / "2" / "1-2-0000.flac")
+    (folder / "LibriSpeech" / "test-clean" / "1" / "2" / "1-2.trans.txt").write_text("1-2-0000 NOT TRAINED\n")
+    return [Sample(files[0], "chapter one"), Sample(files[1], "it's missus rachel")]
+
+
+def audiocaps(folder: Path) -> list[Sample]:
+    names = "audiocap_id youtube_id start_time caption"
+    rows = [
+        (91139, "r1nicOVtvkQ", 130, "A woman talks, nearby"),
+        (58146, "-bU", 30, "Rain"),
+        (1, "gone", 0, "x"),
+    ]
+    table(folder / "train.csv", names, *rows)
+    table(folder / "val.csv", names, (2, "val", 0, "not trained"))
+    sound(folder / "audio" / "val" / "val_0.wav")
+    one = sound(folder / "audio" / "train" / "r1nicOVtvkQ_130.flac")
+    two = sound(folder / "audio" / "train" / "Y-bU.wav")
+    return [Sample(one, "A woman talks, nearby", "audio_caption"), Sample(two, "Rain", "audio_caption")]
+
+
+def clotho(folder: Path) -> list[Sample]:
+    captions = [f"caption {i}, of five" for i in range(5)]
+    names = "file_name " + " ".join(f"caption_{i}" for i in range(1, 6))
+    rows = [("Distorted AM Radio noise.wav", *captions), ("gone.wav", *captions)]
+    table(folder / "clotho_captions_development.csv", names, *rows)
+    path = sound(folder / "development" / "Distorted AM Radio noise.wav")
+    return [Sample(path, caption, "audio_caption") for caption in captions]
+
+
+def wavcaps(folder: Path) -> list[Sample]:
+    rows = {
+        "AudioSet_SL/as_final.json": [("Yb0RFKhbpFJA.wav", "Wind"), ("Ytest.wav", "in AudioCaps")],
+        "FreeSound/fsd_final.json": [("17", "A bell"), ("18", "gone")],
+        "SoundBible/sb_final.json": [("17", "A horn")],
+    }
+    for name, data in rows.items():
+        file = folder / "json_files" / name
+        file.parent.mkdir(parents=True)
+        data = [{"id": i, "caption": caption, "duration": 1.0} for i, caption in data]
+        file.write_text(json.dumps({"num_captions_per_audio": 1, "data": data}))
+    blacklist = folder / "json_files" / "blacklist" / "blacklist_exclude_all_ac.json"
+    blacklist.parent.mkdir()
+    blacklist.write_text(json.dumps({"AudioSet": ["Ytest.wav"], "FreeSound": []}))
+    deep = "AudioSet_SL/mnt/data/AudioSet_SL_flac"
+    paths = [sound(folder / deep / "Yb0RFKhbpFJA.flac"), sound(folder / "FreeSound_flac" / "17.flac")]
+    paths.append(sound(folder / "SoundBible_flac" / "17.flac"))
+    sound(folder / deep / "Ytest.flac")
+    return [
+        Sample(p, text, "audio_caption") for p, text in zip(paths, ("Wind", "A bell", "A horn"), strict=True)
+    ]
+
+
+def covost2(folder: Path) -> list[Sample]:
+    form = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "escapechar": "\\"}
+    names = "path sentence translation client_id"
+    rows = [("common_voice_en_1.mp3", 'He said "yes', "他说“是”", "a"), ("gone.mp3", "x", "y", "a")]
+    table(folder / "covost_v2.en_zh-CN.train.tsv", names, *rows, **form)
+    whole = [
+        ("common_voice_en_1.mp3", "Ja.", "train_covost"),
+        ("common_voice_en_2.mp3", "Nein.", "test"),
+    ]
+    table(folder / "covost_v2.en_de.tsv", "path translation split", *whole, **form)
+    sound(folder / "en" / "clips" / "common_voice_en_2.mp3")
+    path = sound(folder / "en" / "clips" / "common_voice_en_1.mp3")
+    return [Sample(path, "他说“是”", "translation_zh")]
+
+
+def musiccaps(folder: Path) -> list[Sample]:
+    names = "ytid start_s end_s audioset_positive_labels aspect_list caption author_id is_balanced_subset "
+    names += "is_audioset_eval"
+    rows = [
+        ("-0Gj8-vB1q4", 30, 40, "/m/0", "['slow']", "A slow song, sung.", 4, False, False),
+        ("-0SdAVK79lg", 30, 40, "/m/0", "[]", "A guitar.", 0, False, False),
+        ("eval", 0, 10, "/m/0", "[]", "held out", 0, False, True),
+        ("gone", 0, 10, "/m/0", "[]", "x", 0, False, False),
+    ]
+    table(folder / "musiccaps-public.csv", names, *rows)
+    one = sound(folder / "wav" / "-0Gj8-vB1q4.wav")
+    two = sound(folder / "wav" / "[-0SdAVK79lg]-[30-40].wav")
+    sound(folder / "wav" / "eval.wav")
+    return [Sample(one, "A slow song, sung.", "music_caption"), Sample(two, "A guitar.", "music_caption")]
+
+
+LAYOUTS = {f.__name__: f for f in (librispeech, audiocaps, clotho, wavcaps, covost2, musiccaps)}
+LEFT_OUT = {"clotho": "5 rows", "wavcaps": "1 rows left out: in AudioCaps or Clotho too\n1 rows"}
+
+
+@pytest.mark.parametrize("name", IMPORTERS)
+def test_a_data_set_becomes_a_manifest_with_a_command(tmp_path, capsys, name):
+    expected = LAYOUTS[name](tmp_path / "data")
+    manifest = tmp_path / "m.jsonl"
+    assert main(["data", "import", name, str(tmp_path / "data"), "--out", str(manifest)]) == 0
+    samples = read_manifest(manifest)
+    assert samples == expected
+    rows = LEFT_OUT.get(name, "1 rows")
+    said = f"{len(expected)} samples in {manifest}\n{rows} left out: no sound file\n"
+    assert capsys.readouterr().out == said
+    assert '"path": "data/' in manifest.read_text(encoding="utf-8")  # it can move with the folder
+    clips = ManifestClips(samples, preset("toy"), seed=0)
+    assert all(len(wave) == 4_000 for wave in clips.waves(range(len(samples))))
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "texts"),
+    [
+        ("librispeech", "test-clean", ["not trained"]),
+        ("audiocaps", "val", ["not trained"]),
+        ("covost2", "en_de.train", ["Ja."]),
+        ("covost2", "en_de.test", ["Nein."]),
+        ("musiccaps", "eval", ["held out"]),
+        ("wavcaps", "SoundBible", ["A horn"]),
+    ],
+)
+def test_another_part_is_read_where_it_is_named(tmp_path, name, split, texts):
+    LAYOUTS[name](tmp_path)
+    assert [sample.text for sample in import_data_set(name, tmp_path, [split]).samples] == texts
+
+
+def test_the_data_sets_folder_may_be_named_too(tmp_path):
+    expected = librispeech(tmp_path)
+    assert import_data_set("librispeech", tmp_path / "LibriSpeech").samples == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "words"),
+    [
+        ("librispeech", "train-clean-360", "no folder train-clean-360 or LibriSpeech/train-clean-360 in it"),
+        ("audiocaps", "test", "no file test.csv or dataset/test.csv"),
+        ("clotho", "evaluation", "no file clotho_captions_evaluation.csv"),
+        ("wavcaps", "BBC_Sound_Effects", "no file json_files/BBC_Sound_Effects/bbc_final.json"),
+        ("wavcaps", "FreeSounds", "no part 'FreeSounds': choose one of AudioSet_SL, BBC"),
+        ("covost2", "en_ja.train", "no file covost_v2.en_ja.tsv"),
+        (
+            "covost2",
+            "en_fr.train",
+            r"'en_fr.train': write it as en_zh-CN.train; into zh, de, ja there are tasks",
+        ),
+        ("covost2", "train", "write it as en_zh-CN.train"),
+        ("musiccaps", "test", "no split 'test': choose train or eval"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused(tmp_path, name, split, words):
+    LAYOUTS[name](tmp_path)
+    with pytest.raises(SalmonnError, match=words):
+        import_data_set(name, tmp_path, [split])
+
+
+def test_tables_that_are_none_are_refused(tmp_path):
+    with pytest.raises(SalmonnError, match="no importer for 'gigaspeech': choose one of librispeech"):
+        import_data_set("gigaspeech", tmp_path)
+    with pytest.raises(SalmonnError, match="no such folder; name the one in which audiocaps lies"):
+        import_data_set("audiocaps", tmp_path / "nowhere")
+    (tmp_path / "train.csv").write_text("id,caption\n1,x\n")
+    with pytest.raises(SalmonnError, match="header lacks youtube_id, start_time"):
+        import_data_set("audiocaps", tmp_path)
+    (tmp_path / "train.csv").write_bytes(b"youtube_id,start_time,caption\nx,0,\xff\n")
+    with pytest.raises(SalmonnError, match="not the table that is expected"):
+        import_data_set("audiocaps", tmp_path)
+    table(tmp_path / "train.csv", "youtube_id start_time caption", ("a", 0, "x"), ("b", 0, "y"))
+    with pytest.raises(SalmonnError, match="2 rows and no sound for any of them; put the sounds where"):
+        import_data_set("audiocaps", tmp_path)
+    wavcaps(tmp_path)
+    for content, words in (
+        ("{", "not JSON"),
+        ("[]", "an object is expected"),
+        ('{"data": [1]}', '"caption"'),
+    ):
+        (tmp_path / "json_files" / "SoundBible" / "sb_final.json").write_text(content)
+        with pytest.raises(SalmonnError, match=words):
+            import_data_set("wavcaps", tmp_path, ["SoundBible"])
+
+
+def test_help_names_every_data_set(capsys):
+    with pytest.raises(SystemExit):
+        main(["data", "import", "--help"])
+    said = capsys.readouterr().out
+    assert all(f"data import {name} " in said and f"\n  {name} " in said for name in IMPORTERS)

@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -105,7 +104,7 @@ def finish(run: Run) -> None:
 def kill(started: list[multiprocessing.Process], rng: np.random.Generator) -> None:
     """SIGKILL to all processes: one chosen at random first, the others a little later."""
     for process in rng.permutation(np.array(started, dtype=object)):
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()  # SIGKILL
         time.sleep(float(rng.uniform(0, 0.05)) * (len(started) > 1))
     for process in started:
         process.join()

@@ -11,7 +11,6 @@ import math
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,23 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, DistributedType, broadcast_object_list
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    broadcast_object_list,
+    gather_object,
+)
 from torch import Tensor
 from tqdm import tqdm
 
-from salmonn_mini.data import BatchOrder, ClipSet
+from salmonn_mini.data import ClipSet
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train.folder import RunFolder, read_checkpoint
-from salmonn_mini.train.hearing import fingerprint, hear_usable, progress
+from salmonn_mini.train.hearing import fingerprint, progress
 from salmonn_mini.train.learning import make_optimizer, only, repeatable, start_learning, stop_learning
 from salmonn_mini.train.recipe import Recipe
+from salmonn_mini.train.source import Item, Kept, Streamed, Streams
 from salmonn_mini.train.spread import gathered, make_whole, scatter
 from salmonn_mini.train.track import Track, usable_trackers
 from salmonn_mini.train.watch import Watch
@@ -41,7 +45,12 @@ ENGINES = {"ACCELERATE_USE_FSDP": DistributedType.FSDP, "ACCELERATE_USE_DEEPSPEE
 
 
 def fit(
-    model: Salmonn, clips: ClipSet, recipe: Recipe, *, watched: ClipSet | None = None, fresh: bool = False
+    model: Salmonn,
+    clips: ClipSet | Streams,
+    recipe: Recipe,
+    *,
+    watched: ClipSet | None = None,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """Train `model` in place, going on where a run of this recipe in its folder was stopped.
 
@@ -49,6 +58,7 @@ def fit(
     the number of processes nor `accumulation` changes it.
 
     Args:
+        clips: what is learned from; streams are heard at each step instead of being kept.
         watched: clips that are transcribed after each `eval_every` steps.
         fresh: delete a run that is in the folder, and start anew.
 
@@ -106,19 +116,12 @@ class _Run:
         if accelerator.is_main_process:
             folder.cut_log(self.done)
 
-    def go(self, clips: ClipSet, watched: ClipSet | None) -> None:
+    def go(self, clips: ClipSet | Streams, watched: ClipSet | None) -> None:
         """Take the steps that are left."""
+        source = Streamed if isinstance(clips, Streams) else Kept
+        self.source = source(self.model, clips, self.recipe, self.accelerator, self.folder.path)
         cache = Path(self.recipe.cache_dir)
-        self.questions, self.heard = hear_usable(
-            self.model, clips, cache, self.accelerator, self.folder.path, self.recipe.max_bad_share
-        )
         self.watch = Watch(self.model, watched, cache, self.accelerator) if watched else None
-        lengths = [_frames(features) for features in self.heard]
-        tasks, groups = [q.task for q in self.questions], [q.group for q in self.questions]
-        self.order = BatchOrder(
-            lengths, tasks, self.recipe.batch_size, self.recipe.seed, groups, clips.shares
-        )
-        self.tasks = sorted(set(tasks))
         self.track = Track(self.accelerator, self.recipe, self.folder.rows())
         self._prepare()
         start_learning(self.model, self.recipe)
@@ -153,10 +156,10 @@ class _Run:
 
     def _step(self, step: int) -> dict[str, Any]:
         """One update, unless loss or gradient are not finite; the row for the log."""
-        batch, factor = self.order[step], self.recipe.factor(step)
+        own, factor = self.source.share(step), self.recipe.factor(step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        loss, norm, of_tasks = self._backward(step, batch)
+        loss, norm, of_tasks = self._backward(step, own)
         finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
             self.optimizer.step()
@@ -167,49 +170,52 @@ class _Run:
         row |= {"lr": self.recipe.connector_lr * factor, "lora_lr": self.recipe.lora_lr * factor}
         row["tasks"] = {name: _number(value) for name, value in of_tasks.items()}
         if not finite:
-            row["skipped"] = [self.questions[i].clip for i in batch]
+            row["skipped"] = gather_object([item.question.clip for item in own])
         return row
 
-    def _backward(self, step: int, batch: list[int]) -> tuple[float, float, dict[str, float]]:
+    def _backward(self, step: int, own: list[Item]) -> tuple[float, float, dict[str, float]]:
         """The mean loss of the whole batch, the norm of its gradient, and the mean loss of each of its tasks.
 
         The gradient is clipped, and in place.
         """
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         torch.manual_seed(int(np.random.SeedSequence((self.recipe.seed, step, rank)).generate_state(1)[0]))
-        tokens = self._answer_tokens(batch)
-        share = world / sum(
-            tokens.values()
-        )  # processes take the mean of their gradients: this makes it the sum
-        sums = torch.zeros(1 + len(self.tasks), device=self.accelerator.device)
-        *first, last = np.array_split(batch[rank::world], self.recipe.accumulation)
+        tokens = self.accelerator.reduce(self._answer_tokens(own), "sum").tolist()
+        share = world / sum(tokens)  # processes take the mean of their gradients: this makes it the sum
+        sums = torch.zeros(1 + len(tokens), device=self.accelerator.device)
+        *first, last = (own[part[0] : part[-1] + 1] for part in self._parts(len(own)))
         for part in first:
             with self.accelerator.no_sync(self.net):
                 self.accelerator.backward(self._loss(part, sums) * share)
         loss = self._loss(last, sums)
         total, *each = self.accelerator.reduce(sums, "sum").tolist()
-        of_tasks = {task: each[i] / tokens[task] for i, task in enumerate(self.tasks) if task in tokens}
+        numbers = zip(self.source.tasks, each, tokens, strict=True)
+        of_tasks = {task: part / count for task, part, count in numbers if count}
         if not math.isfinite(total):
             return total, math.nan, of_tasks
         self.accelerator.backward(loss * share)
         norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.recipe.clip_norm)
-        return total / sum(tokens.values()), float(norm), of_tasks
+        return total / sum(tokens), float(norm), of_tasks
 
-    def _loss(self, part: Sequence[int], sums: Tensor) -> Tensor:
+    def _parts(self, clips: int) -> list[np.ndarray]:
+        """A process's clips cut into as many parts as the recipe accumulates."""
+        return np.array_split(np.arange(clips), self.recipe.accumulation)
+
+    def _loss(self, part: Sequence[Item], sums: Tensor) -> Tensor:
         """The loss of some clips, summed over their answers' tokens; added to `sums`, in all and of each task."""
-        features = Features.stack([self.heard[i] for i in part]).to(self.accelerator.device)
-        asked = [self.questions[i] for i in part]
+        features = self.source.features(part).to(self.accelerator.device)
+        asked = [item.question for item in part]
         loss = self.net(features, [q.prompt for q in asked], [q.answer for q in asked])
         sums[0] += loss.total.detach()
-        place = torch.tensor([1 + self.tasks.index(q.task) for q in asked], device=sums.device)
+        place = torch.tensor([1 + self.source.tasks.index(q.task) for q in asked], device=sums.device)
         sums.index_add_(0, place, loss.rows.to(sums.dtype))
         return loss.total
 
-    def _answer_tokens(self, batch: list[int]) -> Counter[str]:
-        """How many tokens the answers of each task in a batch have."""
-        tokens: Counter[str] = Counter()
-        for question in (self.questions[i] for i in batch):
-            tokens[question.task] += len(self.model.prompt.answer(question.answer))
+    def _answer_tokens(self, own: list[Item]) -> Tensor:
+        """How many tokens the answers of each task have."""
+        tokens = torch.zeros(len(self.source.tasks), device=self.accelerator.device)
+        for question, _ in own:
+            tokens[self.source.tasks.index(question.task)] += len(self.model.prompt.answer(question.answer))
         return tokens
 
     def _wer(self) -> float:
@@ -269,12 +275,6 @@ def _check(accelerator: Accelerator, recipe: Recipe) -> None:
             f"batch_size is {recipe.batch_size}, but {accelerator.num_processes} processes with accumulation "
             f"{recipe.accumulation} need {parts} clips a step at least: raise batch_size or lower accumulation"
         )
-
-
-def _frames(features: Features) -> int:
-    """The frames T of one clip."""
-    streams = (features.whisper, features.beats)
-    return max(stream.shape[1] for stream in streams if stream is not None)
 
 
 def _number(value: float) -> float | None:

@@ -53,6 +53,8 @@ class Recipe(Settings):
         output_dir: gets the log `train.jsonl`, the checkpoints and, at the end, the model.
         clips: how many clips of the toy world are drawn; or all those of `manifest`; or a mixture, `manifests`: files,
             each with its share of an epoch, such as its number of clips. `prompts` is a prompt file for manifests.
+        stream: the manifests are packed folders, whose clips are read and heard at each step, and not kept: for more
+            than memory holds.
         max_bad_share: more clips than this share that cannot be read end the run; fewer are put aside.
         steps, batch_size: batch_size clips a step, over all processes.
         accumulation: the parts, one after the other, in which a process computes its share of a step: more parts,
@@ -82,6 +84,7 @@ class Recipe(Settings):
     manifest: str | None = None
     manifests: dict = field(default_factory=dict)
     prompts: str | None = None
+    stream: bool = False
     max_bad_share: float = 0.05
     batch_size: int = 32
     accumulation: int = 1
@@ -153,6 +156,7 @@ class Recipe(Settings):
                 "draw more",
             )
             self._rule(self.prompts is None, "prompts", "left out without a manifest", "leave it out")
+            self._rule(not self.stream, "stream", "false without a manifest", "leave it out")
         for name, share in self.tasks.items():
             get_task(name)
             self._rule(_is_share(share), "tasks", "shares of at least 0", f"change {name}")
@@ -161,6 +165,7 @@ class Recipe(Settings):
     def _check_sources(self) -> None:
         every = "left out with a manifest: all its clips are used"
         self._rule(self.clips is None, "clips", every, "leave it out")
+        self._rule(not (self.stream and self.tasks), "tasks", "left out with stream", "leave it out")
         one = not self.tasks or not self.manifests
         self._rule(one, "tasks", "left out with manifests: they have shares of their own", "leave it out")
         self._rule(

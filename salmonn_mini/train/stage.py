@@ -24,6 +24,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train.loop import fit
 from salmonn_mini.train.recipe import SCRATCH, Recipe
+from salmonn_mini.train.source import Streams
 
 
 def run(recipe: Recipe, *, fresh: bool = False) -> Path:
@@ -73,11 +74,13 @@ def first_model(recipe: Recipe) -> Salmonn:
     return other
 
 
-def clips_of(recipe: Recipe, config: SalmonnConfig) -> ClipSet:
+def clips_of(recipe: Recipe, config: SalmonnConfig) -> ClipSet | Streams:
     """The clips that a run learns from."""
     if not recipe.sources:
         return WorldClips(recipe.tasks, recipe.clips, recipe.seed)
     prompts = read_prompts(recipe.prompts) if recipe.prompts is not None else None
+    if recipe.stream:
+        return Streams(recipe.sources, config, recipe.seed, prompts)
     parts = {name: open_clips(name, config, recipe.seed, prompts) for name in recipe.sources}
     if not recipe.tasks and not recipe.manifests:
         return parts[recipe.manifest]

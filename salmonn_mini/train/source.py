@@ -1,0 +1,202 @@
+"""Where a step's clips come from: features kept in memory, or sound that streams by and is heard at each step.
+
+Either way one process's clips of a step are a function of (seed, step, process): how fast they were read, and
+whether the run was stopped in between, changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from accelerate import Accelerator
+from torch import Tensor
+
+from salmonn_mini.config import SalmonnConfig
+from salmonn_mini.data import Bad, BatchOrder, ClipSet, Question, TarStream
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.features import Features
+from salmonn_mini.model import Salmonn
+from salmonn_mini.tasks import TASKS
+from salmonn_mini.train.hearing import hear_usable
+from salmonn_mini.train.recipe import Recipe
+
+CHUNK = 16  # batches that are read ahead together, and sorted by length
+SEEN = 100  # clips before the share of bad ones is judged
+
+
+class Item(NamedTuple):
+    """A clip of a step: what is asked, and its features or its sound X (S,)."""
+
+    question: Question
+    heard: Features | Tensor
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Packed folders with their shares of the samples, to be read as streams."""
+
+    shares: Mapping[str, float]
+    config: SalmonnConfig
+    seed: int
+    prompts: Mapping[str, Sequence[str]] | None = None
+
+
+class Kept:
+    """All clips' features, heard before the first step."""
+
+    def __init__(
+        self, model: Salmonn, clips: ClipSet, recipe: Recipe, accelerator: Accelerator, folder: Path
+    ) -> None:
+        self.accelerator = accelerator
+        self.questions, self.heard = hear_usable(
+            model, clips, Path(recipe.cache_dir), accelerator, folder, recipe.max_bad_share
+        )
+        lengths = [_frames(features) for features in self.heard]
+        tasks, groups = [q.task for q in self.questions], [q.group for q in self.questions]
+        self.order = BatchOrder(lengths, tasks, recipe.batch_size, recipe.seed, groups, clips.shares)
+        self.tasks = sorted(set(tasks))
+
+    def share(self, step: int) -> list[Item]:
+        """This process's clips of a step."""
+        own = self.order[step][self.accelerator.process_index :: self.accelerator.num_processes]
+        return [Item(self.questions[i], self.heard[i]) for i in own]
+
+    def features(self, items: Sequence[Item]) -> Features:
+        """One batch of some clips."""
+        return Features.stack([item.heard for item in items])
+
+
+class Streamed:
+    """This process's part of packed folders, read ahead chunk by chunk; nothing of it is kept.
+
+    A clip that cannot be read is listed in `quarantine.jsonl`, and the clip before it comes twice.
+
+    Raises:
+        SalmonnError: clips a step that the processes cannot share evenly; folders that are not packed.
+    """
+
+    def __init__(
+        self, model: Salmonn, streams: Streams, recipe: Recipe, accelerator: Accelerator, folder: Path
+    ) -> None:
+        rank, world = accelerator.process_index, accelerator.num_processes
+        if recipe.batch_size % world:
+            raise SalmonnError(
+                f"batch_size is {recipe.batch_size}, but a stream needs a multiple of the {world} processes: change it"
+            )
+        self.model, self.recipe, self.own = model, recipe, recipe.batch_size // world
+        self.seed, self.names = streams.seed, list(streams.shares)
+        self.weights = np.array(list(streams.shares.values())) / sum(streams.shares.values())
+        self.tars = [
+            TarStream(Path(name), streams.config, streams.seed, streams.prompts, rank=rank, world=world)
+            for name in self.names
+        ]
+        self.tasks = sorted(streams.prompts or TASKS)
+        self.aside = _Aside(folder / f"quarantine-{rank}.jsonl", recipe.max_bad_share)
+        self._reader = ThreadPoolExecutor(1)
+        self._chunk, self._batches = -1, []
+        self._endless: list[Iterator[tuple[Question, Tensor | Bad]]] = []
+
+    def share(self, step: int) -> list[Item]:
+        """This process's clips of a step; steps come in their order, from any of them on."""
+        chunk, place = divmod(step, CHUNK)
+        if chunk != self._chunk:
+            if not self._endless:
+                self._endless = self._from(chunk)
+                self._next = self._reader.submit(self._read, chunk)
+            self._chunk, self._batches = chunk, self._next.result()
+            self._next = self._reader.submit(self._read, chunk + 1)
+        return self._batches[place]
+
+    def features(self, items: Sequence[Item]) -> Features:
+        """What the ears hear of some clips."""
+        return self.model.encode([item.heard for item in items])
+
+    def _drawn(self, chunk: int) -> np.ndarray:
+        """Which folder each sample of a chunk comes from: the same in all processes."""
+        rng = np.random.default_rng((self.seed, 13, chunk))
+        return rng.choice(len(self.names), size=CHUNK * self.own, p=self.weights)
+
+    def _from(self, chunk: int) -> list[Iterator[tuple[Question, Tensor | Bad]]]:
+        """The folders' samples from a chunk on."""
+        begun: Counter[int] = Counter()
+        for before in range(chunk):
+            begun.update(self._drawn(before).tolist())
+        return [_endless(tar, begun[i]) for i, tar in enumerate(self.tars)]
+
+    def _read(self, chunk: int) -> list[list[Item]]:
+        """The batches of a chunk, each of clips of like length."""
+        items: list[Item] = []
+        lost = 0
+        for which in self._drawn(chunk):
+            question, sound = next(self._endless[which])
+            self.aside.count(question, sound)
+            if not isinstance(sound, Bad):
+                items += [Item(question, sound)] * (1 + lost)
+                lost = 0
+            elif items:
+                items.append(items[-1])
+            else:
+                lost += 1  # the first good one stands in
+        if lost:
+            raise SalmonnError(
+                f"none of {lost} clips in a row can be read: {self.aside.file} has the reasons"
+            )
+        items.sort(key=lambda item: len(item.heard))
+        order = np.random.default_rng((self.seed, 14, chunk)).permutation(CHUNK)
+        return [items[i * self.own : (i + 1) * self.own] for i in order]
+
+
+class _Aside:
+    """Counts clips and lists the bad ones, each once, also over several sessions."""
+
+    def __init__(self, file: Path, max_bad_share: float) -> None:
+        self.file, self.max_bad_share = file, max_bad_share
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        self.listed = {json.loads(line)["clip"] for line in lines}
+        self.seen = self.bad = 0
+
+    def count(self, question: Question, sound: Tensor | Bad) -> None:
+        """Take note of a clip.
+
+        Raises:
+            SalmonnError: too many bad ones.
+        """
+        self.seen += 1
+        if not isinstance(sound, Bad):
+            return
+        self.bad += 1
+        if question.clip not in self.listed:
+            self.listed.add(question.clip)
+            with self.file.open("a", encoding="utf-8") as out:
+                row = {"clip": question.clip, "task": question.task, "reason": sound.reason}
+                out.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if self.bad > self.max_bad_share * max(self.seen, SEEN):
+            raise SalmonnError(
+                f"{self.bad} of {self.seen} clips cannot be read, see {self.file}; that is more than max_bad_share "
+                f"= {self.max_bad_share:g}: pack the folder anew, or raise max_bad_share"
+            )
+
+
+def _endless(tar: TarStream, position: int) -> Iterator[tuple[Question, Tensor | Bad]]:
+    """A folder's samples, epoch after epoch, from a position on."""
+    epoch = 0
+    while True:
+        length = tar.length(epoch)
+        if position < length:
+            yield from islice(tar.read(epoch, position), length - position)
+        position = max(0, position - length)
+        epoch += 1
+
+
+def _frames(features: Features) -> int:
+    """The frames T of one clip."""
+    streams = (features.whisper, features.beats)
+    return max(stream.shape[1] for stream in streams if stream is not None)

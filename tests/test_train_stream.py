@@ -1,0 +1,142 @@
+"""Training on packed folders that stream by: exact after a stop, in shares, past broken files, by processes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from runs import changed, losses, recipe_for, rows, weights
+from tiny import SENTENCES, tiny_config, tiny_salmonn, tiny_toy
+
+from salmonn_mini.audio import save_wav
+from salmonn_mini.data import Sample, pack
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.train import fit, load_recipe, run, source
+from salmonn_mini.train import loop as loop_module
+from salmonn_mini.train.source import Streamed, Streams
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> Path:
+    """Folders speech (12 clips) and sounds (9), three clips a tar file."""
+    folder = tmp_path_factory.mktemp("packed")
+    for name, n in (("speech", 12), ("sounds", 9)):
+        samples = []
+        for i in range(n):
+            file = folder / f"{name}-{i}.wav"
+            save_wav(file, torch.sin(torch.arange(5000.0 + 700 * i) * (0.05 + 0.3 * (i % 3))))
+            samples.append(Sample(file, SENTENCES[i % 3], "asr" if name == "speech" else "audio_caption"))
+        pack(samples, folder / name, per_shard=3)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(source, "CHUNK", 3)
+
+
+def recipe_of(packed: Path, tmp_path: Path, **changes):
+    shares = {str(packed / "speech"): 2, str(packed / "sounds"): 1}
+    return recipe_for(tmp_path, **{"manifests": shares, "clips": None, "stream": True} | changes)
+
+
+def streams_of(recipe) -> Streams:
+    return Streams(recipe.sources, tiny_config(), recipe.seed)
+
+
+def shares_of(
+    recipe, tmp_path: Path, steps: int, rank: int = 0, world: int = 1, start: int = 0
+) -> list[list]:
+    """The clips and lengths of each step, of one process."""
+    process = SimpleNamespace(process_index=rank, num_processes=world)
+    stream = Streamed(tiny_salmonn(), streams_of(recipe), recipe, process, tmp_path)
+    found = [stream.share(step) for step in range(start, steps)]
+    return [[(item.question.clip, len(item.heard), item.question.prompt) for item in step] for step in found]
+
+
+def test_what_a_step_sees_follows_from_its_number_alone(packed, tmp_path):
+    recipe = recipe_of(packed, tmp_path)
+    whole = shares_of(recipe, tmp_path, 40)
+    assert all(len(step) == 4 for step in whole)
+    for start in (1, 3, 17, 38):
+        assert shares_of(recipe, tmp_path, 40, start=start) == whole[start:]
+    assert shares_of(recipe.replace(seed=6), tmp_path, 40) != whole
+    names = Counter(Path(clip).name.partition("-")[0] for step in whole for clip, *_ in step)
+    assert names["speech"] / 160 == pytest.approx(2 / 3, abs=0.1)
+
+
+def test_each_clip_comes_once_an_epoch_and_processes_share_them(packed, tmp_path):
+    recipe = recipe_of(packed, tmp_path, manifests={str(packed / "speech"): 1}, batch_size=2)
+    steps = shares_of(recipe, tmp_path, 6)
+    assert len({clip for step in steps for clip, *_ in step}) == 12
+    parts = [shares_of(recipe, tmp_path, 6, rank, 2) for rank in range(2)]
+    seen = [{clip for step in part for clip, *_ in step} for part in parts]
+    assert len(seen[0]) == len(seen[1]) == 6 and not seen[0] & seen[1]
+    with pytest.raises(
+        SalmonnError, match="batch_size is 2, but a stream needs a multiple of the 3 processes"
+    ):
+        shares_of(recipe, tmp_path, 1, 0, 3)
+
+
+def test_a_run_that_is_stopped_in_mid_chunk_ends_bit_for_bit_as_one_that_is_not(
+    packed, tmp_path, monkeypatch
+):
+    recipe = recipe_of(packed, tmp_path, accumulation=2)
+    whole, again = tiny_salmonn(), tiny_salmonn()
+    fit(whole, streams_of(recipe), recipe.replace(output_dir=str(tmp_path / "whole")))
+    keep = loop_module._Run._keep
+
+    class Killed(Exception):
+        pass
+
+    def die(run, row):
+        keep(run, row)
+        if run.done == 5:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop_module._Run, "_keep", die)
+        with pytest.raises(Killed):
+            fit(tiny_salmonn(), streams_of(recipe), recipe)
+    fit(again, streams_of(recipe), recipe)
+    assert not changed(weights(whole), weights(again))
+    assert losses(recipe) == losses(recipe.replace(output_dir=str(tmp_path / "whole")))
+    assert set().union(*(row["tasks"] for row in rows(recipe))) == {"asr", "audio_caption"}
+
+
+def test_broken_files_are_listed_once_and_the_run_goes_on(packed, tmp_path):
+    copy = tmp_path / "speech"
+    copy.mkdir()
+    for file in (packed / "speech").iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / "shard-000002.tar").write_bytes(b"no tar file at all" * 100)
+    recipe = recipe_of(packed, tmp_path, manifests={str(copy): 1}, max_bad_share=0.5)
+    assert fit(tiny_salmonn(), streams_of(recipe), recipe)["steps"] == 8
+    listed = [json.loads(line) for line in (tmp_path / "run" / "quarantine-0.jsonl").read_text().splitlines()]
+    assert len(listed) == len({row["clip"] for row in listed}) == 3 and "damaged" in listed[0]["reason"]
+    strict = recipe.replace(max_bad_share=0.01, steps=60, output_dir=str(tmp_path / "strict"))
+    with pytest.raises(SalmonnError, match=r"clips cannot be read, see .*more than max_bad_share = 0.01"):
+        fit(tiny_salmonn(), streams_of(strict), strict)
+
+
+def test_a_recipe_streams(packed, tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    monkeypatch.chdir(tmp_path)
+    changes = [
+        f"manifest={packed / 'speech'}",
+        "stream=true",
+        "clips=null",
+        "tasks={}",
+        "steps=2",
+        "trackers=[]",
+    ]
+    run(load_recipe("toy-stage1", [*changes, "batch_size=4", "threads=1", "output_dir=one"]))
+    assert (tmp_path / "one" / "adapter.safetensors").exists()
+    with pytest.raises(SalmonnError, match=r"stream is True.*false without a manifest"):
+        load_recipe("toy-stage1", ["stream=true"])
+    with pytest.raises(SalmonnError, match="index"):
+        run(load_recipe("toy-stage1", [*changes, "manifest=nowhere", "output_dir=two"]))

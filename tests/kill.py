@@ -33,6 +33,7 @@ PATIENCE = 120.0  # seconds that one session may take
 
 def session(folder: Path, rank: int, processes: int, port: int) -> None:
     """One process of a run, from wherever it was to its end; in a child of the fork server."""
+    sys.stderr = (folder / f"stderr-{rank}").open("a")  # a process whose fellow is killed says so at length
     if processes > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}

@@ -37,6 +37,7 @@ def test_each_size_has_three_stages_that_follow_one_another(size):
     # The counts that facts about the paper's data give, and their sums.
     assert epoch_of(first) == 1_626_555 and epoch_of(second) == 2_390_842 and epoch_of(third) is None
     assert len(first.sources) == 5 and len(second.sources) == 16 and third.steps == 12
+    assert first.stream and second.stream and not third.stream  # millions of clips fit into no memory
 
 
 @pytest.mark.parametrize("size", ["7b", "13b"])

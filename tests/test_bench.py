@@ -1,25 +1,43 @@
-"""The benchmark's report, on a tiny model: every row, every ratio; no time is tested."""
+"""The benchmarks' reports, on tiny models: every row, every ratio; no time is tested."""
 
 from __future__ import annotations
+
+import json
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from tiny import tiny_config
+from torch import nn
 
 from salmonn_mini import bench
+from salmonn_mini.bench import levers, long_audio, presets, published, random_model, timing
+from salmonn_mini.cli import main
+from salmonn_mini.config import PRESETS, preset
 from salmonn_mini.doctor.memory import needs
 from salmonn_mini.errors import SalmonnError
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def tiny(monkeypatch) -> None:
     """Tiny sizes, short clips, few tokens."""
     config = tiny_config(pad_to_30s=True)
-    monkeypatch.setattr(bench, "SMALL", config.replace(llm=config.llm.replace(max_position_embeddings=512)))
-    monkeypatch.setattr(bench, "SECONDS", 1)
-    monkeypatch.setattr(bench, "NEW_TOKENS", 8)
-    monkeypatch.setattr(bench, "MINUTES", (0.01, 0.02, 0.04))
+    config = config.replace(llm=config.llm.replace(max_position_embeddings=512))
+    monkeypatch.setattr(published, "SMALL", config)
+    monkeypatch.setattr(long_audio, "NARROW", config)
+    monkeypatch.setitem(PRESETS, "small", config.replace(name="small"))
+    monkeypatch.setattr(published, "SECONDS", 1)
+    monkeypatch.setattr(published, "NEW_TOKENS", 8)
+    monkeypatch.setattr(long_audio, "MINUTES", (0.01, 0.02, 0.04))
+    monkeypatch.setattr(presets, "CLIP_SECONDS", 1.0)
+    monkeypatch.setattr(levers, "PRODUCT", {"cpu": 64})
     monkeypatch.setattr(bench, "calibrate", lambda: 0.25)
+
+
+# --- against the published code --------------------------------------------------------------------------------------
 
 
 def test_published_small_reports_every_row_against_the_published_code(tiny) -> None:
@@ -27,10 +45,10 @@ def test_published_small_reports_every_row_against_the_published_code(tiny) -> N
     report = bench.bench("published-small", runs=1)
     assert torch.get_num_threads() == threads
     work = report["work"]
-    assert set(work) >= set(bench.PUBLISHED_MM)
+    assert set(work) >= set(published.PUBLISHED_MM)
     for name, row in work.items():
         assert row["seconds"] >= 0 and row["mm"] == pytest.approx(row["seconds"] / 0.25, abs=0.06)
-        assert row.get("published_mm") == bench.PUBLISHED_MM.get(name)
+        assert row.get("published_mm") == published.PUBLISHED_MM.get(name)
     parts = work["step: forward"]["seconds"] + work["step: backward"]["seconds"]
     assert 0 < parts <= work["step"]["seconds"] + 0.002
     assert set(report["times_as_fast"]) == {
@@ -38,9 +56,20 @@ def test_published_small_reports_every_row_against_the_published_code(tiny) -> N
         "step, trimmed, against the published step",
         "step, cached, against the published step",
         "8 clips in a batch, against one by one",
-        "likewise, after the first token",
+        "8 clips in a batch, after the first token",
+        "8 clips in a batch, trimmed, against one by one",
+        "8 clips in a batch, trimmed, after the first token",
     }
     assert report["calibration"] == {"seconds": 0.25, "gflops": 68.7} and report["peak_bytes"] > 1e8
+
+
+def test_the_sizes_are_those_at_which_the_published_code_was_timed() -> None:
+    parameters = needs(published.SMALL).parameters
+    assert sum(parameters.values()) == pytest.approx(190.4e6, rel=0.003)  # without BEATs' classifier
+    assert parameters["trained"] == pytest.approx(21.0e6, rel=0.005)
+
+
+# --- long audio ------------------------------------------------------------------------------------------------------
 
 
 def test_long_audio_reports_the_growth_of_each_doubling(tiny) -> None:
@@ -49,20 +78,176 @@ def test_long_audio_reports_the_growth_of_each_doubling(tiny) -> None:
     assert list(report["growth"]) == ["0.01 min to 0.02 min", "0.02 min to 0.04 min"]
 
 
-def test_the_sizes_are_those_at_which_the_published_code_was_timed() -> None:
-    parameters = needs(bench.SMALL).parameters
-    assert sum(parameters.values()) == pytest.approx(190.4e6, rel=0.003)  # without BEATs' classifier
-    assert parameters["trained"] == pytest.approx(21.0e6, rel=0.005)
-
-
-def test_an_answer_has_some_twenty_tokens_and_ends() -> None:
-    model = bench.random_model(tiny_config())
-    ids = model.prompt.answer(bench.ANSWER)
-    assert len(ids) == 20 and ids[-1] == model.prompt.end and model.tokenizer.unk_token_id not in ids
+def test_long_audio_has_the_published_arithmetic() -> None:
+    config = long_audio.NARROW
+    assert config.whisper.window_seconds == 30 and config.pad_to_30s and config.connector.tail == "drop"
+    tokens = 8 * 60 / 30 * 88
+    assert tokens + published.NEW_TOKENS < config.llm.max_position_embeddings
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
     with pytest.raises(
-        SalmonnError, match="there is no benchmark 'huge': choose one of published-small, long-audio"
+        SalmonnError,
+        match="there is no benchmark 'huge': choose one of published-small, long-audio, levers",
     ):
         bench.bench("huge")
+
+
+# --- levers ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_lever_has_a_row_and_the_table_and_json_hold_them_all(tiny, capsys) -> None:
+    assert main(["bench", "--config", "levers", "--runs", "1"]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["preset"] == "small" and report["layers"] == 2 and report["clips"] == 2
+    rows = report["rows"]
+    assert list(rows) == list(levers.rows(CPU))
+    for name, row in rows.items():
+        assert min(row.values()) > 0, name
+        assert row["samples_per_second"] == pytest.approx(2 / row["seconds"])
+        assert name in printed.err
+    flops = {name: row["flops"] for name, row in rows.items()}
+    usual = flops["as usual"]
+    assert flops["cached features"] < usual < flops["logits of the prompt too"]
+    assert usual < flops["padded to 30 s"] and usual < flops["answers of 400 tokens"]
+    assert flops["bfloat16"] == flops["gradient checkpointing"] == usual
+    assert report["left_out"]["LLM in 8 and 4 bits"].startswith("a CUDA GPU")
+    assert "13b: " in printed.err and "accelerate: weights" in printed.err
+
+
+def test_a_preset_means_levers_and_other_benchmarks_have_none(tiny, capsys) -> None:
+    assert main(["bench", "--preset", "small", "--layers", "1", "--batch", "1", "--runs", "1"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["config"], report["layers"], report["clips"]) == ("levers", 1, 1)
+    assert main(["bench", "--config", "long-audio", "--batch", "2"]) == 2
+    assert "--batch belongs to --config levers, not to long-audio" in capsys.readouterr().err
+    assert main(["bench", "--preset", "14b"]) == 2
+
+
+def test_on_a_cpu_small_layers_stand_for_large_ones(monkeypatch) -> None:
+    measured = []
+    monkeypatch.setattr(levers, "measure", lambda config, **_: measured.append(config) or {})
+    presets.compare("13b")
+    presets.compare("toy")
+    presets.compare("13b", layers=1)
+    small, toy, large = measured
+    assert small == presets.cut(preset("small"), 2) and small.llm.num_hidden_layers == 2
+    assert toy == preset("toy")
+    assert large.llm.hidden_size == 5120 and large.whisper.encoder_layers == 1
+
+
+def test_every_lever_gives_the_same_loss(tiny) -> None:
+    """They change how a step is computed, not what; only padding and longer answers do."""
+    model = random_model.random_model(tiny_config(dropout=0.0))
+    step = levers.Step(model, clips=2, clip_seconds=1.0)
+    losses = {}
+    for name, setting in levers.rows(CPU).items():
+        with step.pulled(setting) as features, torch.no_grad():
+            heard = model.encode(step.waves) if features is None else features
+            answers = [random_model.answer_of(setting.answer_tokens)] * 2
+            if setting.prompt_logits:
+                losses[name] = levers.loss_with_all_logits(model, heard, step.asked, answers).item()
+            else:
+                losses[name] = model(heard, step.asked, answers).mean.item()
+    base = losses.pop("as usual")
+    short = {name: loss for name, loss in losses.items() if "tokens" not in name and "padded" not in name}
+    assert all(loss == pytest.approx(base, abs=1e-5) for loss in short.values()), short
+    long = [loss for name, loss in losses.items() if "tokens" in name]
+    assert long[0] == pytest.approx(long[1], abs=1e-5)
+
+
+def test_levers_go_back_to_where_they_were(tiny) -> None:
+    model = random_model.random_model(tiny_config())
+    step = levers.Step(model, clips=1, clip_seconds=0.5)
+    every = levers.Levers("float32", attention="eager", checkpointing=True, pad_to_30s=True, compiled=True)
+    blocks = levers.transformer_blocks(model)
+    assert len(blocks) == 2 + 1 + 1  # the LLM's, Whisper's, BEATs'
+    with step.pulled(every):
+        assert model.config.pad_to_30s and blocks[0].training and blocks[0]._compiled_call_impl is not None
+        assert model.llm.get_base_model().config._attn_implementation == "eager"
+    assert not model.config.pad_to_30s and not model.training
+    assert not any(block.training or block._compiled_call_impl for block in blocks)
+
+
+def test_a_row_that_does_not_fit_costs_itself_alone(tiny, monkeypatch) -> None:
+    row = levers.Step.row
+
+    def full(step, setting, *rest):
+        if setting.pad_to_30s:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return row(step, setting, *rest)
+
+    monkeypatch.setattr(levers.Step, "row", full)
+    report = presets.compare(layers=1, clips=1, runs=1)
+    failed = [name for name, row in report["rows"].items() if "error" in row]
+    assert failed == ["padded to 30 s"]
+    assert "out of memory" in presets.table(report)
+
+
+# --- arithmetic ------------------------------------------------------------------------------------------------------
+
+
+def test_bytes_stand_beside_accelerates() -> None:
+    for name, billions in (("7b", 7.5), ("13b", 13.8)):
+        sums = presets.arithmetic(preset(name))
+        parameters = sum(sums["parameters"].values())
+        assert parameters == pytest.approx(billions * 1e9, rel=0.01)
+        assert sums["accelerate"]["weights in float32"] == pytest.approx(4 * parameters, rel=0.005)
+        assert sums["bytes"]["weights"] == pytest.approx(2 * parameters, rel=0.02)  # BEATs has 32 bits
+        assert sums["bytes"]["training"] < sums["accelerate"]["Adam on all weights"] / 6
+        padded, trimmed = (steps["total"] for steps in sums["flops_per_sample"].values())
+        assert trimmed < 0.6 * padded
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def test_answers_have_their_number_of_tokens() -> None:
+    model = random_model.random_model(tiny_config())
+    for tokens in (20, 400):
+        ids = model.prompt.answer(random_model.answer_of(tokens))
+        assert len(ids) == tokens and ids[-1] == model.prompt.end and model.tokenizer.unk_token_id not in ids
+
+
+def test_frozen_parts_are_made_in_their_precision_and_trained_ones_in_float32() -> None:
+    model = random_model.random_model(tiny_config(), dtype=torch.bfloat16)
+    for name, parameter in model.named_parameters():
+        expected = torch.float32 if parameter.requires_grad else torch.bfloat16
+        assert parameter.dtype == expected, name
+    assert torch.get_default_dtype() == torch.float32
+    moments = levers.Step(model, 1, 0.5).optimizer.param_groups[0]["params"]
+    assert sum(p.numel() for p in moments) == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(("bits", "layer"), [(4, "Linear4bit"), (8, "Linear8bitLt")])
+def test_bits_replace_the_layers_matrices_and_nothing_else(bits, layer, monkeypatch) -> None:
+    """With a stand-in for bitsandbytes, which works on GPUs alone."""
+
+    class Stub(nn.Linear):
+        def __init__(self, *sizes, **settings):
+            super().__init__(*sizes, bias=settings["bias"])
+            self.settings = settings
+
+    def keep(weight, **settings):
+        return nn.Parameter(weight, requires_grad=settings["requires_grad"])
+
+    library = ModuleType("bitsandbytes")
+    library.nn = SimpleNamespace(Linear4bit=Stub, Linear8bitLt=Stub, Params4bit=keep, Int8Params=keep)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", library)
+    llm = random_model.random_model(tiny_config()).llm.unload()
+    weights = {name: p.clone() for name, p in llm.named_parameters()}
+    random_model.quantise(llm, bits, CPU)
+    small = [name for name, module in llm.named_modules() if isinstance(module, Stub)]
+    assert len(small) == 2 * 7 and all(".layers." in name for name in small)
+    assert all(torch.equal(p, weights[name]) for name, p in llm.named_parameters())
+    assert getattr(llm, f"is_loaded_in_{bits}bit")
+    assert ("quant_type" in llm.model.layers[0].mlp.up_proj.settings) == (layer == "Linear4bit")
+
+
+def test_the_peak_is_of_what_came_last() -> None:
+    timing.forget_peak()
+    before = timing.peak_bytes()
+    assert before > 1e8
+    held = torch.ones(50_000_000)
+    assert timing.peak_bytes() >= before + 0.9 * held.nbytes

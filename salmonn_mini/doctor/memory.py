@@ -35,10 +35,11 @@ CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 @dataclass(frozen=True)
 class Needs:
-    """What a configuration takes: parameters of each part, and bytes to answer and to train."""
+    """What a configuration takes: parameters of each part, and bytes of its weights, to answer and to train."""
 
     parameters: dict[str, int]
     precision: torch.dtype
+    weights: float
     answering: float
     training: float
     batch: int
@@ -47,13 +48,9 @@ class Needs:
 @cache
 def needs(config: SalmonnConfig) -> Needs:
     """The arithmetic; accurate to a tenth or so at full scale, generous for the toy."""
-    with torch.device("meta"):
-        llm = LlamaForCausalLM(LlamaConfig(**config.llm.sizes()))
-        whisper = WhisperEars(WhisperConfig(**config.whisper.sizes())) if config.whisper else None
-        beats = Beats(BeatsConfig.from_dict(config.beats.sizes())) if config.beats else None
-        connector = build_connector(config.connector, config.feature_width, config.llm.hidden_size)
-    trained = count(connector) + 2 * config.feature_width + _lora(llm, config)
-    parameters = {"whisper": count(whisper), "beats": count(beats), "llm": count(llm), "trained": trained}
+    parts = meta_parts(config)
+    trained = count(parts["connector"]) + 2 * config.feature_width + _lora(parts["llm"], config)
+    parameters = {name: count(parts.get(name)) for name in ("whisper", "beats", "llm")} | {"trained": trained}
     small = sum(parameters.values()) < SMALL
     precision, batch = (torch.float32, 32) if small else (torch.bfloat16, 1)
     width = precision.itemsize
@@ -73,10 +70,23 @@ def needs(config: SalmonnConfig) -> Needs:
     return Needs(
         parameters,
         precision,
+        weights=frozen + 4 * trained,
         answering=LIBRARIES + frozen + 4 * trained + listening + cache,
         training=LIBRARIES + frozen + ADAM * trained + batch * listening + kept,
         batch=batch,
     )
+
+
+def meta_parts(config: SalmonnConfig) -> dict[str, nn.Module]:
+    """The parts of a model without memory, LoRA and the two LayerNorms aside; an ear that is None is left out."""
+    with torch.device("meta"):
+        parts = {
+            "whisper": config.whisper and WhisperEars(WhisperConfig(**config.whisper.sizes())),
+            "beats": config.beats and Beats(BeatsConfig.from_dict(config.beats.sizes())),
+            "llm": LlamaForCausalLM(LlamaConfig(**config.llm.sizes())),
+            "connector": build_connector(config.connector, config.feature_width, config.llm.hidden_size),
+        }
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def count(part: nn.Module | None) -> int:

@@ -1,0 +1,97 @@
+"""Clocks and gauges: seconds of a piece of work, the rate of a matrix product, the most memory held."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import torch
+from tqdm import tqdm
+
+CPU = torch.device("cpu")
+
+Times = dict[str, float]  # a row's name and its seconds
+Work = Callable[[], Times]
+
+
+def now(device: torch.device = CPU) -> float:
+    """Seconds: the process's own on a CPU; on a GPU the wall's, once all that was asked for is done."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def seconds(do: Callable[[], object], device: torch.device = CPU) -> float:
+    """How long a piece of work takes."""
+    start = now(device)
+    do()
+    return now(device) - start
+
+
+def calibrate(
+    size: int = 2048, runs: int = 5, device: torch.device = CPU, dtype: torch.dtype = torch.float32
+) -> float:
+    """Seconds of a matrix product size³, the least of several."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    a @ b  # libraries choose their kernel at the first call
+    return min(seconds(lambda: a @ b, device) for _ in range(runs))
+
+
+def timed(name: str, do: Callable[[], object]) -> Work:
+    """A piece of work with one row."""
+    return lambda: {name: seconds(do)}
+
+
+def least(works: Sequence[Work], runs: int) -> Times:
+    """The least seconds of each row; the runs take turns, so that a disturbance meets all works alike."""
+    times: Times = {}
+    with tqdm(total=runs * len(works), leave=False) as bar:
+        for _ in range(runs):
+            for work in works:
+                for name, spent in work().items():
+                    times[name] = min(spent, times.get(name, spent))
+                    bar.set_description(name)
+                bar.update()
+    return times
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within the block torch uses a single thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def forget_peak(device: torch.device = CPU) -> None:
+    """Count the peak from here on; on a CPU only Linux can."""
+    clear = Path("/proc/self/clear_refs")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif clear.exists():
+        clear.write_text("5")
+
+
+def peak_bytes(device: torch.device = CPU) -> int:
+    """The most memory that torch has held on the GPU, or the process in RAM (its peak resident size)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return memory.peak_wset
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

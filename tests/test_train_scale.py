@@ -12,6 +12,7 @@ from tiny import tiny_config, tiny_salmonn, tiny_toy
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import Recipe, fit, load_recipe, run
 from salmonn_mini.train import loop as loop_module
+from salmonn_mini.train.stage import first_model
 from salmonn_mini.train.track import Plateau, flat
 
 
@@ -183,3 +184,17 @@ def test_a_loss_that_stands_still_at_a_high_rate_is_told():
 def test_numbers_in_tables_get_names_with_a_slash():
     row = {"step": 3, "seconds": 1.5, "loss": 2, "tasks": {"asr": 1.0, "story": None}, "skipped": ["x"]}
     assert flat(row) == {"loss": 2, "tasks/asr": 1.0}
+
+
+def test_in_bfloat16_the_frozen_parts_are_halved_and_the_trained_ones_are_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    monkeypatch.chdir(tmp_path)
+    small = ["steps=3", "clips=8", "batch_size=4", "threads=1", "trackers=[]", "precision=bfloat16"]
+    recipe = load_recipe("toy-stage1", [*small, "output_dir=one"])
+    model = first_model(recipe)
+    assert {p.dtype for p in model.trainable_state().values()} == {torch.float32}
+    assert model.llm.get_input_embeddings().weight.dtype == torch.bfloat16
+    run(recipe)
+    assert all(row["loss"] is not None and row["gradient_norm"] > 0 for row in rows(recipe))
+    second = load_recipe("toy-stage1", [*small, "output_dir=two", "init=one", "stage=2"])
+    assert first_model(second).llm.get_input_embeddings().weight.dtype == torch.bfloat16

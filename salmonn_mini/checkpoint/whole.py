@@ -134,13 +134,16 @@ def build(config: SalmonnConfig, *, seed: int = 0, dtype: torch.dtype = torch.fl
         return Salmonn(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
 
 
-def load(name_or_path: str | os.PathLike = "toy", stage: int | None = None) -> Salmonn:
+def load(
+    name_or_path: str | os.PathLike = "toy", stage: int | None = None, *, dtype: torch.dtype = torch.float32
+) -> Salmonn:
     """A model in evaluation mode: "toy" after a training stage, or a folder that `save` has written.
 
     Args:
         name_or_path: a folder, "toy", or another preset: "7b" and "13b" are the released models, "small" has
             its parts from the hub and an untrained connector. BEATs must lie in the working folder for them.
         stage: 1, 2 or 3 of the toy; None: its connector and LoRA untrained.
+        dtype: of Whisper and the LLM.
 
     Raises:
         SalmonnError: no such model or stage, or weights that do not fit.
@@ -148,15 +151,15 @@ def load(name_or_path: str | os.PathLike = "toy", stage: int | None = None) -> S
     if name_or_path != "toy" and stage is not None:
         raise SalmonnError(f"stage {stage} of {name_or_path}: only 'toy' has stages; leave the stage out")
     if name_or_path == "toy" and stage is not None:
-        return _load_folder(_stage_folder(stage))
+        return _load_folder(_stage_folder(stage), dtype)
     if name_or_path in PRESETS:
-        return _from_preset(PRESETS[name_or_path])
+        return _from_preset(PRESETS[name_or_path], dtype)
     if not Path(name_or_path).is_dir():
         raise SalmonnError(
             f"there is no model {str(name_or_path)!r}: give {', '.join(PRESETS)}, or a folder with "
             f"config.json and {ADAPTER_FILE}"
         )
-    return _load_folder(Path(name_or_path))
+    return _load_folder(Path(name_or_path), dtype)
 
 
 def save(model: network.Salmonn, folder: str | os.PathLike, *, info: dict[str, Any] | None = None) -> None:
@@ -178,11 +181,15 @@ def read_info(name_or_path: str | os.PathLike, stage: int | None = None) -> dict
     return _read_config(folder)[1]
 
 
-def _from_preset(preset: SalmonnConfig) -> Salmonn:
+def _from_preset(preset: SalmonnConfig, dtype: torch.dtype) -> Salmonn:
     if not preset.checkpoint:
-        return build(preset)
+        return build(preset, dtype=dtype)
     return Salmonn.from_published(
-        whisper=preset.whisper.hub, beats=preset.beats.hub, llm=preset.llm.hub, checkpoint=preset.checkpoint
+        whisper=preset.whisper.hub,
+        beats=preset.beats.hub,
+        llm=preset.llm.hub,
+        checkpoint=preset.checkpoint,
+        dtype=dtype,
     )
 
 

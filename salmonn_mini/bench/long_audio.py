@@ -18,7 +18,7 @@ NARROW = SalmonnConfig(
     name="long-audio",
     whisper=WhisperShape(
         d_model=256,
-        encoder_layers=4,
+        encoder_layers=2,
         encoder_attention_heads=4,
         encoder_ffn_dim=1024,
         decoder_layers=1,
@@ -26,7 +26,7 @@ NARROW = SalmonnConfig(
         decoder_ffn_dim=1024,
     ),
     beats=BeatsShape(
-        encoder_layers=4,
+        encoder_layers=2,
         encoder_embed_dim=256,
         encoder_ffn_embed_dim=1024,
         encoder_attention_heads=4,
@@ -35,7 +35,7 @@ NARROW = SalmonnConfig(
     llm=LlmShape(
         hidden_size=256,
         intermediate_size=688,
-        num_hidden_layers=4,
+        num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=4,
     ),

@@ -19,13 +19,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from salmonn_mini.backbones.loop import Place, Schedule, train
 from salmonn_mini.config import PRESETS
 from salmonn_mini.prompt import Prompt
-from salmonn_mini.world.text_tasks import MAKERS, PRACTICE, TextSample, draw_samples
+from salmonn_mini.world.practice import PRACTICE
+from salmonn_mini.world.text_tasks import MAKERS, TextSample, draw_samples
 
 SCHEDULE = Schedule(steps=4000, lr=2e-3)
-FINISH = Schedule(steps=1800, lr=1.2e-3, warmup=50)  # with practice on what is hardest, once all is known
-PRACTICE_SHARE = 0.45
+FINISH = Schedule(steps=3600, lr=1.2e-3, warmup=50)  # with practice on what is hardest, once all is known
+PRACTICE_SHARES = {"repeat": 0.3, "slot_filling": 0.08, "phone_recognition": 0.12}
 BATCH = 64
 SOFT_SHARE = 0.5  # samples whose context is softened
+BLUR, NOISE = 0.4, 2.0  # at most: of the neighbours, and of noise in the embeddings' own deviations
 BARE_SHARE = 0.1  # samples without an instruction: they teach P(Y|X)
 # Long answers and large tables need more samples than the rest.
 _WEIGHTS = {
@@ -134,8 +136,8 @@ def soften(embeddings: Tensor, batch: TextBatch) -> Tensor:
     """Blur softened contexts with their neighbours and with noise. Embeddings (B, S, D) in and out."""
     amount = (batch.context & batch.soft[:, None]).unsqueeze(-1).to(embeddings.dtype)
     neighbours = (embeddings.roll(1, dims=1) + embeddings.roll(-1, dims=1)) / 2
-    share = 0.4 * torch.rand(len(amount), 1, 1)
-    scale = 0.6 * torch.rand(len(amount), 1, 1) * embeddings.detach().std()
+    share = BLUR * torch.rand(len(amount), 1, 1)
+    scale = NOISE * torch.rand(len(amount), 1, 1) * embeddings.detach().std()
     return embeddings + amount * (share * (neighbours - embeddings) + scale * torch.randn_like(embeddings))
 
 
@@ -223,7 +225,7 @@ def finish_llm(
     """The last steps, in part on freer material for the tasks that are hardest; what they took."""
     rng = np.random.default_rng((seed, 2))
     n = schedule.steps * BATCH
-    practised = [list(PRACTICE)[i] for i in rng.integers(len(PRACTICE), size=int(PRACTICE_SHARE * n))]
+    practised = [task for task, share in PRACTICE_SHARES.items() for _ in range(int(share * n))]
     samples = draw_samples(draw_tasks(n - len(practised), rng), rng, "train")
     samples += draw_samples(practised, rng, "train", makers=PRACTICE)
     return train(llm, loss_of_step(llm, tokenizer, samples, seed + 1), schedule, place, seed=seed + 1)

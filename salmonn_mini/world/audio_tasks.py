@@ -256,6 +256,17 @@ def draw_examples(
     return _with_phones(examples)
 
 
+def draw_long_speech(n: int, rng: np.random.Generator, split: str, sentences: int = 3) -> list[Example]:
+    """n recordings of several statements one after the other, each in a voice of its own, to transcribe."""
+    examples = []
+    for _ in range(n):
+        texts = [_statement(rng, split).text for _ in range(sentences)]
+        plan = Plan(draw_seed(rng), tuple(draw_utterance(text, rng) for text in texts))
+        words = " ".join(texts)
+        examples.append(Example("asr", plan, pick(rng, get_task("asr").prompts), words, words))
+    return examples
+
+
 def _with_phones(examples: list[Example]) -> list[Example]:
     texts = [example.words for example in examples if example.task == "phone_recognition"]
     phones = iter(phonemes(texts) if texts else ())

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
 
+IN_USE = 3600  # seconds
 TOGETHER = 25  # clips of like length in one forward pass
 STREAMS = ("whisper", "beats")
 STORED = torch.float16  # half the memory; LayerNorm follows, which does not mind
@@ -77,7 +79,23 @@ def hear(model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator) 
                 _store(files[i], _encode(model, waves))
                 bar.update(len(waves) * accelerator.num_processes)
     accelerator.wait_for_everyone()
+    for file in files:
+        os.utime(file)  # used now: the last to make room
     return [clip for file in files for clip in _load(file)]
+
+
+def make_room(cache: Path, limit: float) -> None:
+    """Delete what was used longest ago until `cache` holds at most `limit` bytes.
+
+    What was used within the last hour stays, for a run beside this one may be about to read it.
+    """
+    files = sorted(cache.glob("*.safetensors"), key=os.path.getmtime)
+    total = sum(map(os.path.getsize, files))
+    for file in files:
+        if total <= limit or file.stat().st_mtime > time.time() - IN_USE:
+            return
+        total -= file.stat().st_size
+        file.unlink(missing_ok=True)
 
 
 def progress(accelerator: Accelerator, **options: Any) -> tqdm:

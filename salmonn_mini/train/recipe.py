@@ -65,6 +65,7 @@ class Recipe(Settings):
         weight_decay: on matrices; biases and norms have none.
         dropout: in the connector and in LoRA; the model's own if left out.
         cache_dir: keeps what the frozen ears heard. It may be deleted at any time.
+        cache_limit: in GB; at the end of a run the files there that were used longest ago make room.
         trackers: names of Accelerate's, such as tensorboard or wandb; one whose package is missing is left out.
         eval_every: after so many steps the same `eval_clips` clips are transcribed, and their WER is logged: of the
             toy world's validation split, or of `eval_manifest`. Null: never.
@@ -101,6 +102,7 @@ class Recipe(Settings):
     threads: int | None = None
     save_every: int = 100
     cache_dir: str = "runs/features"
+    cache_limit: float = 20.0
     trackers: tuple[str, ...] = ("tensorboard",)
     eval_every: int | None = None
     eval_clips: int = 32
@@ -116,6 +118,7 @@ class Recipe(Settings):
     def _check(self) -> None:
         self._rule(self.stage in STAGES, "stage", f"one of {', '.join(map(str, STAGES))}", "choose one")
         self._positive("steps", "batch_size", "accumulation", "clip_norm", "save_every", "eval_clips")
+        self._rule(self.cache_limit >= 0, "cache_limit", "at least 0", "20 is usual")
         self._rule(
             self.accumulation <= self.batch_size,
             "accumulation",

@@ -22,6 +22,7 @@ from salmonn_mini.data import (
 )
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.model import Salmonn
+from salmonn_mini.train.hearing import make_room
 from salmonn_mini.train.loop import fit
 from salmonn_mini.train.recipe import SCRATCH, Recipe
 from salmonn_mini.train.source import Streams
@@ -46,6 +47,7 @@ def run(recipe: Recipe, *, fresh: bool = False) -> Path:
     processes = PartialState()
     if processes.is_main_process:
         checkpoint.save(model, folder, info={"stage": recipe.stage, "recipe": recipe.to_dict(), **took})
+        make_room(Path(recipe.cache_dir), recipe.cache_limit * 1e9)
     processes.wait_for_everyone()
     return folder
 

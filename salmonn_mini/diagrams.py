@@ -65,6 +65,48 @@ def architecture() -> Picture:
     return picture
 
 
+def two_uses() -> Picture:
+    """Draw the same Q-Former as BLIP-2 uses it for images and as SALMONN uses it for sound."""
+    alt = (
+        "The Q-Former twice. Above, for images: an image is cut into patches, a frozen image encoder gives one row of "
+        "features, and 32 queries look at all of them: 32 tokens for any image. Below, for sound: two frozen "
+        "encoders give 50 frames a second, cut into windows; one query looks at each window: a token every third "
+        "of a second."
+    )
+    picture = Picture(alt, width=10.0, height=4.4)
+    axes = _canvas(picture, 100, 44)
+    _image(axes, 3, 28)
+    _sound(axes, 2, 13)
+    for y, encoder, job, queries, result in (
+        (28, "image encoder", "frozen", "32 queries", "32 tokens an image"),
+        (7, "Whisper, BEATs", "frozen", "1 query a window", "3 tokens a second"),
+    ):
+        _box(axes, 20, y, 17, 10, encoder, job, FROZEN)
+        _box(axes, 62, y, 15, 10, "Q-Former", "trained", TRAINED)
+        _note(axes, 69.5, y - 2, queries)
+        _note(axes, 90, y - 2, result)
+        for start, end in (
+            ((14.5, y + 5), (20, y + 5)),
+            ((37, y + 5), (39.8, y + 5)),
+            ((59.2, y + 5), (62, y + 5)),
+        ):
+            _arrow(axes, start, end)
+        _arrow(axes, (77, y + 5), (81.5, y + 5))
+    for i in range(12):
+        gap = 0.45 * (i // 3)
+        tall = {"edgecolor": "white", "linewidth": 0.8}
+        axes.add_patch(Rectangle((41 + 1.4 * i, 29.5), 1.4, 7, facecolor=SKY, **tall))
+        axes.add_patch(Rectangle((40.4 + 1.4 * i + gap, 8.5), 1.4, 7, facecolor=SKY, **tall))
+    _note(axes, 49.4, 26, "all patches at once")
+    _note(axes, 49.4, 5, "windows in time")
+    for y, count in ((30.5, 8), (9.5, 4)):
+        for i in range(count):
+            left = 90 - 0.9 * count + 1.8 * i
+            look = {"facecolor": KINDS["sound"], "edgecolor": INK, "linewidth": 0.6}
+            axes.add_patch(Rectangle((left, y), 1.4, 5, **look))
+    return picture
+
+
 def windows(T: int, L: int, N: int = 1, tail: str = "pad") -> Picture:
     """Draw Z's T frames cut into windows of L, and the N tokens that each window becomes.
 
@@ -160,6 +202,20 @@ def _box(
     middle = x + width / 2
     axes.text(middle, y + height * (0.62 if job else 0.5), name, ha="center", va="center", fontsize=12.5)
     _note(axes, middle, y + height * 0.25, job)
+
+
+def _image(axes: Axes, x: float, y: float) -> None:
+    """An image, a house under the sun, cut into patches."""
+    sky = Rectangle((x, y), 10, 10, facecolor="#D5E8F5", edgecolor=INK, linewidth=1.0)
+    axes.add_patch(sky)
+    axes.add_patch(Rectangle((x, y), 10, 2.5, facecolor="#BFE3D3"))
+    axes.add_patch(Rectangle((x + 2, y + 1.5), 4, 3.2, facecolor=ORANGE))
+    axes.fill((x + 1.5, x + 4, x + 6.5), (y + 4.7, y + 7.2, y + 4.7), color=VERMILION)
+    axes.plot([x + 8.2], [y + 8.2], "o", color="#F0C000", markersize=13)
+    for i in range(1, 4):
+        axes.plot(
+            (x + 2.5 * i,) * 2, (y, y + 10), (x, x + 10), (y + 2.5 * i,) * 2, color="white", linewidth=1.2
+        )
 
 
 def _letter(axes: Axes, x: float, y: float, letter: str, meaning: str) -> None:

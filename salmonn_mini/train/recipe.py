@@ -220,6 +220,10 @@ def load_recipe(name: str | os.PathLike, overrides: Sequence[str] = ()) -> Recip
     values = _yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(values, dict):
         raise SalmonnError(f"{path}: a recipe is made of lines `key: value`; write it so")
+    for key in ("manifest", "prompts"):
+        beside = path.parent / str(values.get(key))
+        if beside.is_file() and not Path(values[key]).exists():
+            values[key] = str(beside)  # a recipe's own data lie where the recipe lies
     for override in overrides:
         _override(values, override)
     return Recipe.from_dict(values)

@@ -84,7 +84,7 @@ def _opposite(statement: Statement) -> str:
     return "there is no such word ."
 
 
-def _detail(statement: Statement) -> str:
+def detail(statement: Statement) -> str:
     """A long answer in plain sentences, the raw material of long question answering."""
     parts = [f"the speaker tells us about {statement.who} ."]
     if not statement.named and statement.subject_adjective in SUBJECT_ADJECTIVES:
@@ -284,7 +284,7 @@ MAKERS: dict[str, Maker] = {
     "spelling": partial(_of_statement, lambda s: " ".join(s.text.split()[-1])),
     "category": partial(_of_statement, _category),
     "opposite": partial(_of_statement, _opposite),
-    "detail": partial(_of_statement, _detail),
+    "detail": partial(_of_statement, detail),
     "ask_back": partial(_of_statement, _ask_back),
     "reply": partial(_of_statement, _reply),
     "title": partial(_of_statement, lambda s: f"{s.subject} and {s.object}"),

@@ -1,0 +1,37 @@
+"""Let a model write the data of activation tuning itself, at a reduced LoRA scale."""
+
+from __future__ import annotations
+
+import argparse
+
+from salmonn_mini.cli import options
+
+DATA = ("story", "long_qa", "long_asr")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.add_model(parser)
+    parser.add_argument("--data", choices=DATA, default="story", help="what is asked for (story)")
+    parser.add_argument(
+        "--samples", metavar="N", type=options.whole(1), default=12, help="answers to keep (12)"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=options.whole(0), default=0, help="another seed, other clips (0)"
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", required=True, help="gets the clips, manifest.json and prompts.json"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    model, _ = options.load_model(arguments.model, arguments.stage)
+    from salmonn_mini.activation import save_examples, self_generated
+
+    examples = self_generated(
+        model, arguments.data, arguments.samples, arguments.seed, scale=arguments.lora_scale
+    )
+    manifest = save_examples(examples, arguments.out)
+    for example in examples:
+        print(f"- {example.answer}")
+    print(f"written: {manifest}")
+    return 0

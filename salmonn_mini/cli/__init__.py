@@ -15,11 +15,23 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from salmonn_mini import __version__
-from salmonn_mini.cli import answer, backbones, bench, data, doctor, evaluate, plan, sweep, train
+from salmonn_mini.cli import (
+    activate,
+    answer,
+    backbones,
+    bench,
+    data,
+    doctor,
+    evaluate,
+    ledger,
+    plan,
+    sweep,
+    train,
+)
 from salmonn_mini.errors import SalmonnError
 
 PROGRAM = "salmonn-mini"
-COMMANDS = (answer, train, plan, evaluate, sweep, backbones, data, bench, doctor)
+COMMANDS = (answer, train, plan, evaluate, sweep, activate, ledger, backbones, data, bench, doctor)
 QUIET = {  # the libraries' own settings, unless the user has set them
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_VERBOSITY": "error",

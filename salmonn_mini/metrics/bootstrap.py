@@ -40,7 +40,7 @@ def interval(counts: Counts, value: Value, *, seed: int = 0, resamples: int = RE
     Raises:
         SalmonnError: no samples.
     """
-    return Interval(*_percentiles(_resampled(counts, value, seed, resamples)))
+    return percentiles(resampled(counts, value, seed, resamples))
 
 
 def difference(
@@ -55,8 +55,8 @@ def difference(
         raise SalmonnError(
             f"{len(before)} samples before and {len(after)} after: a paired difference needs the same samples in both"
         )
-    gained = _resampled(after, value, seed, resamples) - _resampled(before, value, seed, resamples)
-    return Difference(total(after, value) - total(before, value), *_percentiles(gained))
+    gained = resampled(after, value, seed, resamples) - resampled(before, value, seed, resamples)
+    return Difference(total(after, value) - total(before, value), *percentiles(gained))
 
 
 def total(counts: Counts, value: Value) -> float:
@@ -64,8 +64,12 @@ def total(counts: Counts, value: Value) -> float:
     return value(np.asarray(counts).sum(axis=0).tolist())
 
 
-def _resampled(counts: Counts, value: Value, seed: int, resamples: int) -> np.ndarray:
-    """The score of each resampled set, (resamples,)."""
+def resampled(counts: Counts, value: Value, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """The score of each resampled set, (resamples,); sets of one size and seed draw the same samples.
+
+    Raises:
+        SalmonnError: no samples.
+    """
     table = np.asarray(counts)
     if len(table) == 0:
         raise SalmonnError("an interval of no samples: give at least one")
@@ -74,7 +78,8 @@ def _resampled(counts: Counts, value: Value, seed: int, resamples: int) -> np.nd
     return np.array([value(sums) for sums in (weights @ table).tolist()])
 
 
-def _percentiles(scores: np.ndarray) -> tuple[float, float]:
+def percentiles(scores: np.ndarray) -> Interval:
+    """The interval between the percentiles that leave LEVEL of the scores between them."""
     rest = 50 * (1 - LEVEL)
     low, high = np.percentile(scores, [rest, 100 - rest])
-    return float(low), float(high)
+    return Interval(float(low), float(high))

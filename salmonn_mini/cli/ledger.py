@@ -1,0 +1,78 @@
+"""Measure the paper's claims in the toy, and give a verdict on each."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from salmonn_mini.cli import options
+from salmonn_mini.errors import SalmonnError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--claim", metavar="N", type=options.whole(1), help="one claim alone; all by default")
+    parser.add_argument(
+        "--seed", metavar="N", type=options.whole(0), help="one seed alone; those of claims.yaml by default"
+    )
+    parser.add_argument(
+        "--samples", metavar="N", type=options.whole(1), default=200, help="clips a task (200)"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="measure nothing: verdicts from the rows that are there"
+    )
+    parser.add_argument(
+        "--runs", metavar="FOLDER", default="runs/ledger", help="keeps what is trained (runs/ledger)"
+    )
+    parser.add_argument(
+        "--rows",
+        metavar="FOLDER",
+        help="per-sample files; the package's own by default, and ledger.json beside them",
+    )
+    parser.add_argument("--markdown", metavar="FILE", help="write the table there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from salmonn_mini import ledger
+
+    rules = ledger.read_claims()
+    evidence = ledger.Evidence(Path(arguments.rows)) if arguments.rows else ledger.shipped()
+    if not arguments.verify:
+        claims = rules.claims if arguments.claim is None else (rules[arguments.claim],)
+        seeds = rules.seeds if arguments.seed is None else (arguments.seed,)
+        ledger.measure_claims(claims, seeds, evidence, Path(arguments.runs), n=arguments.samples)
+    table = ledger.ledger(evidence, rules)
+    target = evidence.folder.with_name("ledger.json")
+    if arguments.verify:
+        _compare(table, target)
+    else:
+        ledger.write(table, target)
+    text = ledger.markdown(table)
+    if arguments.markdown:
+        Path(arguments.markdown).write_text(text, encoding="utf-8")
+    print(text, end="")
+    return 0
+
+
+def _compare(table: dict, path: Path) -> None:
+    """Whether the ledger that is written down follows from the rows.
+
+    Raises:
+        SalmonnError: it does not.
+    """
+    import json
+
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise SalmonnError(
+            f"{path} cannot be read ({problem}): write it by `salmonn-mini ledger`"
+        ) from problem
+    wrong = [
+        str(new["id"])
+        for new, old in zip(table["claims"], written["claims"], strict=True)
+        if (new["verdict"], new["ours"]) != (old["verdict"], old["ours"])
+    ]
+    if wrong:
+        raise SalmonnError(
+            f"{path}: claims {', '.join(wrong)} do not follow from their rows: run `salmonn-mini ledger`"
+        )

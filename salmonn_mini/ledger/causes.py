@@ -1,0 +1,68 @@
+"""Two causes of over-fitting taken apart: few simple instructions, and short answers that leave no choice.
+
+The paper names both together (section 4.3). Each set of clips here changes one of them in the mixture of stage 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from salmonn_mini.data import WorldClips
+from salmonn_mini.tasks import TASKS
+from salmonn_mini.train import Recipe
+from salmonn_mini.world import grammar, text_tasks
+from salmonn_mini.world.audio_tasks import Example
+from salmonn_mini.world.clips import Plan, draw_seed, draw_utterance
+
+OPENINGS = (
+    "",
+    "Please listen. ",
+    "Now: ",
+    "Here is some audio. ",
+    "I have a question. ",
+    "Try this. ",
+    "Listen well. ",
+)
+ENDINGS = ("", " Thank you.", " Take your time.", " Be careful.", " That is all.")
+LONG_SHARE = 0.25
+
+
+class FewInstructions(WorldClips):
+    """Stage 2's clips, with a single wording for each task."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe.tasks, recipe.clips, recipe.seed)
+        self.questions = [
+            replace(q, prompt=self._prompt(q.task, q.prompt, i)) for i, q in enumerate(self.questions)
+        ]
+
+    def _prompt(self, task: str, prompt: str, number: int) -> str:
+        first = TASKS[task].prompts[0]
+        return prompt if "{}" in first else first
+
+
+class ManyInstructions(FewInstructions):
+    """The same clips and answers, with some hundred wordings for each task."""
+
+    def _prompt(self, task: str, prompt: str, number: int) -> str:
+        rng = np.random.default_rng((number, 21))
+        wordings = TASKS[task].prompts
+        chosen = prompt if "{}" in wordings[0] else text_tasks.pick(rng, wordings)
+        return f"{text_tasks.pick(rng, OPENINGS)}{chosen}{text_tasks.pick(rng, ENDINGS)}"
+
+
+class LongAnswers(FewInstructions):
+    """A single wording for each task; of a quarter of the clips the model has to tell at length what is said."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        rng = np.random.default_rng((recipe.seed, 22))
+        for i in np.flatnonzero(rng.random(len(self.questions)) < LONG_SHARE):
+            statement = grammar.draw(grammar.draw_statement, rng, "train")
+            plan = Plan(draw_seed(rng), (draw_utterance(statement.text, rng),))
+            prompt = text_tasks.TEXT_ONLY_PROMPTS["detail"][0]
+            answer = text_tasks.detail(statement)
+            self.examples[i] = Example("detail", plan, prompt, answer, statement.text)
+            self.questions[i] = replace(self.questions[i], task="detail", prompt=prompt, answer=answer)

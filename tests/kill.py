@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -25,25 +24,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import together
 
 STEPS = 40
 NUMBERS = ("loss", "gradient_norm", "tasks")  # of a row, to be equal to the last bit
-PATIENCE = 120.0  # seconds that one session may take
 
 
-def session(folder: Path, rank: int, processes: int, port: int) -> None:
-    """One process of a run, from wherever it was to its end; in a child of the fork server."""
-    sys.stderr = (folder / f"stderr-{rank}").open("a")  # a process whose fellow is killed says so at length
-    if processes > 1:
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    import torch
+def session(folder: Path, processes: int) -> None:
+    """One process of a run, from wherever it was to its end."""
     from runs import Tones, recipe_for
     from tiny import tiny_salmonn
 
     from salmonn_mini.train import fit
 
-    torch.set_num_threads(1)
+    rank = os.environ.get("RANK", "0")
+    sys.stderr = (folder / f"stderr-{rank}").open("a")  # a process whose fellow is killed says so at length
     model = tiny_salmonn()
     recipe = recipe_for(folder, steps=STEPS, save_every=2, cache_dir=str(folder.parent / "cache"))
     took = fit(model, Tones(), recipe)
@@ -62,19 +57,7 @@ class Run:
     processes: int
 
     def start(self) -> list[multiprocessing.Process]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["runs", "tiny", "salmonn_mini.train.loop"])
-        shared = (self.processes, port)
-        started = [
-            context.Process(target=session, args=(self.folder, rank, *shared))
-            for rank in range(self.processes)
-        ]
-        for process in started:
-            process.start()
-        return started
+        return together.start(session, self.processes, self.folder, self.processes)
 
     def rows(self) -> list[dict]:
         """The log's whole rows, of what must be equal."""
@@ -92,14 +75,6 @@ class Run:
 
     def weights(self) -> list[str]:
         return [(self.folder / f"weights-{rank}").read_text() for rank in range(self.processes)]
-
-
-def finish(run: Run) -> None:
-    """Let a run come to its end."""
-    started = run.start()
-    for process in started:
-        process.join(PATIENCE)
-        assert process.exitcode == 0, f"a process ended with {process.exitcode}"
 
 
 def kill(started: list[multiprocessing.Process], rng: np.random.Generator) -> None:
@@ -135,11 +110,11 @@ def trial(folder: Path, kills: int, processes: int = 1, seed: int = 0) -> Counte
     rng = np.random.default_rng(seed)
     whole = Run(folder / "whole", processes)
     whole.folder.mkdir(parents=True)
-    finish(whole)  # the first process waits for the imports of all
+    together.finish(whole.start())  # the first process waits for the imports of all
     shutil.rmtree(whole.folder)
     whole.folder.mkdir()
     began = time.monotonic()
-    finish(whole)
+    together.finish(whole.start())
     duration = time.monotonic() - began
     assert len(whole.rows()) == STEPS
     counts: Counter[str] = Counter()
@@ -150,7 +125,7 @@ def trial(folder: Path, kills: int, processes: int = 1, seed: int = 0) -> Counte
         run.folder.mkdir()
         while counts["kills"] < kills and one_kill(run, rng, duration, counts, whole.rows()):
             pass
-        finish(run)
+        together.finish(run.start())
         assert run.rows() == whole.rows(), "the log differs from that of a run that was never killed"
         assert run.weights() == whole.weights(), "the weights differ"
         counts["runs"] += 1
@@ -199,5 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     main()

@@ -35,7 +35,7 @@ from salmonn_mini.train.hearing import fingerprint, progress
 from salmonn_mini.train.learning import make_optimizer, only, repeatable, start_learning, stop_learning
 from salmonn_mini.train.recipe import Recipe
 from salmonn_mini.train.source import Item, Kept, Streamed, Streams
-from salmonn_mini.train.spread import gathered, make_whole, scatter
+from salmonn_mini.train.spread import gather_in, gathered, make_whole, scatter
 from salmonn_mini.train.track import Track, usable_trackers
 from salmonn_mini.train.watch import Watch
 
@@ -121,7 +121,8 @@ class _Run:
         source = Streamed if isinstance(clips, Streams) else Kept
         self.source = source(self.model, clips, self.recipe, self.accelerator, self.folder.path)
         cache = Path(self.recipe.cache_dir)
-        self.watch = Watch(self.model, watched, cache, self.accelerator) if watched else None
+        looks = watched is not None and self.recipe.eval_every is not None
+        self.watch = Watch(self.model, watched, cache, self.accelerator) if looks else None
         self.track = Track(self.accelerator, self.recipe, self.folder.rows())
         self._prepare()
         start_learning(self.model, self.recipe)
@@ -133,6 +134,7 @@ class _Run:
 
     def _prepare(self) -> None:
         self.net, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        gather_in(self.model, "encode", "generate")
         now = dict(self.model.named_parameters())  # FSDP has put others in their places
         self.trained = {name: now[name] for name in self.trained}
         if self.moments is not None:

@@ -6,7 +6,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
+
+
+def gather_in(model: nn.Module, *methods: str) -> None:
+    """Let other methods than `forward` have the weights whole too, where FSDP has spread them."""
+    if isinstance(model, FSDPModule):
+        for method in methods:
+            register_fsdp_forward_method(model, method)
 
 
 def gathered(value: Any) -> Any:

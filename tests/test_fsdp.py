@@ -1,0 +1,91 @@
+"""Weights that are spread over two processes (FSDP2): the same run, whole checkpoints, an exact resume.
+
+Accelerate has FSDP on GPUs alone; here its `prepare` is replaced by torch's own `fully_shard` over gloo, which leaves
+everything that the loop does about spread weights under test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import together
+import torch
+from runs import Tones, losses, recipe_for, rows
+from tiny import tiny_config, tiny_salmonn
+
+from salmonn_mini.train import fit
+from salmonn_mini.train.folder import read_checkpoint
+
+STEPS = 8
+
+
+def still():
+    return tiny_salmonn(config=tiny_config(dropout=0))
+
+
+def prepare(accelerator, model, optimizer):
+    """What Accelerate does for FSDP2, in short."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh("cpu", (accelerator.num_processes,))
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for layer in model.llm.get_base_model().model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    now = dict(model.named_parameters())
+    for group in optimizer.param_groups:
+        group["params"] = [now[names[parameter]] for parameter in group["params"]]
+    optimizer.state.clear()
+    return model, optimizer
+
+
+def session(folder: Path, stop: int) -> None:
+    """One process's part of a run that ends by itself, or is broken off after `stop` steps."""
+    from accelerate import Accelerator
+
+    from salmonn_mini.train import loop
+
+    Accelerator.prepare = prepare
+    keep = loop._Run._keep
+
+    def watch(run, row):
+        assert any("DTensor" in type(p).__name__ for p in run.trained.values())
+        keep(run, row)
+        if run.done == stop:
+            try:
+                run.accelerator.wait_for_everyone()
+            finally:
+                os._exit(0)
+
+    loop._Run._keep = watch
+    model = still()
+    took = fit(model, Tones(), recipe_for(folder, steps=STEPS, eval_every=4), watched=Tones(2))
+    assert took["processes"] == 2
+    whole = {name: tensor.tolist() for name, tensor in model.trainable_state().items()}
+    (folder / f"weights-{os.environ['RANK']}.json").write_text(json.dumps(whole))
+
+
+def test_spread_weights_learn_as_whole_ones_and_resume_exactly(tmp_path):
+    whole, recipe = still(), recipe_for(tmp_path / "one", steps=STEPS)
+    fit(whole, Tones(), recipe.replace(eval_every=4), watched=Tones(2))
+    for name, stop in (("spread", 0), ("broken", 5), ("broken", 0)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        together.finish(together.start(session, 2, tmp_path / name, stop))
+    spread, broken = recipe_for(tmp_path / "spread"), recipe_for(tmp_path / "broken")
+    assert losses(spread) == pytest.approx(losses(recipe), abs=1e-4)
+    assert losses(broken) == losses(spread)
+    assert [row.get("wer") for row in rows(spread)] == [row.get("wer") for row in rows(recipe)]
+    weights = [
+        json.loads((tmp_path / name / f"weights-{rank}.json").read_text())
+        for name in ("spread", "broken")
+        for rank in range(2)
+    ]
+    assert all(other == weights[0] for other in weights[1:])
+    for name, tensor in whole.trainable_state().items():
+        assert torch.allclose(torch.tensor(weights[0][name]), tensor, atol=1e-3), name
+    kept = read_checkpoint(max((tmp_path / "spread" / "run" / "checkpoints").glob("*.pt")))
+    assert {name: tensor.tolist() for name, tensor in kept["trained"].items()} == weights[0]

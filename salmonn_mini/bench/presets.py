@@ -105,10 +105,10 @@ def arithmetic(config: SalmonnConfig) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """The report for reading."""
-    layers = f"{report['layers']} layers of " if report["layers"] else ""
+    layers = f", {report['layers']} of each part's layers" if report["layers"] else ""
     lines = [
-        f"{layers}{report['preset']} on {report['device']}: {report['clips']} clips of "
-        f"{report['clip_seconds']:g} s a step",
+        f"{report['preset']}{layers}, on {report['device']}, {report['clip_seconds']:g}-second clips, "
+        f"{report['clips']} a step",
         f"{'':42}{'s':>9}{'samples/s':>11}{'tokens/s':>10}{'TFLOP':>9}{'MFU':>7}{'peak':>10}",
     ]
     lines += [f"{name:42}{_cells(row)}" for name, row in report["rows"].items()]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     DistributedType,
@@ -41,7 +42,10 @@ from salmonn_mini.train.watch import Watch
 
 MIXED = {"float32": "no", "bfloat16": "bf16"}  # Accelerate's names
 PATIENCE = 3  # steps in a row without a finite loss and gradient
-ENGINES = {"ACCELERATE_USE_FSDP": DistributedType.FSDP, "ACCELERATE_USE_DEEPSPEED": DistributedType.DEEPSPEED}
+FSDP, DEEPSPEED = (
+    "ACCELERATE_USE_FSDP",
+    "ACCELERATE_USE_DEEPSPEED",
+)  # what `accelerate launch` asks for, in words
 
 
 def fit(
@@ -70,7 +74,13 @@ def fit(
         SalmonnError: the folder holds another run; clips that cannot be used; fewer clips a step than processes;
             `PATIENCE` steps in a row whose loss or gradient is not finite.
     """
+    if _asked(DEEPSPEED):
+        raise SalmonnError(
+            "DeepSpeed keeps its own checkpoints, which a run cannot resume from yet: use fsdp2.yaml, which spreads "
+            "the weights as ZeRO-3 does, or ddp.yaml"
+        )
     trackers = usable_trackers(recipe)
+    AcceleratorState._reset_state()  # else a second run in this process must have the first one's precision
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),  # else several processes on a CPU become one
         mixed_precision=MIXED[recipe.precision],
@@ -265,18 +275,21 @@ class _Run:
 
 def _check(accelerator: Accelerator, recipe: Recipe) -> None:
     """What is asked of the launcher is what there is, and each process gets something to do."""
-    for variable, engine in ENGINES.items():
-        if os.environ.get(variable, "").lower() == "true" and accelerator.distributed_type != engine:
-            raise SalmonnError(
-                f"{engine.value} was asked for, but Accelerate gives {accelerator.distributed_type.value}: "
-                f"it needs a GPU for each process; without GPUs use torchrun"
-            )
+    if _asked(FSDP) and accelerator.distributed_type != DistributedType.FSDP:
+        raise SalmonnError(
+            f"FSDP was asked for, but Accelerate gives {accelerator.distributed_type.value}: "
+            f"it needs a GPU for each process; without GPUs use torchrun"
+        )
     parts = accelerator.num_processes * recipe.accumulation
     if recipe.batch_size < parts:
         raise SalmonnError(
             f"batch_size is {recipe.batch_size}, but {accelerator.num_processes} processes with accumulation "
             f"{recipe.accumulation} need {parts} clips a step at least: raise batch_size or lower accumulation"
         )
+
+
+def _asked(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() == "true"
 
 
 def _number(value: float) -> float | None:

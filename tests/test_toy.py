@@ -33,12 +33,11 @@ def test_the_backbones_reach_their_marks(scores):
     assert scores["whisper"]["value"] <= 0.03
     assert scores["beats"]["value"] >= 0.95
     weak = {task: row["value"] for task, row in scores["llm"].items() if row["value"] < 0.97}
-    assert set(weak) <= {"slot_filling"}, "the model card names the one task that stays below its mark"
-    assert min(weak.values(), default=1.0) >= 0.95
+    assert weak == {}
 
 
 def test_stage_1_transcribes_and_describes_unseen_clips():
     report = evaluate(load("toy", stage=1), ["asr", "audio_caption"], 40, seed=2024)
     rows = report.tasks
-    assert rows["asr"]["value"] <= 0.15
+    assert rows["asr"]["value"] <= 0.08
     assert rows["audio_caption"]["value"] >= 0.85

@@ -23,10 +23,14 @@ from salmonn_mini.world.practice import PRACTICE
 from salmonn_mini.world.text_tasks import MAKERS, TextSample, draw_samples
 
 SCHEDULE = Schedule(steps=4000, lr=2e-3)
-FINISH = Schedule(steps=3600, lr=1.2e-3, warmup=50)  # with practice on what is hardest, once all is known
-PRACTICE_SHARES = {"repeat": 0.3, "slot_filling": 0.08, "phone_recognition": 0.12}
+FINISH = Schedule(steps=5400, lr=1.2e-3, warmup=50)  # with practice on what is hardest, once all is known
+PRACTICE_SHARES = {
+    "repeat": 0.2, "slot_filling": 0.05, "phone_recognition": 0.12, "spoken_query_qa": 0.18, "co_reasoning": 0.1,
+    "tags": 0.03,
+}  # fmt: skip
 BATCH = 64
 SOFT_SHARE = 0.5  # samples whose context is softened
+CRISP = ("tags",)  # never softened: a tag that is written twice would be another sound
 BLUR, NOISE = 0.4, 2.0  # at most: of the neighbours, and of noise in the embeddings' own deviations
 BARE_SHARE = 0.1  # samples without an instruction: they teach P(Y|X)
 # Long answers and large tables need more samples than the rest.
@@ -96,7 +100,7 @@ class Layout:
         rows, soft = [], []
         for sample in samples:
             context = self.prompt.ids(sample.context)
-            softened = rng is not None and rng.random() < SOFT_SHARE
+            softened = rng is not None and rng.random() < SOFT_SHARE and sample.task not in CRISP
             if softened:
                 context = _stretch(context, self.prompt.tokenizer.unk_token_id, rng)
             soft.append(softened)
@@ -227,7 +231,7 @@ def finish_llm(
     n = schedule.steps * BATCH
     practised = [task for task, share in PRACTICE_SHARES.items() for _ in range(int(share * n))]
     samples = draw_samples(draw_tasks(n - len(practised), rng), rng, "train")
-    samples += draw_samples(practised, rng, "train", makers=PRACTICE)
+    samples += draw_samples(practised, rng, "train", makers=MAKERS | PRACTICE)
     return train(llm, loss_of_step(llm, tokenizer, samples, seed + 1), schedule, place, seed=seed + 1)
 
 

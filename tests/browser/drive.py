@@ -138,7 +138,7 @@ def run_all(page: Page, cells: list[dict]) -> None:
 
 def move(page: Page, control: Locator, act: str) -> None:
     """Move a slider or choose in a drop-down; what its cell shows must follow."""
-    output = page.locator(".jp-CodeCell", has=control).locator(".jp-Cell-outputArea")
+    output = page.locator(".jp-CodeCell", has=control).first.locator(".jp-Cell-outputArea")
     # The control's own number changes too, so only what stands outside it counts.
     shown = """area => [...area.querySelectorAll('img, audio, source')].map(e => e.src).join()
         + [...area.querySelectorAll('.jp-RenderedText')].map(e => e.textContent).join()"""

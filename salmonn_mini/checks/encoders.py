@@ -184,7 +184,10 @@ enter(
     (
         ask(
             "How much sound does one frame of Whisper see before the first attention layer?",
-            no("20 ms: there are 50 frames a second.", "That is the step from frame to frame. Frames overlap."),
+            no(
+                "20 ms: there are 50 frames a second.",
+                "That is the step from frame to frame. Frames overlap.",
+            ),
             yes(
                 "65 ms: 5 mel frames of 25 ms, 10 ms apart.",
                 "Two convolutions of 3 taps, the second of stride 2, reach 5 mel frames. 4 steps and a window: 65 ms.",
@@ -219,7 +222,9 @@ enter(
         ask(
             "Why must a probe be judged on clips that it was not trained on?",
             no("Because the test clips are harder.", "They are drawn in the same way, from another seed."),
-            no("Because the encoder was trained on them.", "The encoder is frozen, and made from other data."),
+            no(
+                "Because the encoder was trained on them.", "The encoder is frozen, and made from other data."
+            ),
             yes(
                 "Because with some hundred numbers a clip it can learn the training clips by heart.",
                 "Even labels drawn at random are learnt in part. On new clips they give chance.",

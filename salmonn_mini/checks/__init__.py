@@ -1,6 +1,6 @@
 """What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A room a chapter."""
 
-from salmonn_mini.checks import encoders, lora, qformer, salmonn, sound, tour, windows
+from salmonn_mini.checks import encoders, lora, pretraining, qformer, salmonn, sound, tour, windows
 from salmonn_mini.checks.card import compare, within
 from salmonn_mini.checks.exercise import EXERCISES, check, verdict
 from salmonn_mini.checks.quiz import QUIZZES, quiz
@@ -12,6 +12,7 @@ __all__ = [
     "compare",
     "encoders",
     "lora",
+    "pretraining",
     "qformer",
     "quiz",
     "salmonn",

@@ -1,6 +1,16 @@
 """What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A room a chapter."""
 
-from salmonn_mini.checks import encoders, lora, pretraining, qformer, salmonn, sound, tour, windows
+from salmonn_mini.checks import (
+    encoders,
+    full_scale,
+    lora,
+    pretraining,
+    qformer,
+    salmonn,
+    sound,
+    tour,
+    windows,
+)
 from salmonn_mini.checks.card import compare, within
 from salmonn_mini.checks.exercise import EXERCISES, check, verdict
 from salmonn_mini.checks.quiz import QUIZZES, quiz
@@ -11,6 +21,7 @@ __all__ = [
     "check",
     "compare",
     "encoders",
+    "full_scale",
     "lora",
     "pretraining",
     "qformer",

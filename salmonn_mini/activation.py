@@ -6,7 +6,6 @@ written down as a manifest that a person can read, and become the training data 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from salmonn_mini.config import SAMPLE_RATE
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluate import answer, draw_task, hear
+from salmonn_mini.files import write_json
 from salmonn_mini.metrics.following import STORY_WORDS
 from salmonn_mini.metrics.words import basic, loops
 from salmonn_mini.model import Salmonn
@@ -128,8 +128,8 @@ def save_examples(examples: Sequence[Example], folder: Path | str) -> Path:
             name = f"{number:02d}_{example.task}.flac"
             soundfile.write(beside / name, wave, SAMPLE_RATE)
             rows.append({"path": name, "text": example.answer, "task": example.task, "Q": example.prompt})
-        _write_json(beside / "manifest.json", {"annotation": rows})
-        _write_json(beside / "prompts.json", {row["task"]: ["{}"] for row in rows})
+        write_json(beside / "manifest.json", {"annotation": rows})
+        write_json(beside / "prompts.json", {row["task"]: ["{}"] for row in rows})
     return folder / "manifest.json"
 
 
@@ -150,7 +150,3 @@ def tune_on_text(model: Salmonn, examples: Sequence[Example], lr: float) -> None
         optimizer.step()
         optimizer.zero_grad()
     model.eval()
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -9,7 +9,6 @@ a function of (seed, task, split) alone: two models, or one at two LoRA scales, 
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features
+from salmonn_mini.files import write_json, write_text
 from salmonn_mini.lora import current_scale, lora_scale
 from salmonn_mini.metrics.following import Sample
 from salmonn_mini.metrics.measures import MEASURES, score, summarise
@@ -209,7 +209,7 @@ class Report:
         Raises:
             SalmonnError: a place that cannot be written to.
         """
-        write_text(Path(path), json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_json(path, self.to_dict(), indent=2)
 
     def save_rows(self, path: Path | str) -> None:
         """Write the rows as JSON lines, whole or not at all; `load_report` reads them.
@@ -217,7 +217,7 @@ class Report:
         Raises:
             SalmonnError: a place that cannot be written to.
         """
-        write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
 
     def _title(self) -> str:
         stage = "" if self.stage is None else f", stage {self.stage}"
@@ -265,18 +265,3 @@ def load_report(path: Path | str) -> Report:
 def _number(metric: str, value: float) -> str:
     """A value as a reader expects it: rates in percent, BLEU and diversity as they are."""
     return f"{value:.1f}" if metric in ("bleu", "diversity") else f"{100 * value:.1f} %"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text beside its place and rename it.
-
-    Raises:
-        SalmonnError: a place that cannot be written to.
-    """
-    beside = path.with_name(f"{path.name}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        raise SalmonnError(f"cannot write {path} ({error}): choose another file") from error

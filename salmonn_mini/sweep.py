@@ -5,7 +5,6 @@ The ears hear each clip once; the language model answers it at every scale.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluate import Report, answer, draw_task, hear, score_answers, write_text
+from salmonn_mini.evaluate import Report, answer, draw_task, hear, score_answers
+from salmonn_mini.files import write_json
 from salmonn_mini.lora import lora_scale
 from salmonn_mini.model import Salmonn
 from salmonn_mini.plots import Picture, curves
@@ -73,7 +73,7 @@ class Sweep:
         Raises:
             SalmonnError: a place that cannot be written to.
         """
-        write_text(Path(path), json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_json(path, self.to_dict(), indent=2)
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
         yield ("task", "measure", *(f"s = {scale:g}" for scale in self.scales))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -187,7 +188,7 @@ def test_json_is_written_whole_or_not_at_all(report: Report, tmp_path: Path, mon
     report.save(file)
     assert json.loads(file.read_text(encoding="utf-8")) == json.loads(json.dumps(report.to_dict()))
     before = file.read_bytes()
-    monkeypatch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(os, "replace", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(SalmonnError, match=r"cannot write .*report.json \(disk full\)"):
         report.save(file)
     assert file.read_bytes() == before

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "salmonn_mini"
 FLOORS = [
-    "errors settings config audio tasks metrics plots diagrams",
+    "errors files settings config audio tasks metrics plots diagrams",
     "world samples ears features beats whisper windows qformer blip2 connectors lora prompt splice data weights",
     "model",
     "checkpoint baselines",

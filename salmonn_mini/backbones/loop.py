@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from salmonn_mini.files import write_whole
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -121,9 +123,9 @@ def _save(
         "step": step,
         "seconds": seconds,
     }
-    beside = place.state.with_suffix(".new")
-    torch.save(state, beside)
-    os.replace(beside, place.state)
+    content = BytesIO()
+    torch.save(state, content)
+    write_whole(place.state, content.getbuffer())
 
 
 def _note(place: Place, step: int, loss: Tensor, optimizer: torch.optim.Optimizer, seconds: float) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from salmonn_mini.cli import options
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.files import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         ledger.write(table, target)
     text = ledger.markdown(table)
     if arguments.markdown:
-        Path(arguments.markdown).write_text(text, encoding="utf-8")
+        write_text(arguments.markdown, text)
     print(text, end="")
     return 0
 
@@ -59,8 +61,6 @@ def _compare(table: dict, path: Path) -> None:
     Raises:
         SalmonnError: it does not.
     """
-    import json
-
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:

@@ -7,13 +7,12 @@ verdicts.py                  rows → figures → verdicts, at any time again
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from salmonn_mini.checkpoint import toy_folder
-from salmonn_mini.evaluate import write_text
+from salmonn_mini.files import write_json
 from salmonn_mini.ledger.claims import Claim, Rules, read_claims
 from salmonn_mini.ledger.verdicts import Evidence, decide, ledger, markdown
 
@@ -60,4 +59,4 @@ def measure_claims(
 
 def write(table: dict[str, Any], path: Path) -> None:
     """Write the ledger as JSON."""
-    write_text(path, json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+    write_json(path, table)

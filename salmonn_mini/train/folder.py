@@ -4,24 +4,23 @@
     train.jsonl                            a row a step
     checkpoints/step-00000200-<digest>.pt  the two newest: trained weights, optimizer, position
 
-A file is written beside its place, forced to the disk and renamed: it is there whole or not at all. A checkpoint's
-name holds the first digits of its content's SHA-256, so the one renaming completes it and says what it must contain.
+Each file is there whole or not at all. A checkpoint's name holds the first digits of its content's SHA-256, so the
+one renaming completes it and says what it must contain.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.files import force, write_whole
 from salmonn_mini.train.recipe import Recipe
 
 KEPT = 2  # checkpoints; should the newest be damaged, the run goes on from the one before
@@ -58,7 +57,7 @@ class RunFolder:
             self.log_path.unlink(missing_ok=True)
         elif self.saved():
             self._check_recipe(recipe)
-        write_whole(self.path / "recipe.json", lambda file: file.write(recipe.to_json().encode()))
+        write_whole(self.path / "recipe.json", recipe.to_json().encode())
 
     def newest(self) -> Path | None:
         """The newest checkpoint that is sound, None at the beginning of a run; damaged newer ones are deleted.
@@ -76,11 +75,11 @@ class RunFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep a checkpoint; `step` in it counts the steps that are done. The log is forced to the disk first."""
-        _force(self.log_path)
+        force(self.log_path)
         content = BytesIO()
         torch.save(state, content)
         name = f"step-{state['step']:08d}-{_digest(content.getbuffer())}.pt"
-        write_whole(self._checkpoints / name, lambda file: file.write(content.getbuffer()))
+        write_whole(self._checkpoints / name, content.getbuffer())
         for old in self.saved()[:-KEPT]:
             old.unlink()
 
@@ -103,8 +102,7 @@ class RunFolder:
         """Keep the rows of the first `steps` steps: a killed run may have logged more than it saved."""
         if self.log_path.exists():
             rows = self.log_path.read_bytes().splitlines(keepends=True)[:steps]
-            whole = [row for row in rows if row.endswith(b"\n")]
-            write_whole(self.log_path, lambda file: file.writelines(whole))
+            write_whole(self.log_path, b"".join(row for row in rows if row.endswith(b"\n")))
 
     def _check_recipe(self, recipe: Recipe) -> None:
         # Through Recipe, so that a key which is newer than that run has its default.
@@ -134,28 +132,6 @@ def is_sound(file: Path) -> bool:
             return parts.testzip() is None
     except (OSError, zipfile.BadZipFile):
         return False
-
-
-def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file beside its place, force it to the disk, and rename it."""
-    beside = path.with_name(f"{path.name}.new")
-    with beside.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    _force(path.parent)  # the new name too
-
-
-def _force(path: Path) -> None:
-    """Force a file or a folder's names to the disk, where the system can (Windows opens no folders)."""
-    if os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(content: bytes | memoryview) -> str:

@@ -22,6 +22,7 @@ from salmonn_mini.beats.encoder import BeatsConfig, BeatsEncoder
 from salmonn_mini.config import BEATS_MELS, HOP
 from salmonn_mini.ears import encode_in_windows
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.weights import check_fit, load_pickle
 
 SHARED_TABLE = "self_attn.relative_attention_bias.weight"
 
@@ -113,18 +114,7 @@ class Beats(nn.Module):
         table = state.get(f"encoder.layers.0.{SHARED_TABLE}")
         if table is not None:
             state = {key: table for key in own if key.endswith(SHARED_TABLE)} | state
-        faults = [f"missing {key}" for key in own if key not in state]
-        faults += [f"unexpected {key}" for key in state if key not in own]
-        faults += [
-            f"{key} has shape {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
-            for key in own
-            if key in state and state[key].shape != own[key].shape
-        ]
-        if faults:
-            listed = "; ".join(faults)
-            raise SalmonnError(
-                f"{source} does not fit this BEATs: {listed}; its cfg and its weights must belong together"
-            )
+        check_fit(own, state, source, "its cfg and its weights must belong together")
         self.load_state_dict(state)
 
     def _hear(self, windows: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -169,14 +159,9 @@ def load_beats(path: str | os.PathLike) -> Beats:
         SalmonnError: for a file that is missing or no such checkpoint, or weights that do not fit its cfg.
     """
     rule = "a BEATs checkpoint is a file {'cfg', 'model'} as published by its authors"
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # a damaged file makes the unpickler raise whatever it stumbles over
-        reason = getattr(problem, "strerror", None) or str(problem).split("\n", 1)[0]
-        raise SalmonnError(f"cannot read {path} ({reason}); {rule}") from problem
-    parts = checkpoint if isinstance(checkpoint, dict) else {}
-    if not isinstance(parts.get("cfg"), dict) or not isinstance(parts.get("model"), dict):
-        raise SalmonnError(f"{path} holds {sorted(map(str, parts)) or type(checkpoint).__name__}; {rule}")
+    checkpoint = load_pickle(path, rule)
+    if not isinstance(checkpoint.get("cfg"), dict) or not isinstance(checkpoint.get("model"), dict):
+        raise SalmonnError(f"{path} holds {sorted(map(str, checkpoint))}; {rule}")
     beats = Beats(BeatsConfig.from_dict(checkpoint["cfg"]))
     beats.load_weights(checkpoint["model"], str(path))
     return beats.eval()

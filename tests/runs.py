@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from tiny import SENTENCES
 
 from salmonn_mini.data import ClipSet, Question
 from salmonn_mini.train import Recipe
 from salmonn_mini.train.folder import RunFolder
+from salmonn_mini.train.loop import _Run
 
 
 class Tones(ClipSet):
@@ -32,6 +36,25 @@ def recipe_for(folder: Path, **changes) -> Recipe:
     values = {"stage": 1, "steps": 8, "batch_size": 4, "clips": 12, "warmup": 2, "save_every": 3, "seed": 5}
     values |= {"connector_lr": 3e-3, "lora_lr": 3e-3, "output_dir": str(folder / "run"), "trackers": []}
     return Recipe(**values | {"cache_dir": str(folder / "cache")} | changes)
+
+
+class Killed(Exception):
+    pass
+
+
+@contextmanager
+def killed_after(steps: int) -> Iterator[None]:
+    """The run within the block must come to `steps` steps, log the last of them, and die there."""
+    keep = _Run._keep
+
+    def die(run: _Run, row: dict) -> None:
+        keep(run, row)
+        if run.done == steps:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(_Run, "_keep", die)
+        yield
 
 
 def rows(recipe: Recipe) -> list[dict]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from runs import Tones, changed, losses, recipe_for, rows, weights
+from runs import Tones, changed, killed_after, losses, recipe_for, rows, weights
 from tiny import tiny_config, tiny_salmonn, tiny_toy
 
 from salmonn_mini import checkpoint
@@ -15,7 +15,6 @@ from salmonn_mini.config import PRESETS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, recipe_names, run
 from salmonn_mini.train.folder import is_sound
-from salmonn_mini.train.loop import _Run
 
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
@@ -98,25 +97,12 @@ def test_the_learning_rate_rises_in_a_line_and_falls_in_a_cosine(tmp_path):
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_run_that_is_killed_again_and_again_ends_bit_for_bit_as_one_that_is_not(tmp_path, monkeypatch):
+def test_a_run_that_is_killed_again_and_again_ends_bit_for_bit_as_one_that_is_not(tmp_path):
     whole, recipe = tiny_salmonn(), recipe_for(tmp_path)
     fit(whole, Tones(), recipe_for(tmp_path, output_dir=str(tmp_path / "whole")))
-    keep = _Run._keep
-    for last in (2, 5, 7):  # the run saves after steps 3 and 6
-
-        def die(run, row, last=last):
-            keep(run, row)
-            if run.done == last:
-                raise Killed
-
-        monkeypatch.setattr(_Run, "_keep", die)
-        with pytest.raises(Killed):
+    for steps in (2, 5, 7):  # the run saves after steps 3 and 6
+        with killed_after(steps):
             fit(tiny_salmonn(), Tones(), recipe)
-    monkeypatch.setattr(_Run, "_keep", keep)
     for file in tmp_path.glob("cache/*"):
         file.unlink()  # what the ears heard can be computed anew
     model = tiny_salmonn()

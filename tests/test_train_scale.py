@@ -6,12 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from runs import Tones, changed, losses, recipe_for, rows, weights
+from runs import Tones, changed, killed_after, losses, recipe_for, rows, weights
 from tiny import tiny_config, tiny_salmonn, tiny_toy
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import Recipe, fit, load_recipe, run
-from salmonn_mini.train import loop as loop_module
 from salmonn_mini.train.stage import first_model
 from salmonn_mini.train.track import Plateau, flat
 
@@ -93,23 +92,11 @@ def events(folder) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
-def test_tensorboard_gets_every_step_once_also_of_a_run_that_was_killed(tmp_path, monkeypatch):
+def test_tensorboard_gets_every_step_once_also_of_a_run_that_was_killed(tmp_path):
     recipe = recipe_for(tmp_path, trackers=["tensorboard"], save_every=3)
 
-    class Killed(Exception):
-        pass
-
-    keep = loop_module._Run._keep
-
-    def die(run, row):
-        keep(run, row)
-        if run.done == 5:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop_module._Run, "_keep", die)
-        with pytest.raises(Killed):
-            fit(tiny_salmonn(), Tones(), recipe)
+    with killed_after(5):
+        fit(tiny_salmonn(), Tones(), recipe)
     fit(tiny_salmonn(), Tones(), recipe)
     told = events(tmp_path / "run" / "salmonn-mini")
     assert {"loss", "lr", "lora_lr", "gradient_norm", "memory_gb", "tasks/asr"} <= told.keys()

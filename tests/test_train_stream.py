@@ -9,14 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from runs import changed, losses, recipe_for, rows, weights
+from runs import changed, killed_after, losses, recipe_for, rows, weights
 from tiny import SENTENCES, tiny_config, tiny_salmonn, tiny_toy
 
 from salmonn_mini.audio import save_wav
 from salmonn_mini.data import Sample, pack
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import fit, load_recipe, run, source
-from salmonn_mini.train import loop as loop_module
 from salmonn_mini.train.source import Streamed, Streams
 
 
@@ -82,26 +81,12 @@ def test_each_clip_comes_once_an_epoch_and_processes_share_them(packed, tmp_path
         shares_of(recipe, tmp_path, 1, 0, 3)
 
 
-def test_a_run_that_is_stopped_in_mid_chunk_ends_bit_for_bit_as_one_that_is_not(
-    packed, tmp_path, monkeypatch
-):
+def test_a_run_that_is_stopped_in_mid_chunk_ends_bit_for_bit_as_one_that_is_not(packed, tmp_path):
     recipe = recipe_of(packed, tmp_path, accumulation=2)
     whole, again = tiny_salmonn(), tiny_salmonn()
     fit(whole, streams_of(recipe), recipe.replace(output_dir=str(tmp_path / "whole")))
-    keep = loop_module._Run._keep
-
-    class Killed(Exception):
-        pass
-
-    def die(run, row):
-        keep(run, row)
-        if run.done == 5:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop_module._Run, "_keep", die)
-        with pytest.raises(Killed):
-            fit(tiny_salmonn(), streams_of(recipe), recipe)
+    with killed_after(5):
+        fit(tiny_salmonn(), streams_of(recipe), recipe)
     fit(again, streams_of(recipe), recipe)
     assert not changed(weights(whole), weights(again))
     assert losses(recipe) == losses(recipe.replace(output_dir=str(tmp_path / "whole")))

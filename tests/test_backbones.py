@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from salmonn_mini.backbones import sounds, speech, text
+from salmonn_mini.backbones import soft, sounds, speech, text
 from salmonn_mini.backbones.loop import Place, Schedule, train
 from salmonn_mini.world.clips import Music, Plan
 from salmonn_mini.world.text_tasks import MAKERS, draw_samples
@@ -79,10 +79,23 @@ def test_only_softened_contexts_are_blurred(tokenizer, samples):
     layout, rng = text.Layout(tokenizer), np.random.default_rng(1)
     batch = layout.batch(samples[:16], rng)
     assert batch.soft.any() and not batch.soft.all()
-    embeddings = torch.randn(*batch.ids.shape, 8)
-    changed = (text.soften(embeddings, batch) != embeddings).any(-1)
-    assert not changed[~(batch.context & batch.soft[:, None])].any()
-    assert changed[batch.context & batch.soft[:, None]].all()
+    where = batch.context & batch.soft[:, None]
+    embed = torch.nn.Embedding(len(tokenizer), 8)
+    softened = soft.soften(embed, batch.ids, where, soft.sound_alikes(tokenizer))
+    changed = (softened != embed(batch.ids)).any(-1)
+    assert not changed[~where].any() and changed[where].all()
+
+
+def test_a_word_is_mistaken_for_words_that_sound_alike(tokenizer):
+    def spell(ids):
+        return {tokenizer.decode([int(i)]).strip() for i in ids}
+
+    alike = soft.sound_alikes(tokenizer)
+    assert alike.shape == (len(tokenizer), soft.ALIKE)
+    (monday,) = tokenizer("monday", add_special_tokens=False).input_ids
+    assert "sunday" in spell(alike[monday]) and "monday" not in spell(alike[monday])
+    pad = tokenizer.pad_token_id
+    assert (alike[pad] == pad).all()
 
 
 def test_batches_of_text_are_a_function_of_seed_and_step(samples):

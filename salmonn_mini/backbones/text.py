@@ -1,8 +1,7 @@
 """The toy LLM: a tokenizer and a Llama that learn to follow instructions over text, and never hear a sound.
 
 The words between `<Speech>` and `</Speech>` stand where SALMONN will put its audio tokens. In half of the samples
-they are softened in training: repeated, mixed with fillers, blurred with their neighbours and with noise. A large
-LLM bears such input by its size; a small one has to be shown it.
+they are softened in training (soft.py).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from salmonn_mini.backbones import soft
 from salmonn_mini.backbones.loop import Place, Schedule, train
 from salmonn_mini.config import PRESETS
 from salmonn_mini.prompt import Prompt
@@ -29,9 +29,6 @@ PRACTICE_SHARES = {
     "tags": 0.03,
 }  # fmt: skip
 BATCH = 64
-SOFT_SHARE = 0.5  # samples whose context is softened
-CRISP = ("tags",)  # never softened: a tag that is written twice would be another sound
-BLUR, NOISE = 0.4, 2.0  # at most: of the neighbours, and of noise in the embeddings' own deviations
 BARE_SHARE = 0.1  # samples without an instruction: they teach P(Y|X)
 # Long answers and large tables need more samples than the rest.
 _WEIGHTS = {
@@ -97,29 +94,19 @@ class Layout:
 
     def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
         """A padded batch; with an rng, contexts are softened and instructions left out at random."""
-        rows, soft = [], []
+        rows, softened = [], []
         for sample in samples:
             context = self.prompt.ids(sample.context)
-            softened = rng is not None and rng.random() < SOFT_SHARE and sample.task not in CRISP
-            if softened:
-                context = _stretch(context, self.prompt.tokenizer.unk_token_id, rng)
-            soft.append(softened)
+            soften = rng is not None and rng.random() < soft.SHARE and sample.task not in soft.CRISP
+            if soften:
+                context = soft.stretch(context, self.prompt.tokenizer.unk_token_id, rng)
+            softened.append(soften)
             after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
             rows.append((self.prompt.before, context, after, answer))
-        return _pad(rows, soft, self.prompt.tokenizer.pad_token_id)
+        return _pad(rows, softened, self.prompt.tokenizer.pad_token_id)
 
 
-def _stretch(context: list[int], filler: int, rng: np.random.Generator) -> list[int]:
-    """Repeat tokens one to three times and put fillers between them, as audio tokens come."""
-    stretched = []
-    share = rng.random() * 0.4
-    for token in context:
-        stretched += [filler] * int(rng.random() < share)
-        stretched += [token] * int(rng.choice(3, p=(0.45, 0.4, 0.15)) + 1)
-    return stretched + [filler] * int(rng.integers(4))
-
-
-def _pad(rows: list[tuple[list[int], ...]], soft: list[bool], pad: int) -> TextBatch:
+def _pad(rows: list[tuple[list[int], ...]], softened: list[bool], pad: int) -> TextBatch:
     width = max(sum(map(len, row)) for row in rows)
     ids = torch.full((len(rows), width), pad)
     mask, context = (
@@ -133,16 +120,7 @@ def _pad(rows: list[tuple[list[int], ...]], soft: list[bool], pad: int) -> TextB
         mask[i, : starts[-1]] = True
         context[i, starts[1] : starts[2]] = True
         labels[i, starts[3] : starts[4]] = torch.tensor(row[3])
-    return TextBatch(ids, mask, labels, context, torch.tensor(soft))
-
-
-def soften(embeddings: Tensor, batch: TextBatch) -> Tensor:
-    """Blur softened contexts with their neighbours and with noise. Embeddings (B, S, D) in and out."""
-    amount = (batch.context & batch.soft[:, None]).unsqueeze(-1).to(embeddings.dtype)
-    neighbours = (embeddings.roll(1, dims=1) + embeddings.roll(-1, dims=1)) / 2
-    share = BLUR * torch.rand(len(amount), 1, 1)
-    scale = NOISE * torch.rand(len(amount), 1, 1) * embeddings.detach().std()
-    return embeddings + amount * (share * (neighbours - embeddings) + scale * torch.randn_like(embeddings))
+    return TextBatch(ids, mask, labels, context, torch.tensor(softened))
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -177,9 +155,10 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     )
 
 
-def answer_loss(llm: LlamaForCausalLM, batch: TextBatch) -> Tensor:
-    """Mean cross-entropy of the answers' tokens; logits only there."""
-    embeddings = soften(llm.get_input_embeddings()(batch.ids), batch)
+def answer_loss(llm: LlamaForCausalLM, batch: TextBatch, alike: Tensor) -> Tensor:
+    """Mean cross-entropy of the answers' tokens; logits only there. `alike` is soft.sound_alikes' table."""
+    where = batch.context & batch.soft[:, None]
+    embeddings = soft.soften(llm.get_input_embeddings(), batch.ids, where, alike)
     states = llm.model(inputs_embeds=embeddings, attention_mask=batch.mask, use_cache=False).last_hidden_state
     targets = batch.labels[:, 1:]
     asked = targets != -100
@@ -239,7 +218,7 @@ def loss_of_step(
     llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, samples: Sequence[TextSample], seed: int
 ) -> Callable[[int], Tensor]:
     """The loss of a step's batch, a function of (seed, step)."""
-    layout, pool = Layout(tokenizer), TextPool(samples, seed)
+    layout, pool, alike = Layout(tokenizer), TextPool(samples, seed), soft.sound_alikes(tokenizer)
     return lambda step: answer_loss(
-        llm, layout.batch(pool.batch(step), np.random.default_rng((seed, step, 1)))
+        llm, layout.batch(pool.batch(step), np.random.default_rng((seed, step, 1))), alike
     )

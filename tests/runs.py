@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import SENTENCES
+from tiny import SENTENCES, tiny_config
 
-from salmonn_mini.data import ClipSet, Question
+from salmonn_mini.audio import save_wav
+from salmonn_mini.data import ClipSet, Question, Sample, pack
 from salmonn_mini.train import Recipe
 from salmonn_mini.train.folder import RunFolder
 from salmonn_mini.train.loop import _Run
+from salmonn_mini.train.source import Streams
 
 
 class Tones(ClipSet):
@@ -30,6 +32,28 @@ class Tones(ClipSet):
 
     def key(self, shard: range) -> bytes:
         return repr(shard).encode()
+
+
+def pack_tones(folder: Path) -> Path:
+    """Two packed folders, speech (12 clips) and sounds (9), three clips a tar file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, n in (("speech", 12), ("sounds", 9)):
+        task, samples = "asr" if name == "speech" else "audio_caption", []
+        for i, wave in enumerate(Tones(n).waves(range(n))):
+            save_wav(folder / f"{name}-{i}.wav", wave)
+            samples.append(Sample(folder / f"{name}-{i}.wav", SENTENCES[i % 3], task))
+        pack(samples, folder / name, per_shard=3)
+    return folder
+
+
+def packed_recipe(folder: Path, packed: Path, **changes) -> Recipe:
+    """As `recipe_for`, with the clips of `pack_tones`."""
+    shares = {str(packed / "speech"): 2, str(packed / "sounds"): 1}
+    return recipe_for(folder, **{"manifests": shares, "clips": None, "stream": True} | changes)
+
+
+def streams_of(recipe: Recipe) -> Streams:
+    return Streams(recipe.sources, tiny_config(), recipe.seed)
 
 
 def recipe_for(folder: Path, **changes) -> Recipe:

@@ -8,43 +8,22 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
-from runs import changed, killed_after, losses, recipe_for, rows, weights
-from tiny import SENTENCES, tiny_config, tiny_salmonn, tiny_toy
+from runs import changed, killed_after, losses, pack_tones, packed_recipe, rows, streams_of, weights
+from tiny import tiny_salmonn, tiny_toy
 
-from salmonn_mini.audio import save_wav
-from salmonn_mini.data import Sample, pack
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import fit, load_recipe, run, source
-from salmonn_mini.train.source import Streamed, Streams
+from salmonn_mini.train.source import Streamed
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory) -> Path:
-    """Folders speech (12 clips) and sounds (9), three clips a tar file."""
-    folder = tmp_path_factory.mktemp("packed")
-    for name, n in (("speech", 12), ("sounds", 9)):
-        samples = []
-        for i in range(n):
-            file = folder / f"{name}-{i}.wav"
-            save_wav(file, torch.sin(torch.arange(5000.0 + 700 * i) * (0.05 + 0.3 * (i % 3))))
-            samples.append(Sample(file, SENTENCES[i % 3], "asr" if name == "speech" else "audio_caption"))
-        pack(samples, folder / name, per_shard=3)
-    return folder
+    return pack_tones(tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     monkeypatch.setattr(source, "CHUNK", 3)
-
-
-def recipe_of(packed: Path, tmp_path: Path, **changes):
-    shares = {str(packed / "speech"): 2, str(packed / "sounds"): 1}
-    return recipe_for(tmp_path, **{"manifests": shares, "clips": None, "stream": True} | changes)
-
-
-def streams_of(recipe) -> Streams:
-    return Streams(recipe.sources, tiny_config(), recipe.seed)
 
 
 def shares_of(
@@ -58,7 +37,7 @@ def shares_of(
 
 
 def test_what_a_step_sees_follows_from_its_number_alone(packed, tmp_path):
-    recipe = recipe_of(packed, tmp_path)
+    recipe = packed_recipe(tmp_path, packed)
     whole = shares_of(recipe, tmp_path, 40)
     assert all(len(step) == 4 for step in whole)
     for start in (1, 3, 17, 38):
@@ -69,7 +48,7 @@ def test_what_a_step_sees_follows_from_its_number_alone(packed, tmp_path):
 
 
 def test_each_clip_comes_once_an_epoch_and_processes_share_them(packed, tmp_path):
-    recipe = recipe_of(packed, tmp_path, manifests={str(packed / "speech"): 1}, batch_size=2)
+    recipe = packed_recipe(tmp_path, packed, manifests={str(packed / "speech"): 1}, batch_size=2)
     steps = shares_of(recipe, tmp_path, 6)
     assert len({clip for step in steps for clip, *_ in step}) == 12
     parts = [shares_of(recipe, tmp_path, 6, rank, 2) for rank in range(2)]
@@ -82,7 +61,7 @@ def test_each_clip_comes_once_an_epoch_and_processes_share_them(packed, tmp_path
 
 
 def test_a_run_that_is_stopped_in_mid_chunk_ends_bit_for_bit_as_one_that_is_not(packed, tmp_path):
-    recipe = recipe_of(packed, tmp_path, accumulation=2)
+    recipe = packed_recipe(tmp_path, packed, accumulation=2)
     whole, again = tiny_salmonn(), tiny_salmonn()
     fit(whole, streams_of(recipe), recipe.replace(output_dir=str(tmp_path / "whole")))
     with killed_after(5):
@@ -93,13 +72,40 @@ def test_a_run_that_is_stopped_in_mid_chunk_ends_bit_for_bit_as_one_that_is_not(
     assert set().union(*(row["tasks"] for row in rows(recipe))) == {"asr", "audio_caption"}
 
 
-def test_broken_files_are_listed_once_and_the_run_goes_on(packed, tmp_path):
+@pytest.fixture
+def damaged(packed, tmp_path) -> Path:
+    """The speech once more, one of its tar files being none."""
     copy = tmp_path / "speech"
     copy.mkdir()
     for file in (packed / "speech").iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
     (copy / "shard-000002.tar").write_bytes(b"no tar file at all" * 100)
-    recipe = recipe_of(packed, tmp_path, manifests={str(copy): 1}, max_bad_share=0.5)
+    return copy
+
+
+def test_the_number_of_workers_changes_no_bit_and_may_change_on_the_way(packed, damaged, tmp_path):
+    """Nor what is listed as unreadable: a worker finds it, the process that trains counts and lists it."""
+    shares = {str(damaged): 2, str(packed / "sounds"): 1}
+    recipe = packed_recipe(tmp_path, packed, manifests=shares, max_bad_share=0.5)
+    curves, models, listed = [], [], []
+    for workers in (0, 1, 3):
+        own = recipe.replace(workers=workers, output_dir=str(tmp_path / f"{workers}"))
+        models.append(tiny_salmonn())
+        fit(models[-1], streams_of(own), own)
+        curves.append(losses(own))
+        listed.append((tmp_path / f"{workers}" / "quarantine-0.jsonl").read_text())
+    assert curves[0] == curves[1] == curves[2] and len(curves[0]) == recipe.steps
+    assert listed[0] == listed[1] == listed[2] != ""
+    assert not any(changed(weights(models[0]), weights(model)) for model in models[1:])
+    with killed_after(5):
+        fit(tiny_salmonn(), streams_of(recipe), recipe.replace(workers=2))
+    again = tiny_salmonn()
+    fit(again, streams_of(recipe), recipe)
+    assert losses(recipe) == curves[0] and not changed(weights(models[0]), weights(again))
+
+
+def test_broken_files_are_listed_once_and_the_run_goes_on(packed, damaged, tmp_path):
+    recipe = packed_recipe(tmp_path, packed, manifests={str(damaged): 1}, max_bad_share=0.5)
     assert fit(tiny_salmonn(), streams_of(recipe), recipe)["steps"] == 8
     listed = [json.loads(line) for line in (tmp_path / "run" / "quarantine-0.jsonl").read_text().splitlines()]
     assert len(listed) == len({row["clip"] for row in listed}) == 3 and "damaged" in listed[0]["reason"]

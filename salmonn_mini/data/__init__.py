@@ -1,6 +1,7 @@
 """Clips to train on: out of manifests or the toy world, with their prompts and answers, in batches."""
 
 from salmonn_mini.data.clips import ClipSet, ManifestClips, Question, WorldClips
+from salmonn_mini.data.loader import in_order, one_ahead
 from salmonn_mini.data.manifest import (
     Bad,
     Sample,
@@ -28,8 +29,10 @@ __all__ = [
     "TarStream",
     "WorldClips",
     "check_share",
+    "in_order",
     "list_bad",
     "load_clip",
+    "one_ahead",
     "open_clips",
     "pack",
     "read_manifest",

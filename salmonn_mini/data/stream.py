@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from salmonn_mini.data.packed import LINES, Shard, decode, line_of, raw_samples,
 from salmonn_mini.errors import SalmonnError
 
 Prompts = Mapping[str, Sequence[str]]
+Packed = dict[str, bytes]  # a sample's sound files by name, as they were
 TOGETHER = 4  # shards whose samples a stream mixes with one another
 
 
@@ -107,6 +109,10 @@ class TarStream:
         Raises:
             SalmonnError: a task without prompts, or a prompt with a gap for a sample without Q.
         """
+        return map(partial(unpack, self.config), self.packed(epoch, position))
+
+    def packed(self, epoch: int, position: int = 0) -> Iterator[tuple[Question, Packed | Bad]]:
+        """What `read` gives, its sound still to be decoded: `unpack` does that, in any process."""
         own, left = self._own(epoch, self.rank), self.length(epoch) - position
         for start in range(0, len(own), TOGETHER):
             group = own[start : start + TOGETHER]
@@ -123,7 +129,7 @@ class TarStream:
 
     def _mixed(
         self, epoch: int, group: list[Shard], numbers: list[int]
-    ) -> Iterator[tuple[Question, Tensor | Bad]]:
+    ) -> Iterator[tuple[Question, Packed | Bad]]:
         parts = [_all_of(tar) for tar in group]
         found = {number: raw for sounds, _ in parts for number, raw in sounds.items()}
         lost = {number: bad for tar, (_, bad) in zip(group, parts, strict=True) for number in tar.samples}
@@ -133,10 +139,16 @@ class TarStream:
                 continue
             sample, sounds = found[number]
             prompt = draw_prompt(sample, self.prompts, self._rng(12, epoch, number))
-            yield Question(str(sample.path), sample.task, prompt, sample.text), decode(sounds, self.config)
+            yield Question(str(sample.path), sample.task, prompt, sample.text), sounds
 
     def _rng(self, *what: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, *what))
+
+
+def unpack(config: SalmonnConfig, asked: tuple[Question, Packed | Bad]) -> tuple[Question, Tensor | Bad]:
+    """A sample of `TarStream.packed` with its sound X (S,), or why there is none."""
+    question, sounds = asked
+    return question, sounds if isinstance(sounds, Bad) else decode(sounds, config)
 
 
 def _all_of(tar: Shard) -> tuple[dict[int, tuple[Sample, dict[str, bytes]]], Bad]:

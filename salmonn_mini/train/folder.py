@@ -27,7 +27,16 @@ KEPT = 2  # checkpoints; should the newest be damaged, the run goes on from the 
 DIGITS = 16  # of a digest, hexadecimal
 WATCHING = ("trackers", "eval_every", "eval_clips", "eval_manifest")
 # keys that change no weight
-FREE = ("output_dir", "cache_dir", "cache_limit", "save_every", "threads", "max_bad_share", *WATCHING)
+FREE = (
+    "output_dir",
+    "cache_dir",
+    "cache_limit",
+    "save_every",
+    "threads",
+    "workers",
+    "max_bad_share",
+    *WATCHING,
+)
 
 
 class RunFolder:

@@ -12,8 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import salmonn_mini
-from salmonn_mini.data import Bad, ClipSet, Question, check_share, list_bad, usable
+from salmonn_mini.data import Bad, ClipSet, Question, check_share, in_order, list_bad, one_ahead, usable
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
+from salmonn_mini.train.recipe import Recipe
 
 IN_USE = 3600  # seconds
 TOGETHER = 25  # clips of like length in one forward pass
@@ -37,30 +37,29 @@ CODE = ("audio.py", "ears.py", "whisper.py", "beats/*.py")  # between sound and 
 
 
 def hear_usable(
-    model: Salmonn,
-    clips: ClipSet,
-    cache: Path,
-    accelerator: Accelerator,
-    folder: Path,
-    max_bad_share: float,
+    model: Salmonn, clips: ClipSet, accelerator: Accelerator, folder: Path, recipe: Recipe
 ) -> tuple[list[Question], list[Features]]:
     """The questions and features of all clips that can be used; `quarantine.jsonl` in `folder` lists the others.
 
     Raises:
         SalmonnError: more than `max_bad_share` of the clips are bad, or as `hear`.
     """
-    heard = hear(model, clips, cache, accelerator)
+    heard = hear(model, clips, Path(recipe.cache_dir), accelerator, recipe.workers)
     if accelerator.is_main_process:
         list_bad(clips.questions, heard, folder)
-    said = check_share(clips.questions, heard, max_bad_share, folder)
+    said = check_share(clips.questions, heard, recipe.max_bad_share, folder)
     if said and accelerator.is_main_process:
         tqdm.write(said, file=sys.stderr)
     good = usable(heard)
     return [clips.questions[i] for i in good], [heard[i] for i in good]
 
 
-def hear(model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator) -> list[Features | Bad]:
+def hear(
+    model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator, workers: int = 0
+) -> list[Features | Bad]:
     """The features of each clip in float16, from `cache` or computed and put there; processes share the work.
+
+    `workers` of each process make or read the sound, a shard at a time.
 
     Raises:
         SalmonnError: features that float16 cannot hold.
@@ -75,7 +74,8 @@ def hear(model: Salmonn, clips: ClipSet, cache: Path, accelerator: Accelerator) 
         total = sum(len(shards[i]) for i in missing)
         with progress(accelerator, desc="hearing", unit="clip", total=total) as bar:
             own = [i for i in missing if i % accelerator.num_processes == accelerator.process_index]
-            for i, waves in zip(own, _one_ahead(clips, [shards[i] for i in own]), strict=True):
+            sounds = one_ahead(in_order(clips.waves, [shards[i] for i in own], workers, ahead=1))
+            for i, waves in zip(own, sounds, strict=True):
                 _store(files[i], _encode(model, waves))
                 bar.update(len(waves) * accelerator.num_processes)
     accelerator.wait_for_everyone()
@@ -126,16 +126,6 @@ def _digest_of_ears(model: Salmonn) -> bytes:
     for ear in (model.whisper, model.beats):
         total.update(digest(ear.state_dict()) if isinstance(ear, nn.Module) else b"none")
     return total.digest()
-
-
-def _one_ahead(clips: ClipSet, shards: Sequence[range]) -> Iterator[Sequence[Tensor | Bad]]:
-    """The sound of each shard; while one is heard, the next is made."""
-    with ThreadPoolExecutor(1) as maker:
-        jobs = (maker.submit(clips.waves, shard) for shard in shards)
-        job = next(jobs, None)
-        while job is not None:
-            ready, job = job, next(jobs, None)
-            yield ready.result()
 
 
 def _encode(model: Salmonn, waves: Sequence[Tensor | Bad]) -> list[Features | Bad]:

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ class _Run:
         self.track = Track(self.accelerator, self.recipe, self.folder.rows())
         self._prepare()
         start_learning(self.model, self.recipe)
-        self._go()
+        with closing(self.source):
+            self._go()
         stop_learning(self.model, self.recipe)
         self.track.close()
         make_whole(self.model)
@@ -275,6 +277,11 @@ class _Run:
 
 def _check(accelerator: Accelerator, recipe: Recipe) -> None:
     """What is asked of the launcher is what there is, and each process gets something to do."""
+    if _asked(FSDP) and recipe.quantize is not None:
+        raise SalmonnError(
+            f"quantize is {recipe.quantize!r}, but FSDP cannot spread such weights: leave quantize out, or take "
+            f"ddp.yaml, which gives each GPU the LLM in few bits"
+        )
     if _asked(FSDP) and accelerator.distributed_type != DistributedType.FSDP:
         raise SalmonnError(
             f"FSDP was asked for, but Accelerate gives {accelerator.distributed_type.value}: "

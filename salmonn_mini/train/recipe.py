@@ -20,6 +20,7 @@ from salmonn_mini.tasks import get_task, tasks_of
 RECIPES = Path(__file__).parents[1] / "recipes"
 PARTS = ("connector", "lora")  # what can be trained; the two LayerNorms go with the connector
 PRECISIONS = ("float32", "bfloat16")
+BITS = {"8bit": 8, "4bit": 4}
 SCRATCH = "scratch"
 
 
@@ -55,6 +56,7 @@ class Recipe(Settings):
             each with its share of an epoch, such as its number of clips. `prompts` is a prompt file for manifests.
         stream: the manifests are packed folders, whose clips are read and heard at each step, and not kept: for more
             than memory holds.
+        workers: processes that read and decode sound, for each process that trains; 0: it does so itself.
         max_bad_share: more clips than this share that cannot be read end the run; fewer are put aside.
         steps, batch_size: batch_size clips a step, over all processes.
         accumulation: the parts, one after the other, in which a process computes its share of a step: more parts,
@@ -64,6 +66,8 @@ class Recipe(Settings):
             of them at the last step.
         weight_decay: on matrices; biases and norms have none.
         dropout: in the connector and in LoRA; the model's own if left out.
+        precision: of the frozen Whisper and LLM, and of what is computed; what is trained stays in float32.
+        quantize: "8bit" or "4bit" for a frozen LLM whose matrices take less memory; needs a GPU and bitsandbytes.
         cache_dir: keeps what the frozen ears heard. It may be deleted at any time.
         cache_limit: in GB; at the end of a run the files there that were used longest ago make room.
         trackers: names of Accelerate's, such as tensorboard or wandb; one whose package is missing is left out.
@@ -86,6 +90,7 @@ class Recipe(Settings):
     manifests: dict = field(default_factory=dict)
     prompts: str | None = None
     stream: bool = False
+    workers: int = 0
     max_bad_share: float = 0.05
     batch_size: int = 32
     accumulation: int = 1
@@ -98,6 +103,7 @@ class Recipe(Settings):
     clip_norm: float = 1.0
     dropout: float | None = None
     precision: str = "float32"
+    quantize: str | None = None
     seed: int = 0
     threads: int | None = None
     save_every: int = 100
@@ -136,12 +142,14 @@ class Recipe(Settings):
             self._rule(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", "1e-3 is a start")
         for name, usual in (("final_lr", 0.05), ("beta1", 0.9), ("beta2", 0.999)):
             self._rule(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", f"{usual} is usual")
-        for name in ("warmup", "weight_decay"):
+        for name in ("warmup", "weight_decay", "workers"):
             self._rule(getattr(self, name) >= 0, name, "at least 0", "0 turns it off")
         self._rule(
             self.dropout is None or 0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "try 0.1"
         )
         self._rule(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", "choose one")
+        known = self.quantize is None or self.quantize in BITS
+        self._rule(known, "quantize", f"one of {', '.join(BITS)}, or left out", "choose one")
         self._rule(set(self.trains) <= set(PARTS), "trains", f"among {', '.join(PARTS)}", "choose some")
         self._rule(0 <= self.seed < 2**31, "seed", "at least 0 and below 2^31", "choose another")
         self._rule(self.threads is None or self.threads > 0, "threads", "greater than 0", "leave it out")
@@ -191,6 +199,11 @@ class Recipe(Settings):
     def sources(self) -> dict[str, float]:
         """Manifests with their shares of an epoch; empty for the toy world."""
         return dict(self.manifests) if self.manifest is None else {self.manifest: 1.0}
+
+    @property
+    def bits(self) -> int | None:
+        """Of the frozen LLM's matrices; None: as many as `precision` has."""
+        return None if self.quantize is None else BITS[self.quantize]
 
     def factor(self, step: int) -> float:
         """The factor on the learning rates at a step, counted from 0: up in a line, down in a cosine."""

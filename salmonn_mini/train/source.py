@@ -1,7 +1,7 @@
 """Where a step's clips come from: features kept in memory, or sound that streams by and is heard at each step.
 
-Either way one process's clips of a step are a function of (seed, step, process): how fast they were read, and
-whether the run was stopped in between, changes nothing.
+Either way one process's clips of a step are a function of (seed, step, process): how fast they were read, by how many
+workers, and whether the run was stopped in between, changes nothing.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from salmonn_mini.config import SalmonnConfig
-from salmonn_mini.data import Bad, BatchOrder, ClipSet, Question, TarStream
+from salmonn_mini.data import Bad, BatchOrder, ClipSet, Question, TarStream, in_order, one_ahead
+from salmonn_mini.data.stream import Packed, unpack
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
@@ -56,9 +57,7 @@ class Kept:
         self, model: Salmonn, clips: ClipSet, recipe: Recipe, accelerator: Accelerator, folder: Path
     ) -> None:
         self.accelerator = accelerator
-        self.questions, self.heard = hear_usable(
-            model, clips, Path(recipe.cache_dir), accelerator, folder, recipe.max_bad_share
-        )
+        self.questions, self.heard = hear_usable(model, clips, accelerator, folder, recipe)
         lengths = [_frames(features) for features in self.heard]
         tasks, groups = [q.task for q in self.questions], [q.group for q in self.questions]
         self.order = BatchOrder(lengths, tasks, recipe.batch_size, recipe.seed, groups, clips.shares)
@@ -73,9 +72,14 @@ class Kept:
         """One batch of some clips."""
         return Features.stack([item.heard for item in items])
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class Streamed:
     """This process's part of packed folders, read ahead chunk by chunk; nothing of it is kept.
+
+    This process reads the files and deals their clips out; `recipe.workers` processes decode them.
 
     A clip that cannot be read is listed in `quarantine.jsonl`, and the clip before it comes twice.
 
@@ -100,20 +104,23 @@ class Streamed:
         ]
         self.tasks = sorted(streams.prompts or TASKS)
         self.aside = _Aside(folder / f"quarantine-{rank}.jsonl", recipe.max_bad_share)
-        self._reader = ThreadPoolExecutor(1)
+        self._unpack, self._workers = partial(unpack, streams.config), recipe.workers
         self._chunk, self._batches = -1, []
-        self._endless: list[Iterator[tuple[Question, Tensor | Bad]]] = []
+        self._coming: Iterator[list[list[Item]]] | None = None
 
     def share(self, step: int) -> list[Item]:
         """This process's clips of a step; steps come in their order, from any of them on."""
         chunk, place = divmod(step, CHUNK)
+        if self._coming is None:
+            self._coming = one_ahead(self._chunks(chunk))
         if chunk != self._chunk:
-            if not self._endless:
-                self._endless = self._from(chunk)
-                self._next = self._reader.submit(self._read, chunk)
-            self._chunk, self._batches = chunk, self._next.result()
-            self._next = self._reader.submit(self._read, chunk + 1)
+            self._chunk, self._batches = chunk, next(self._coming)
         return self._batches[place]
+
+    def close(self) -> None:
+        """Read no further, and let the workers go."""
+        if self._coming is not None:
+            self._coming.close()
 
     def features(self, items: Sequence[Item]) -> Features:
         """What the ears hear of some clips."""
@@ -124,19 +131,27 @@ class Streamed:
         rng = np.random.default_rng((self.seed, 13, chunk))
         return rng.choice(len(self.names), size=CHUNK * self.own, p=self.weights)
 
-    def _from(self, chunk: int) -> list[Iterator[tuple[Question, Tensor | Bad]]]:
-        """The folders' samples from a chunk on."""
-        begun: Counter[int] = Counter()
-        for before in range(chunk):
-            begun.update(self._drawn(before).tolist())
-        return [_endless(tar, begun[i]) for i, tar in enumerate(self.tars)]
+    def _chunks(self, first: int) -> Iterator[list[list[Item]]]:
+        """The batches of chunk after chunk, endlessly."""
+        samples = in_order(self._unpack, self._packed(first), self._workers)
+        for chunk in count(first):
+            yield self._dealt(chunk, islice(samples, CHUNK * self.own))
 
-    def _read(self, chunk: int) -> list[list[Item]]:
+    def _packed(self, first: int) -> Iterator[tuple[Question, Packed | Bad]]:
+        """The samples of chunk after chunk, as they lie in the files."""
+        begun: Counter[int] = Counter()
+        for before in range(first):
+            begun.update(self._drawn(before).tolist())
+        endless = [_endless(tar, begun[i]) for i, tar in enumerate(self.tars)]
+        for chunk in count(first):
+            for which in self._drawn(chunk):
+                yield next(endless[which])
+
+    def _dealt(self, chunk: int, samples: Iterator[tuple[Question, Tensor | Bad]]) -> list[list[Item]]:
         """The batches of a chunk, each of clips of like length."""
         items: list[Item] = []
         lost = 0
-        for which in self._drawn(chunk):
-            question, sound = next(self._endless[which])
+        for question, sound in samples:
             self.aside.count(question, sound)
             if not isinstance(sound, Bad):
                 items += [Item(question, sound)] * (1 + lost)
@@ -159,8 +174,8 @@ class _Aside:
 
     def __init__(self, file: Path, max_bad_share: float) -> None:
         self.file, self.max_bad_share = file, max_bad_share
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        self.listed = {json.loads(line)["clip"] for line in lines}
+        whole = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+        self.listed = {json.loads(line)["clip"] for line in whole if line.endswith(b"\n")}
         self.seen = self.bad = 0
 
     def count(self, question: Question, sound: Tensor | Bad) -> None:
@@ -185,13 +200,13 @@ class _Aside:
             )
 
 
-def _endless(tar: TarStream, position: int) -> Iterator[tuple[Question, Tensor | Bad]]:
+def _endless(tar: TarStream, position: int) -> Iterator[tuple[Question, Packed | Bad]]:
     """A folder's samples, epoch after epoch, from a position on."""
     epoch = 0
     while True:
         length = tar.length(epoch)
         if position < length:
-            yield from islice(tar.read(epoch, position), length - position)
+            yield from islice(tar.packed(epoch, position), length - position)
         position = max(0, position - length)
         epoch += 1
 

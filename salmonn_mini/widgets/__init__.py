@@ -10,6 +10,7 @@ from salmonn_mini.widgets.figures import (
     windowed,
 )
 from salmonn_mini.widgets.player import Gallery, Sound
+from salmonn_mini.widgets.upload import own_clip, respond, uploading
 
 __all__ = [
     "COST",
@@ -20,11 +21,14 @@ __all__ = [
     "asking",
     "clip_length",
     "focusing",
+    "own_clip",
+    "respond",
     "sampled",
     "sampling",
     "seen",
     "spectrogram_picture",
     "time_frequency",
+    "uploading",
     "windowed",
     "windowing",
 ]

@@ -10,7 +10,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import groupby
 from typing import Any
 
@@ -23,6 +22,7 @@ from transformers import PreTrainedModel
 from salmonn_mini.bench.flops import StepWork, step_flops, tokens_of
 from salmonn_mini.bench.random_model import PROMPT, answer_of, noise, random_model
 from salmonn_mini.bench.timing import calibrate, forget_peak, one_thread, peak_bytes, seconds
+from salmonn_mini.checkpoint.quantised import missing_for_bits
 from salmonn_mini.config import SalmonnConfig
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
@@ -71,12 +71,6 @@ def rows(device: torch.device, *, compiled: bool = False) -> dict[str, Levers]:
     if not missing_for_bits(device):
         table |= {f"LLM in {bits} bits": replace(base, bits=bits) for bits in (8, 4)}
     return table
-
-
-def missing_for_bits(device: torch.device) -> str:
-    """What 8 and 4 bits lack here; "" if nothing."""
-    lacks = ["a CUDA GPU"] * (device.type != "cuda") + ["bitsandbytes"] * (find_spec("bitsandbytes") is None)
-    return " and ".join(lacks)
 
 
 def measure(

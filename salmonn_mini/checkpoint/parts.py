@@ -34,6 +34,7 @@ from transformers.utils import logging
 
 from salmonn_mini.beats import Beats, BeatsConfig, load_beats
 from salmonn_mini.beats.model import SHARED_TABLE
+from salmonn_mini.checkpoint.quantised import quantisation
 from salmonn_mini.config import SalmonnConfig
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.weights import load_json, load_tensors, replacing, save_folder
@@ -58,13 +59,13 @@ class Parts:
     tokenizer: PreTrainedTokenizerBase
 
 
-def load_parts(config: SalmonnConfig, dtype: torch.dtype = torch.float32) -> Parts:
+def load_parts(config: SalmonnConfig, dtype: torch.dtype = torch.float32, bits: int | None = None) -> Parts:
     """The parts that a configuration names by `hub`; "" stands for the toy's own.
 
-    `dtype` is Whisper's and the LLM's; BEATs stays in float32, for float16 overflows it.
+    `dtype` is Whisper's and the LLM's; BEATs stays in float32, for float16 overflows it. `bits` is the LLM's alone.
 
     Raises:
-        SalmonnError: a part that is missing, or whose weights do not fit.
+        SalmonnError: a part that is missing, or whose weights do not fit; or as `quantisation`.
     """
     place = lambda shape, name: shape.hub or str(toy_folder() / name)  # noqa: E731
     whisper = load_ears(place(config.whisper, "whisper"), dtype) if config.whisper else None
@@ -74,6 +75,7 @@ def load_parts(config: SalmonnConfig, dtype: torch.dtype = torch.float32) -> Par
         dtype,
         add_pad_row=config.llm.add_pad_row,
         attention=config.llm.attention,
+        bits=bits,
     )
     return Parts(whisper, beats, llm, tokenizer)
 
@@ -157,15 +159,21 @@ def load_llm(
     *,
     add_pad_row: bool = False,
     attention: str = "sdpa",
+    bits: int | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A language model and its tokenizer.
 
     Args:
         add_pad_row: put the symbol [PAD] behind the vocabulary, with a random row, as published.
         attention: transformers' name of an implementation.
+        bits: 8 or 4 for matrices kept in so many, on a GPU; None: in `dtype`.
+
+    Raises:
+        SalmonnError: weights that are missing or do not fit; or as `quantisation`.
     """
+    small = quantisation(bits, dtype)
     tokenizer = _pretrained(AutoTokenizer, place)
-    llm = _pretrained_model(AutoModelForCausalLM, place, dtype=dtype, attn_implementation=attention)
+    llm = _pretrained_model(AutoModelForCausalLM, place, dtype=dtype, attn_implementation=attention, **small)
     if add_pad_row:
         tokenizer.add_special_tokens({"pad_token": "[PAD]"})
         with torch.random.fork_rng(devices=[]):

@@ -52,6 +52,7 @@ class Salmonn(
         stride_seconds: float | None = None,
         pad_to_30s: bool = True,
         dtype: torch.dtype = torch.float32,
+        bits: int | None = None,
     ) -> Salmonn:
         """The authors' model from their own files: Whisper, BEATs, Vicuna, and the trained checkpoint.
 
@@ -68,6 +69,7 @@ class Salmonn(
             pad_to_30s: False spends Whisper on the clip's own frames alone. That is not what the weights were trained
                 on: on the random ones of the tests, a clip of 2.4 s moves its tokens by 63 % of their norm.
             dtype: of Whisper and the LLM.
+            bits: as of `build`.
 
         Raises:
             SalmonnError: a file that is missing or damaged; keys that are missing, unexpected or wrongly shaped.
@@ -82,7 +84,7 @@ class Salmonn(
         places = {part: str(place) for part, place in named.items()}
         with torch.random.fork_rng(devices=[]):
             ears = load_ears(whisper, dtype), None if beats is None else load_any_beats(beats)
-            parts = Parts(*ears, *load_llm(llm, dtype, add_pad_row=True))
+            parts = Parts(*ears, *load_llm(llm, dtype, add_pad_row=True, bits=bits))
             config = published_config(published, parts, places).replace(pad_to_30s=pad_to_30s)
             model = cls(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
         fill(model, published)
@@ -118,24 +120,31 @@ class Salmonn(
         return _load_folder(Path(folder), dtype)
 
 
-def build(config: SalmonnConfig, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Salmonn:
+def build(
+    config: SalmonnConfig, *, seed: int = 0, dtype: torch.dtype = torch.float32, bits: int | None = None
+) -> Salmonn:
     """The parts that a configuration names, with a connector and LoRA that are still untrained.
 
     Args:
         seed: of the connector's and LoRA's first weights; the generator of the caller is left alone.
         dtype: of Whisper and the LLM.
+        bits: 8 or 4 for an LLM whose matrices are kept in so many, on a GPU.
 
     Raises:
-        SalmonnError: a part that is missing, or whose weights do not fit.
+        SalmonnError: a part that is missing, or whose weights do not fit; or as `quantisation`.
     """
     with torch.random.fork_rng(devices=[]):
-        parts = load_parts(config, dtype)
+        parts = load_parts(config, dtype, bits)
         torch.manual_seed(seed)
         return Salmonn(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
 
 
 def load(
-    name_or_path: str | os.PathLike = "toy", stage: int | None = None, *, dtype: torch.dtype = torch.float32
+    name_or_path: str | os.PathLike = "toy",
+    stage: int | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    bits: int | None = None,
 ) -> Salmonn:
     """A model in evaluation mode: "toy" after a training stage, or a folder that `save` has written.
 
@@ -144,6 +153,7 @@ def load(
             its parts from the hub and an untrained connector. BEATs must lie in the working folder for them.
         stage: 1, 2 or 3 of the toy; None: its connector and LoRA untrained.
         dtype: of Whisper and the LLM.
+        bits: as of `build`.
 
     Raises:
         SalmonnError: no such model or stage, or weights that do not fit.
@@ -151,15 +161,15 @@ def load(
     if name_or_path != "toy" and stage is not None:
         raise SalmonnError(f"stage {stage} of {name_or_path}: only 'toy' has stages; leave the stage out")
     if name_or_path == "toy" and stage is not None:
-        return _load_folder(_stage_folder(stage), dtype)
+        return _load_folder(_stage_folder(stage), dtype, bits)
     if name_or_path in PRESETS:
-        return _from_preset(PRESETS[name_or_path], dtype)
+        return _from_preset(PRESETS[name_or_path], dtype, bits)
     if not Path(name_or_path).is_dir():
         raise SalmonnError(
             f"there is no model {str(name_or_path)!r}: give {', '.join(PRESETS)}, or a folder with "
             f"config.json and {ADAPTER_FILE}"
         )
-    return _load_folder(Path(name_or_path), dtype)
+    return _load_folder(Path(name_or_path), dtype, bits)
 
 
 def save(model: network.Salmonn, folder: str | os.PathLike, *, info: dict[str, Any] | None = None) -> None:
@@ -181,22 +191,23 @@ def read_info(name_or_path: str | os.PathLike, stage: int | None = None) -> dict
     return _read_config(folder)[1]
 
 
-def _from_preset(preset: SalmonnConfig, dtype: torch.dtype) -> Salmonn:
+def _from_preset(preset: SalmonnConfig, dtype: torch.dtype, bits: int | None) -> Salmonn:
     if not preset.checkpoint:
-        return build(preset, dtype=dtype)
+        return build(preset, dtype=dtype, bits=bits)
     return Salmonn.from_published(
         whisper=preset.whisper.hub,
         beats=preset.beats.hub,
         llm=preset.llm.hub,
         checkpoint=preset.checkpoint,
         dtype=dtype,
+        bits=bits,
     )
 
 
-def _load_folder(folder: Path, dtype: torch.dtype = torch.float32) -> Salmonn:
+def _load_folder(folder: Path, dtype: torch.dtype = torch.float32, bits: int | None = None) -> Salmonn:
     config, _ = _read_config(folder)
     state = load_tensors(folder / ADAPTER_FILE)
-    model = build(config, dtype=dtype)
+    model = build(config, dtype=dtype, bits=bits)
     model.load_trainable(state, folder / ADAPTER_FILE)
     return model
 

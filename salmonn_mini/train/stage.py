@@ -53,18 +53,18 @@ def run(recipe: Recipe, *, fresh: bool = False) -> Path:
 
 
 def first_model(recipe: Recipe) -> Salmonn:
-    """The model that a run begins with; Whisper and the LLM are in the recipe's precision, they do not learn.
+    """The model that a run begins with, Whisper and the LLM in the recipe's precision or in fewer bits.
 
     Raises:
         SalmonnError: a model that is not there, or that is not of the recipe's kind.
     """
-    dtype = getattr(torch, recipe.precision)
+    frozen = {"dtype": getattr(torch, recipe.precision), "bits": recipe.bits}
     if recipe.init == SCRATCH:
         config = _changed(preset(recipe.model), recipe.config)
-        return checkpoint.build(_with_dropout(config, recipe.dropout), seed=recipe.seed, dtype=dtype)
+        return checkpoint.build(_with_dropout(config, recipe.dropout), seed=recipe.seed, **frozen)
     stage = re.fullmatch(r"stage(\d+)", recipe.init)
     place = (recipe.model, int(stage[1])) if stage else (recipe.init,)
-    model = checkpoint.load(*place, dtype=dtype)
+    model = checkpoint.load(*place, **frozen)
     if model.config.name != recipe.model:
         raise SalmonnError(
             f"{recipe.init} holds a model {model.config.name!r}, but the recipe's model is {recipe.model!r}: "
@@ -73,7 +73,7 @@ def first_model(recipe: Recipe) -> Salmonn:
     config = _with_dropout(model.config, recipe.dropout)
     if config == model.config:
         return model
-    other = checkpoint.build(config, dtype=dtype)
+    other = checkpoint.build(config, **frozen)
     other.load_trainable(model.trainable_state(), recipe.init)
     return other
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from accelerate.commands.config.config_args import ClusterConfig
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import DistributedType
+from tiny import tiny_config, tiny_toy
 
+from salmonn_mini import checkpoint
 from salmonn_mini.cli import main
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train import load_recipe
+from salmonn_mini.train import load_recipe, run
 from salmonn_mini.train.plan import epoch_of, make_plan
 from salmonn_mini.train.recipe import RECIPES
+from salmonn_mini.train.stage import clips_of
 
 SIZES = ("small", "7b", "13b")
 ENGINES = {
@@ -110,3 +114,50 @@ def test_the_command_prints_a_table_or_json(capsys):
     assert json.loads(capsys.readouterr().out)["samples"] == 12
     assert main(["plan", "13b-stage3"]) == 0
     assert "give --clips" in capsys.readouterr().out
+
+
+def test_without_a_recipe_the_plan_is_a_table_of_estimated_costs(capsys):
+    assert main(["plan"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("estimated by arithmetic, nothing of it measured")
+    assert len(said.splitlines()) == 2 + 3 * 3 * 2 and "at 200" in said
+    assert main(["plan", "--json", "--tflops", "100"]) == 0
+    rows = {(row["recipe"], row["clips"]): row for row in json.loads(capsys.readouterr().out)}
+    row = rows["13b-stage1", "padded to 30 s"]
+    assert row["samples"] == 20_480_000
+    assert row["gpu_hours"]["100.0"] == pytest.approx(row["samples"] * row["flops"] / 100e12 / 3600)
+    assert row["gpu_hours"]["100.0"] == pytest.approx(541, abs=1)  # the figure that chapter 12 has
+    trimmed = rows["13b-stage1", "clips of 10 s trimmed"]
+    assert trimmed["flops"] < row["flops"] and rows["13b-stage3", "padded to 30 s"]["samples"] == 12
+    assert main(["plan", "--price", "2"]) == 0
+    assert "hours times 2, the price" in capsys.readouterr().out
+
+
+def test_options_of_the_other_kind_of_plan_are_refused(capsys):
+    assert main(["plan", "--gpus", "8"]) == 2
+    assert "--gpus does not belong to the table of all" in capsys.readouterr().err
+    assert main(["plan", "13b-stage1", "--price", "2"]) == 2
+    assert "--price does not belong to a recipe" in capsys.readouterr().err
+
+
+# --- stage 3's data --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_stage_3_reads_what_activate_writes(size, tmp_path, monkeypatch):
+    """By the command that the recipe names, but for the model; transcripts, for a random model tells no stories."""
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    monkeypatch.chdir(tmp_path)
+    text = (RECIPES / f"{size}-stage3.yaml").read_text(encoding="utf-8")
+    command = re.search(r"salmonn-mini (activate --model \S+ --out \S+)", text)[1].split()
+    assert command[2] == load_recipe(f"{size}-stage2").output_dir == load_recipe(f"{size}-stage3").init
+    here = ["--stage", "0", "--data", "long_asr", "--samples", "3"]
+    assert main([word.replace(command[2], "toy") for word in command] + here) == 0
+    changes = ["model=toy", "init=scratch", "precision=float32", "threads=1", "steps=3", "trackers=[]"]
+    recipe = load_recipe(f"{size}-stage3", changes)
+    clips = clips_of(recipe, tiny_config())
+    written = json.loads((tmp_path / recipe.manifest).read_text(encoding="utf-8"))["annotation"]
+    asked = [(question.prompt, question.answer) for question in clips.questions]
+    assert asked == [(row["Q"], row["text"]) for row in written] and len(asked) == 3
+    folder = run(recipe)
+    assert checkpoint.read_info(folder)["steps"] == 3

@@ -152,10 +152,14 @@ class Live:
             self._draw()
             self._next = time.monotonic() + REDRAWN
 
+    def picture(self) -> Picture:
+        """The losses so far."""
+        return falling(self.losses, self.steps, self.title)
+
     def _draw(self) -> None:
         from IPython.display import display
 
-        picture = falling(self.losses, self.steps, self.title)
+        picture = self.picture()
         if self._shown is None:
             self._shown = display(picture, display_id=True)
         else:

@@ -17,7 +17,7 @@ from os import PathLike
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -89,9 +89,9 @@ class Salmonn(nn.Module):
         """In training the LLM's layers keep their inputs alone, and compute all else again on the way back."""
         llm = self.llm.get_base_model()
         if on:
-            llm.gradient_checkpointing_enable({"use_reentrant": False})
+            llm.activation_checkpointing_enable({"use_reentrant": False})
         else:
-            llm.gradient_checkpointing_disable()
+            llm.activation_checkpointing_disable()
         self.train(self.training)
 
     # --- from sound to tokens ----------------------------------------------------------------------------------------
@@ -126,11 +126,11 @@ class Salmonn(nn.Module):
             (self.ln_audio, features.beats, features.beats_lengths),
         ):
             if norm is not None:
-                normed = norm(stream.to(norm.weight.dtype))
-                streams.append(normed * own_frames(normed, own)[..., None])
+                normed, is_own = norm(stream.to(norm.weight.dtype)), own_frames(stream, own)
+                streams.append(normed if is_own.all() else normed * is_own[..., None])
                 lengths.append(own)
         T = max(stream.shape[1] for stream in streams)
-        padded = [nn.functional.pad(stream, (0, 0, 0, T - stream.shape[1])) for stream in streams]
+        padded = [pad(x, (0, 0, 0, T - x.shape[1])) if x.shape[1] < T else x for x in streams]
         return torch.cat(padded, dim=-1), torch.stack(lengths).amax(0)
 
     def listen(self, features: Features) -> tuple[Tensor, Tensor]:

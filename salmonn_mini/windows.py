@@ -83,8 +83,8 @@ def split(
         tail: "pad" fills the last window with zeros, "drop" leaves incomplete windows out.
 
     Returns:
-        windows (B, W, L, D), and a mask (B, W, L) that is True at the clip's own frames. Where a clip has
-        fewer windows than the batch's W, its mask has rows without any True.
+        windows (B, W, L, D), views of Z where nothing is filled, and a mask (B, W, L) that is True at the
+        clip's own frames. Where a clip has fewer windows than the batch's W, its mask has rows without any True.
     """
     T, stride = Z.shape[1], stride or L
     if lengths is None:
@@ -98,10 +98,11 @@ def split(
     if W == 0:
         return Z.new_zeros(*real.shape, Z.shape[2]), real
     reach = (W - 1) * stride + L
-    if reach != T:
-        Z = F.pad(Z, (0, 0, 0, reach - T))  # cuts where it is negative
+    Z = Z[:, :reach] if reach <= T else F.pad(Z, (0, 0, 0, reach - T))
     windows = Z.unflatten(1, (W, L)) if stride == L else Z.unfold(1, L, stride).transpose(2, 3)
-    return windows.masked_fill(~real[..., None], 0), real & counted
+    if not real.all():  # a copy of everything, which full windows need not
+        windows = windows.masked_fill(~real[..., None], 0)
+    return windows, real & counted
 
 
 def join(windows: Tensor, T: int) -> Tensor:

@@ -55,6 +55,8 @@ def test_published_small_reports_every_row_against_the_published_code(tiny) -> N
         "step, against the published step",
         "step, trimmed, against the published step",
         "step, cached, against the published step",
+        "greedy, 8 clips, against the published clip by clip",
+        "greedy, 8 clips, trimmed, against the published clip by clip",
         "8 clips in a batch, against one by one",
         "8 clips in a batch, after the first token",
         "8 clips in a batch, trimmed, against one by one",

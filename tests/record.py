@@ -87,8 +87,11 @@ def _cell_faults(cell: NotebookNode) -> Iterator[str]:
 
 
 def record(path: Path) -> list[str]:
-    """Run one notebook and write it, cleaned, unless it has faults, which are returned."""
-    notebook = nbformat.read(path, as_version=4)
+    """Run one notebook and write it, cleaned, with badge and slide tags, unless it has faults, which are returned."""
+    from tools.badges import prepared, repository
+    from tools.course import write
+
+    notebook = prepared(nbformat.read(path, as_version=4), path.name, repository())
     place = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(
         notebook, timeout=CELL_SECONDS, resources=place, record_timing=False, coalesce_streams=True
@@ -97,12 +100,11 @@ def record(path: Path) -> list[str]:
         client.execute()
     except CellExecutionError as error:
         return [str(error)]
-    notebook = clean(notebook)
+    # Again, for the slides' rule looks at the outputs.
+    notebook = clean(prepared(notebook, path.name, repository()))
     found = list(faults(notebook))
     if not found:
-        beside = path.with_suffix(".tmp")
-        nbformat.write(notebook, beside)
-        os.replace(beside, path)
+        write(path, notebook)
     return found
 
 

@@ -1,0 +1,46 @@
+"""What all these tools know of a notebook: where it lies, and what kind of cell a cell is."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+COLAB, EXERCISE, INSTRUCTOR = "colab", "exercise", "instructor"  # cells' tags
+BADGE = re.compile(r"^\[!\[Open in Colab\].*$\n\n?", re.MULTILINE)
+
+
+def chapters() -> list[Path]:
+    """The course's notebooks, in order."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def read(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def write(path: Path, notebook: NotebookNode) -> None:
+    """Write it whole or not at all."""
+    beside = path.with_suffix(".tmp")
+    nbformat.write(notebook, beside)
+    os.replace(beside, path)
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def is_code(cell: NotebookNode) -> bool:
+    """Whether it is a cell that gets a number when it runs."""
+    return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def title(notebook: NotebookNode) -> str:
+    """The chapter's title, "3 · Windows: …"; empty for a notebook that is no chapter."""
+    first = notebook.cells[0].source if notebook.cells else ""
+    return first.splitlines()[0].removeprefix("# ") if first.startswith("# ") else ""

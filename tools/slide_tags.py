@@ -1,0 +1,70 @@
+"""Which cells become slides: a rule, written into the cells as Jupyter's own slide types.
+
+| cell | slide type |
+|---|---|
+| text that begins with # or ## | `slide`: a new slide, a new section |
+| a prediction, an exercise, a figure, a player, a quiz; whatever no longer fits | `subslide` |
+| other text, and code with an output | `-`: goes on below the cell before |
+| code without output, exercises' stubs, sliders, the card's last line, cells for instructors | `skip` |
+"""
+
+from __future__ import annotations
+
+import re
+
+from nbformat import NotebookNode
+
+from tools.course import BADGE, COLAB, EXERCISE, INSTRUCTOR, tags
+
+NEW, BELOW, ON, SKIP = "slide", "subslide", "-", "skip"
+ROOM = 1_100  # characters of text and code on a slide, about
+SHOWN_LINES = 14  # longer code is left out, its output is shown
+LEFT_OUT = {COLAB, EXERCISE, INSTRUCTOR, "nbval-ignore-output"}
+ASKS = re.compile(r"^\*\*(Predict|Exercise )", re.MULTILINE)
+LARGE = ("image/png", "image/svg+xml", "text/html")
+
+
+def with_slide_tags(notebook: NotebookNode) -> NotebookNode:
+    """The notebook, each of its cells with the slide type that the rule gives it."""
+    used = 0
+    for cell in notebook.cells:
+        kind, size = slide_type(cell), room(cell)
+        if kind == ON and used + size > ROOM:
+            kind = BELOW
+        if kind != SKIP:
+            used = size if kind in (NEW, BELOW) else used + size
+        cell.metadata["slideshow"] = {"slide_type": kind}
+    return notebook
+
+
+def slide_type(cell: NotebookNode) -> str:
+    """A cell's type by itself, wherever it stands."""
+    if LEFT_OUT & set(tags(cell)):
+        return SKIP
+    if cell.cell_type == "markdown":
+        return NEW if re.match(r"##? ", cell.source) else BELOW if ASKS.search(cell.source) else ON
+    if not cell.get("outputs") or "within(" in cell.source:
+        return SKIP
+    return BELOW if is_large(cell) else ON
+
+
+def is_large(cell: NotebookNode) -> bool:
+    """Whether a cell shows a figure, a player or a table, which wants a slide for itself."""
+    return any(form in output.get("data", {}) for output in cell.outputs for form in LARGE)
+
+
+def shows_code(cell: NotebookNode) -> bool:
+    """Whether a slide has room for a cell's code beside its output."""
+    return cell.source.count("\n") < SHOWN_LINES and not is_large(cell)
+
+
+def room(cell: NotebookNode) -> int:
+    """The characters that a cell takes on a slide; a picture takes it whole."""
+    if cell.cell_type == "markdown":
+        return len(BADGE.sub("", cell.source))
+    if is_large(cell):
+        return ROOM
+    said = sum(
+        len(output.get("text", "") or output.get("data", {}).get("text/plain", "")) for output in cell.outputs
+    )
+    return said + (len(cell.source) if shows_code(cell) else 0)

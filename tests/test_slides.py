@@ -1,0 +1,118 @@
+"""Slides: the rule that tags cells, and pages that need nothing from elsewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import slides
+from tools.course import chapters, read
+from tools.slide_tags import BELOW, NEW, ON, ROOM, SKIP, slide_type, with_slide_tags
+
+FIGURE = new_output("execute_result", data={"image/png": "iVBORw0KGgo=", "text/plain": "A curve."})
+SAID = new_output("stream", name="stdout", text="89 windows\n")
+
+
+def code(source: str, *outputs: NotebookNode, tag: str = "") -> NotebookNode:
+    return new_code_cell(
+        source, outputs=list(outputs), execution_count=1, metadata={"tags": [tag]} if tag else {}
+    )
+
+
+def text(source: str) -> NotebookNode:
+    return new_markdown_cell(source)
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind"),
+    [
+        (text("# 3 · Windows\n\nFew tokens."), NEW),
+        (text("## Cutting Z"), NEW),
+        (text("So far.\n\n**Predict.** How many?"), BELOW),
+        (text("**Exercise 3.1: count (●○○, 3 minutes)**"), BELOW),
+        (text("A window is short."), ON),
+        (code("n_windows(10, 3)", SAID), ON),
+        (code("draw()", FIGURE), BELOW),
+        (code("import torch"), SKIP),
+        (code("guess = None"), SKIP),
+        (code("check('3.1', f)", SAID, tag="exercise"), SKIP),
+        (code("show()", FIGURE, tag="nbval-ignore-output"), SKIP),
+        (code("!pip", tag="colab"), SKIP),
+        (code("print('for me')", SAID, tag="instructor"), SKIP),
+        (code("within(minutes=1, gigabytes=1)", SAID), SKIP),
+    ],
+)
+def test_each_kind_of_cell_has_its_slide_type(cell: NotebookNode, kind: str) -> None:
+    assert slide_type(cell) == kind
+
+
+def test_a_full_slide_is_followed_by_another() -> None:
+    long = [text("## Long"), *(text("word " * (ROOM // 15)) for _ in range(4))]
+    kinds = [cell.metadata.slideshow.slide_type for cell in with_slide_tags(new_notebook(cells=long)).cells]
+    assert kinds == [NEW, ON, ON, BELOW, ON]
+
+
+def page(*cells: NotebookNode) -> str:
+    return slides.deck(with_slide_tags(new_notebook(cells=list(cells))), Path())
+
+
+def test_a_deck_has_a_slide_for_each_group_and_the_heading_over_those_that_go_on() -> None:
+    made = page(
+        text("# 3 · Windows: few\n\n[![Open in Colab](colab.svg)](INSTRUCTORS.md#colab)\n\nStart."),
+        code("import torch"),
+        text("## Cutting\n\nIt is cut."),
+        code("draw(\n)", FIGURE),
+        text("And on.\n\n## Joining\n\nBack."),
+    )
+    shown = re.findall(r"<section>(.*?)</section>", made, re.DOTALL)
+    assert len(shown) == 5
+    assert "Start." in shown[0]
+    assert "colab" not in made.lower()
+    assert "import torch" not in made
+    assert '<div class="where">Cutting</div>' in shown[2]
+    assert "image/png" in shown[2]
+    assert "draw" not in shown[2]
+    assert "Back." in shown[-1]
+    assert "<title>3 · Windows: few</title>" in made
+
+
+def test_short_code_is_shown_with_its_output_and_long_code_is_not() -> None:
+    made = page(text("# 1 · A\n\nB"), code("count(17)", SAID), code("\n".join(["x = 1"] * 20), SAID))
+    assert "count" in made
+    assert '<span class="n">x</span>' not in made
+    assert made.count("89 windows") == 2
+
+
+def test_formulas_are_pictures_and_those_beyond_matplotlib_are_text() -> None:
+    made = page(
+        text("# 1 · A\n\nIn line $q \\cdot k_j$ and\n\n$$\\frac{a}{\\sqrt d}$$\n\n```\n$(not a formula)\n```")
+    )
+    assert made.count("data:image/svg+xml;base64,") == 2
+    assert 'alt="q \\cdot k_j"' in made
+    assert "$(not a formula)" in made
+    assert slides.formula(r"\begin{aligned} a < b \end{aligned}").startswith(
+        "<code>\\begin{aligned} a &lt; b"
+    )
+
+
+@pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
+def test_every_formula_of_the_course_can_be_drawn(path: Path) -> None:
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.DOTALL)
+            for block, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", prose, re.DOTALL):
+                assert slides.formula(block or inline).startswith("<img"), block or inline
+
+
+def test_a_real_chapter_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    path = chapters()[0]
+    slides.main([str(path), "--out", str(tmp_path)])
+    made = (tmp_path / f"{path.stem}.html").read_text(encoding="utf-8")
+    loaded = re.findall(r"<(?:img|script|link|audio|iframe|source)[^>]*?(?:src|href)=\"([^\"]{0,30})", made)
+    assert loaded
+    assert all(address.startswith("data:") for address in loaded)
+    assert "@import" not in made and "url(" not in made
+    assert made.count("<section>") >= 15
+    assert f'<a href="{path.stem}.html">0 · The tour' in (tmp_path / "index.html").read_text(encoding="utf-8")

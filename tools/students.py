@@ -1,0 +1,91 @@
+"""The students' set: the course without outputs, without what is for instructors, without solutions.
+
+    python -m tools.students                            # into students/, a folder that `make lab` runs in
+    python -m tools.students --repository owner/name    # with Colab badges that lead to where it will lie
+
+Stubs stay as they are, and every other cell with them: the notebooks run from top to bottom.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from tools.badges import prepared
+from tools.course import BADGE, COLAB, EXERCISE, INSTRUCTOR, NOTEBOOKS, ROOT, chapters, read, tags, write
+
+STUDENTS = ROOT / "students"
+FILES = ("Makefile", "README.md", "LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
+FOLDERS = (".ci", ".github", "salmonn_mini", "data_samples")
+PAGES = ("GLOSSARY.md", "colab.svg")  # beside the notebooks
+SOLUTIONS = re.compile(r"^\*Solutions to the exercises .*\*$\n?", re.MULTILINE)
+LEFT_OUT = re.compile(
+    r"\[([^\]]+)\]\((?:tests/|CONTRIBUTING|notebooks/INSTRUCTORS)[^)]*\)"
+)  # links to what is not there
+
+
+def stripped(notebook: NotebookNode) -> NotebookNode:
+    """A copy for students: no outputs, no numbers, no cell tagged `instructor`, no word of solutions."""
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = [cell for cell in notebook.cells if INSTRUCTOR not in tags(cell)]
+    for cell in notebook.cells:
+        own = [tag for tag in tags(cell) if tag in (EXERCISE, COLAB)]
+        cell.metadata = NotebookNode({"tags": own} if own else {})
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        else:
+            cell.source = SOLUTIONS.sub("", cell.source).rstrip()
+    return notebook
+
+
+def handed_out(notebook: NotebookNode, name: str, repository: str) -> NotebookNode:
+    """The students' copy of a notebook, with a badge to `repository`, or with none."""
+    notebook = stripped(prepared(notebook, name, repository))
+    if not repository:
+        notebook.cells[0].source = BADGE.sub("", notebook.cells[0].source)
+    return notebook
+
+
+def make_set(folder: Path, repository: str = "") -> list[Path]:
+    """Write the set into a new folder; give its notebooks."""
+    inside = folder / NOTEBOOKS.name
+    inside.mkdir(parents=True)
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "workflows"))
+    for name in FILES:
+        shutil.copy2(ROOT / name, folder / name)
+    for name in PAGES:
+        shutil.copy2(NOTEBOOKS / name, inside / name)
+    readme = folder / "README.md"
+    readme.write_text(LEFT_OUT.sub(r"\1", readme.read_text(encoding="utf-8")), encoding="utf-8")
+    made = []
+    for path in chapters():
+        write(inside / path.name, handed_out(read(path), path.name, repository))
+        made.append(inside / path.name)
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=STUDENTS)
+    parser.add_argument(
+        "--repository", metavar="OWNER/NAME", default="", help="where the set will lie on GitHub"
+    )
+    asked = parser.parse_args(arguments)
+    if asked.out == STUDENTS:
+        shutil.rmtree(STUDENTS, ignore_errors=True)
+    elif asked.out.exists():
+        parser.error(f"--out {asked.out}: it is there already; name a new folder, or remove it first")
+    made = make_set(asked.out, asked.repository)
+    print(f"{asked.out}: {len(made)} notebooks without outputs and solutions")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

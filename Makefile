@@ -6,8 +6,10 @@ PICTURE := .github/architecture.svg
 NOTEBOOKS ?= notebooks/*.ipynb
 # More arguments for JupyterLab, say: make lab LAB="--no-browser --port=9999"
 LAB ?=
+# Where the course lies on GitHub, say: make badges REPOSITORY=owner/name
+REPOSITORY ?=
 
-.PHONY: help env lab test lint browser kill samples notebooks figures lock
+.PHONY: help env lab test lint browser kill samples notebooks badges slides students figures lock
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -48,6 +50,15 @@ samples: $(STAMP) ## make data_samples/ anew
 
 notebooks: $(STAMP) ## run and record the notebooks (NOTEBOOKS="…" for some)
 	$(PY) tests/record.py $(NOTEBOOKS)
+
+badges: $(STAMP) ## Colab badges and slide tags in the notebooks, brought up to date (REPOSITORY=owner/name)
+	$(PY) -m tools.badges $(if $(REPOSITORY),--repository $(REPOSITORY))
+
+slides: $(STAMP) ## slides of all notebooks, in slides/: they need no network
+	$(PY) -m tools.slides
+
+students: $(STAMP) ## the students' set, in students/: no outputs, no solutions (REPOSITORY=owner/name)
+	$(PY) -m tools.students $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 figures: $(STAMP) ## draw the README's picture
 	$(PY) -m salmonn_mini.diagrams $(PICTURE)

@@ -17,12 +17,13 @@ help: ## list these targets
 
 env: $(STAMP) ## the environment alone, in .venv
 
-# Exactly what requirements.lock names, checked by its hashes; then this project, editable.
+# Exactly what requirements.lock names, checked by its hashes; then this project, editable. Bytecode is compiled here:
+# where Python may not write it (PYTHONDONTWRITEBYTECODE), every start would compile torch and transformers again.
 $(STAMP): pyproject.toml requirements.lock
 	@python=$$(PYTHON="$(PYTHON)" .ci/find-python) || exit 2; \
 	    $(PY) -c "" 2>/dev/null || { rm -rf .venv && "$$python" -m venv .venv; }
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV="$(CURDIR)/.venv" $(PY) -m uv pip sync requirements.lock
+	VIRTUAL_ENV="$(CURDIR)/.venv" $(PY) -m uv pip sync --compile-bytecode requirements.lock
 	VIRTUAL_ENV="$(CURDIR)/.venv" $(PY) -m uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -228,6 +228,36 @@ def test_the_module_is_the_command():
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
 
 
+NOT_FOR_AN_ANSWER = {
+    *("matplotlib", "pandas", "IPython", "ipywidgets", "hypothesis", "tensorboard", "webdataset"),
+    *("jiwer", "sacrebleu", "espeakng_loader", "salmonn_mini.metrics.words", "salmonn_mini.plots"),
+    *(f"salmonn_mini.{room}" for room in ("data", "world", "train", "evaluate", "ledger", "widgets")),
+}
+
+
+def test_an_answer_imports_no_more_than_it_needs_and_is_done_with_it(clip, tmp_path, monkeypatch):
+    """By the state of a fresh process: what it has loaded, and what its garbage collector still looks through."""
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    code = (
+        "import gc, json, sys\n"
+        "from salmonn_mini.cli import main\n"
+        "status = main(sys.argv[1:])\n"
+        "set_aside = gc.get_freeze_count() > 10 * len(gc.get_objects()) and gc.isenabled()\n"
+        "print(json.dumps([status, set_aside, list(sys.modules)]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "answer", clip, "--json", "--stage", "0", "--max-new-tokens", "4"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    answer, state = done.stdout.splitlines()
+    status, set_aside, modules = json.loads(state)
+    assert json.loads(answer)["clip"] == clip and status == 0 and done.stderr == ""
+    assert set_aside
+    assert NOT_FOR_AN_ANSWER.isdisjoint(modules), NOT_FOR_AN_ANSWER & set(modules)
+
+
 # --- the other commands ----------------------------------------------------------------------------------------------
 
 

@@ -106,6 +106,15 @@ def test_continuous_integration_calls_make_test() -> None:
     assert {"run": "make test"} in workflow["jobs"]["test"]["steps"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="make is not used on Windows")
+def test_the_environment_comes_with_its_bytecode() -> None:
+    steps = subprocess.run(
+        ["make", "--dry-run", "--always-make", "env"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    (sync,) = [line for line in steps.stdout.splitlines() if " pip sync " in line]
+    assert "--compile-bytecode" in sync
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_what_a_page_names_is_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")

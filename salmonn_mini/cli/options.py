@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,9 +150,15 @@ def load_model(name: str | None, stage: int | None) -> tuple[Salmonn, int | None
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """For imports: what they make stays, and looking for garbage in it again and again is a fifth of their time."""
+    """For imports: what they make stays, and looking for garbage in it again and again is a fifth of their time.
+
+    The first time it is also set aside for good: later collections, those at the end of the process too, pass it by.
+    """
+    first = "torch" not in sys.modules
     gc.disable()
     try:
         yield
     finally:
+        if first:
+            gc.freeze()
         gc.enable()

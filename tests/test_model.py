@@ -166,6 +166,7 @@ def learned(model: Salmonn, heard: Features) -> tuple[Tensor, Tensor, dict[str, 
     return total.detach(), each, gradients, kept
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
 def test_gradient_checkpointing_keeps_less_and_changes_no_bit(heard: Features) -> None:
     model = tiny_salmonn()
     total, each, gradients, kept = learned(model, heard)

@@ -108,7 +108,7 @@ _ROWS = (
         ("Give the transcript of both speakers.", "What are the words of the two speakers?"),
     ),
     Task(
-        "speaker_verification", 1, 2, "accuracy", "yes or no",
+        "speaker_verification", 1, 2, "accuracy", "one or two",
         (
             "Is it the same speaker twice?",
             "Do both parts have the same speaker?",

@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from salmonn_mini.backbones.build import CARD, SCORES
 from salmonn_mini.checkpoint import load, toy_folder
 from salmonn_mini.evaluate import evaluate
+from salmonn_mini.tasks import TASKS
+from salmonn_mini.world.audio_tasks import draw_examples
+from salmonn_mini.world.text_tasks import MAKERS, draw_samples
 
 MIB = 2**20
 
@@ -41,3 +45,22 @@ def test_stage_1_transcribes_and_describes_unseen_clips():
     rows = report.tasks
     assert rows["asr"]["value"] <= 0.08
     assert rows["audio_caption"]["value"] >= 0.85
+
+
+def tokens_of(answers: list[str]) -> set[int]:
+    ids = load("toy").tokenizer(answers, add_special_tokens=False)["input_ids"]
+    return {token for row in ids for token in row}
+
+
+@pytest.fixture(scope="module")
+def written() -> set[int]:
+    """The tokens that the LLM wrote in its own training."""
+    samples = draw_samples(list(MAKERS) * 300, np.random.default_rng(0), "train")
+    return tokens_of([sample.answer for sample in samples])
+
+
+@pytest.mark.parametrize("task", [task.name for task in TASKS.values() if task.stage == 2])
+def test_no_answer_wants_a_word_that_the_llm_has_never_written(task, written):
+    """LoRA on queries and values cannot teach a new word: such answers are never learnt."""
+    answers = [one.answer for one in draw_examples([task] * 100, np.random.default_rng(0), "train")]
+    assert tokens_of(answers) <= written

@@ -23,7 +23,7 @@ from salmonn_mini.world.practice import PRACTICE
 from salmonn_mini.world.text_tasks import MAKERS, TextSample, draw_samples
 
 SCHEDULE = Schedule(steps=4000, lr=2e-3)
-FINISH = Schedule(steps=5400, lr=1.2e-3, warmup=50)  # with practice on what is hardest, once all is known
+FINISH = Schedule(steps=7600, lr=1.2e-3, warmup=50)  # with practice on what is hardest, once all is known
 PRACTICE_SHARES = {
     "repeat": 0.2, "slot_filling": 0.05, "phone_recognition": 0.12, "spoken_query_qa": 0.18, "co_reasoning": 0.1,
     "tags": 0.03,

@@ -19,9 +19,9 @@ from salmonn_mini.ledger.causes import FewInstructions, LongAnswers, ManyInstruc
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train import Recipe, load_recipe
 
-SHORT = {"steps": 1500}  # of the runs that are only compared with each other
-HEATED = {"steps": 900}  # of the runs on what makes a model over-fit
-RATES, STEPS = (5e-4, 1.5e-3, 4e-3), (200, 800)  # of LoRA, for how far it moves
+SHORT = {"steps": 1200}  # of the runs that are only compared with each other
+HEATED = {"steps": 700}  # of the runs on what makes a model over-fit
+RATES, STEPS = (5e-4, 1.5e-3, 4e-3), (200, 600)  # of LoRA, for how far it moves
 SHOTS = (1, 3, 6, 12, 24, 48)
 
 

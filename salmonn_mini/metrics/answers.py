@@ -10,9 +10,9 @@ from salmonn_mini.metrics.words import basic
 LABELS: dict[str, tuple[str, ...]] = {
     "emotion": ("neutral", "happy", "sad", "angry"),
     "gender": ("man", "woman"),
-    "speaker_verification": ("yes", "no"),
+    "speaker_verification": ("one", "two"),
 }
-YES_NO = ("yes", "no")
+YES_NO = ("there is", "there is not")
 LONGEST = 3  # an answer of more than so many times the reference's words names too much to be right
 _NAMED = re.compile(r"the \w+ is (.+)")
 
@@ -31,9 +31,9 @@ def value_of(reference: str) -> str:
 def is_right(sample: Sample) -> bool:
     """Whether an answer is right.
 
-    Keywords: the same set as the reference's. Labels (mood, gender, yes or no): the right one is named, and no
-    other. Else: the value is named, word for word. An answer that does not follow its instruction is wrong, and so is
-    one of more than three times the reference's words.
+    Keywords: the same set as the reference's. Labels (mood, gender, one speaker or two): the right one is named, and
+    no other. Whether a sound is there: said in just these words. Else: the value is named, word for word. An answer
+    that does not follow its instruction is wrong, and so is one of more than three times the reference's words.
     """
     if follows(sample) is False:
         return False
@@ -42,9 +42,10 @@ def is_right(sample: Sample) -> bool:
     words, wanted = basic(sample.answer).split(), basic(sample.reference).split()
     if len(words) > LONGEST * len(wanted):
         return False
-    labels = LABELS.get(sample.task, YES_NO if wanted[:1] and wanted[0] in YES_NO else ())
-    if labels:
-        return _named(labels, words) == _named(labels, wanted)
+    if sample.task in LABELS:
+        return _named(LABELS[sample.task], words) == _named(LABELS[sample.task], wanted)
+    if " ".join(wanted) in YES_NO:
+        return words == wanted
     return f" {value_of(sample.reference)} " in f" {' '.join(words)} "
 
 

@@ -126,7 +126,7 @@ def _music_qa(rng: np.random.Generator, split: str) -> Draft:
     question, answer = pick(
         rng,
         {
-            "Which instrument is playing?": f"the instrument is {piece.style} .",
+            "Which instrument is playing?": f"this is {piece.style} music .",
             "Is the music slow or fast?": f"the music is {piece.tempo} .",
             "Is the music happy or sad?": f"the music is {piece.mode} .",
         }.items(),
@@ -142,12 +142,10 @@ def _audio_qa(rng: np.random.Generator, split: str) -> Draft:
     question, answer = pick(
         rng,
         {
-            f"Is there the sound of a {asked}?": "yes , there is ."
-            if asked in names
-            else "no , there is not .",
+            f"Is there the sound of a {asked}?": "there is ." if asked in names else "there is not .",
             "How many different sounds are there?": f"the number is {('one', 'two')[len(names) - 1]} .",
-            "Which sound comes first?": f"the sound is {names[0]} .",
-            "Which sound comes last?": f"the sound is {names[-1]} .",
+            "Which sound comes first?": f"{EVENTS[names[0]].phrase} .",
+            "Which sound comes last?": f"{EVENTS[names[-1]].phrase} .",
         }.items(),
     )
     return Plan(draw_seed(rng), events=names), question, answer, ""
@@ -187,7 +185,7 @@ def _speaker_verification(rng: np.random.Generator, split: str) -> Draft:
         draw_utterance(first, rng, "neutral", one),
         draw_utterance(second, rng, "neutral", one if same else other),
     )
-    answer = "yes , it is the same speaker ." if same else "no , these are two speakers ."
+    answer = "it is one ." if same else "it is two ."
     return Plan(draw_seed(rng), utterances), "", answer, f"{first} {second}"
 
 

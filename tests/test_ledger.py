@@ -109,3 +109,13 @@ def test_rules_that_are_none(tmp_path) -> None:
         Term.parse("a/b")
     with pytest.raises(SalmonnError, match="no claim 40"):
         ledger.read_claims()[40]
+
+
+def test_the_shipped_table_is_the_written_one_or_what_the_rows_tell(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tmp_path))
+    assert {row["verdict"] for row in ledger.shipped_table()["claims"]} == {OPEN}
+    ledger.write({"claims": [{"id": 1, "verdict": NOT}]}, tmp_path / "ledger.json")
+    assert ledger.shipped_table() == {"claims": [{"id": 1, "verdict": NOT}]}
+    (tmp_path / "ledger.json").write_text("{")
+    with pytest.raises(SalmonnError, match=r"ledger\.json cannot be read"):
+        ledger.shipped_table()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from salmonn_mini.cli import options
@@ -61,12 +60,9 @@ def _compare(table: dict, path: Path) -> None:
     Raises:
         SalmonnError: it does not.
     """
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise SalmonnError(
-            f"{path} cannot be read ({problem}): write it by `salmonn-mini ledger`"
-        ) from problem
+    from salmonn_mini.ledger import read
+
+    written = read(path)
     wrong = [
         str(new["id"])
         for new, old in zip(table["claims"], written["claims"], strict=True)

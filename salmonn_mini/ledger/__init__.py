@@ -7,11 +7,13 @@ verdicts.py                  rows → figures → verdicts, at any time again
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from salmonn_mini.checkpoint import toy_folder
+from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_json
 from salmonn_mini.ledger.claims import Claim, Rules, read_claims
 from salmonn_mini.ledger.verdicts import Evidence, decide, ledger, markdown
@@ -24,8 +26,10 @@ __all__ = [
     "ledger",
     "markdown",
     "measure_claims",
+    "read",
     "read_claims",
     "shipped",
+    "shipped_table",
     "write",
 ]
 
@@ -35,6 +39,12 @@ SAMPLES = 200
 def shipped() -> Evidence:
     """The rows that come with the package."""
     return Evidence(toy_folder() / "ledger")
+
+
+def shipped_table() -> dict[str, Any]:
+    """The ledger that comes with the package; as long as none is written down, what the rows that are there tell."""
+    path = shipped().folder.with_name("ledger.json")
+    return read(path) if path.exists() else ledger(shipped(), read_claims())
 
 
 def measure_claims(
@@ -60,3 +70,17 @@ def measure_claims(
 def write(table: dict[str, Any], path: Path) -> None:
     """Write the ledger as JSON."""
     write_json(path, table)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The ledger that `write` wrote.
+
+    Raises:
+        SalmonnError: a file that cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise SalmonnError(
+            f"{path} cannot be read ({problem}): write it by `salmonn-mini ledger`"
+        ) from problem

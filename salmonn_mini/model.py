@@ -88,10 +88,12 @@ class Salmonn(nn.Module):
     def checkpoint_gradients(self, on: bool = True) -> None:
         """In training the LLM's layers keep their inputs alone, and compute all else again on the way back."""
         llm = self.llm.get_base_model()
+        # Until 5.22, all that Python 3.10 can have, transformers calls the activations' checkpoints the gradient's.
+        kind = "activation" if hasattr(llm, "activation_checkpointing_enable") else "gradient"
         if on:
-            llm.activation_checkpointing_enable({"use_reentrant": False})
+            getattr(llm, f"{kind}_checkpointing_enable")({"use_reentrant": False})
         else:
-            llm.activation_checkpointing_disable()
+            getattr(llm, f"{kind}_checkpointing_disable")()
         self.train(self.training)
 
     # --- from sound to tokens ----------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from salmonn_mini.ledger.causes import FewInstructions, LongAnswers, ManyInstruc
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train import Recipe, load_recipe
 
-SHORT = {"steps": 1200}  # of the runs that are only compared with each other
-HEATED = {"steps": 700}  # of the runs on what makes a model over-fit
-RATES, STEPS = (5e-4, 1.5e-3, 4e-3), (200, 600)  # of LoRA, for how far it moves
+SHORT = {"steps": 1200, "clips": 4000}  # of the runs that are only compared with each other
+HEATED = {"steps": 700, "clips": 3000, "warmup": 100}  # of the runs on what makes a model over-fit
+RATES, STEPS = (1e-3, 3e-3, 9e-3), (200, 600)  # of LoRA, for how far it moves
 SHOTS = (1, 3, 6, 12, 24, 48)
 
 
@@ -73,7 +73,7 @@ MODELS: dict[str, Variant] = {
 }
 MODELS |= {f"shots_{n}": _stage3(shots=n) for n in SHOTS if n != SAMPLES}
 MODELS |= {
-    f"moved_{rate:g}_{steps}": Variant("toy-stage2", "stage1", {"lora_lr": rate, "steps": steps})
+    f"moved_{rate:g}_{steps}": Variant("toy-stage2", "stage1", HEATED | {"lora_lr": rate, "steps": steps})
     for rate in RATES
     for steps in STEPS
 }

@@ -27,6 +27,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+CLIP = ROOT / "data_samples" / "form_8000_hz.wav"
 START_SECONDS, OPEN_SECONDS, RUN_SECONDS, FOLLOW_SECONDS = 120, 90, 300, 30
 CHROMIUM = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 FLAGS = [
@@ -157,8 +158,18 @@ def move(page: Page, control: Locator, act: str) -> None:
         page.wait_for_timeout(100)
 
 
+def upload(page: Page, button: Locator, clip: Path) -> None:
+    """Choose a file as a student would; its cell must then show a player under the file's name."""
+    output = page.locator(".jp-CodeCell", has=button).first.locator(".jp-Cell-outputArea")
+    button.scroll_into_view_if_needed()
+    with page.expect_file_chooser() as chooser:
+        button.click()
+    chooser.value.set_files(clip)
+    expect(output.locator(f'audio[aria-label="{clip.name}"]')).to_have_count(1, timeout=FOLLOW_SECONDS * 1000)
+
+
 def use(page: Page) -> str:
-    """Move the first slider and the first drop-down, play the first clip; say what was there."""
+    """Move the first slider and the first drop-down, upload and play a clip; say what was there."""
     said = []
     for act, selector in (("slider", ".noUi-handle"), ("drop-down", ".widget-dropdown select")):
         control = page.locator(selector).first
@@ -166,6 +177,10 @@ def use(page: Page) -> str:
             move(page, control, act)
             said.append(f"a {act} moved, its output followed")
     assert said, "there is neither slider nor drop-down"
+    button = page.locator("button.widget-upload")
+    if button.count():
+        upload(page, button.first, CLIP)
+        said.append("a clip uploaded and answered")
     player = page.locator("audio").first
     player.scroll_into_view_if_needed()
     seconds, ready = player.evaluate(PLAY)

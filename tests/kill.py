@@ -1,10 +1,12 @@
 """Kill a training run at random moments, again and again, and prove that nothing of it is lost.
 
     python tests/kill.py --kills 50 --processes 1
+    python tests/kill.py --kills 10 --stream --workers 2
 
 After each SIGKILL every checkpoint that has its name must be sound, and none that was there may be gone; the rows of
 the log must be those of a run that was never killed, bit for bit; and so must, at the end, the weights. Half of the
-kills come at any moment, half while a checkpoint is being written. Of several processes one is killed first.
+kills come at any moment, half while a checkpoint is being written. Of several processes one is killed first. With
+--stream the clips come out of tar files; with --workers more processes, which nobody kills, decode their sound.
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ STEPS = 40
 NUMBERS = ("loss", "gradient_norm", "tasks")  # of a row, to be equal to the last bit
 
 
-def session(folder: Path, processes: int) -> None:
+def session(folder: Path, processes: int, stream: bool, workers: int) -> None:
     """One process of a run, from wherever it was to its end."""
-    from runs import Tones, recipe_for
+    from runs import Tones, packed_recipe, recipe_for, streams_of
     from tiny import tiny_salmonn
 
     from salmonn_mini.train import fit
@@ -40,8 +42,10 @@ def session(folder: Path, processes: int) -> None:
     rank = os.environ.get("RANK", "0")
     sys.stderr = (folder / f"stderr-{rank}").open("a")  # a process whose fellow is killed says so at length
     model = tiny_salmonn()
-    recipe = recipe_for(folder, steps=STEPS, save_every=2, cache_dir=str(folder.parent / "cache"))
-    took = fit(model, Tones(), recipe)
+    recipe = packed_recipe(folder, folder.parent / "packed") if stream else recipe_for(folder)
+    cache = str(folder.parent / "cache")
+    recipe = recipe.replace(steps=STEPS, save_every=2, cache_dir=cache, workers=workers)
+    took = fit(model, streams_of(recipe) if stream else Tones(), recipe)
     assert took["processes"] == processes, took
     digest = hashlib.sha256()
     for tensor in model.state_dict().values():
@@ -55,9 +59,12 @@ class Run:
 
     folder: Path
     processes: int
+    stream: bool
+    workers: int
 
     def start(self) -> list[multiprocessing.Process]:
-        return together.start(session, self.processes, self.folder, self.processes)
+        given = self.folder, self.processes, self.stream, self.workers
+        return together.start(session, self.processes, *given)
 
     def rows(self) -> list[dict]:
         """The log's whole rows, of what must be equal."""
@@ -101,14 +108,22 @@ def moment(run: Run, started: list, rng: np.random.Generator, duration: float) -
     yield
 
 
-def trial(folder: Path, kills: int, processes: int = 1, seed: int = 0) -> Counter[str]:
+def trial(
+    folder: Path, kills: int, processes: int = 1, seed: int = 0, stream: bool = False, workers: int = 0
+) -> Counter[str]:
     """Kill runs `kills` times in all; how often in which phase.
+
+    The run that is never killed has no workers, so that these are put to the proof too.
 
     Raises:
         AssertionError: something was lost, or came out otherwise than without the kills.
     """
     rng = np.random.default_rng(seed)
-    whole = Run(folder / "whole", processes)
+    if stream:
+        from runs import pack_tones
+
+        pack_tones(folder / "packed")
+    whole = Run(folder / "whole", processes, stream, 0)
     whole.folder.mkdir(parents=True)
     together.finish(whole.start())  # the first process waits for the imports of all
     shutil.rmtree(whole.folder)
@@ -121,7 +136,7 @@ def trial(folder: Path, kills: int, processes: int = 1, seed: int = 0) -> Counte
     number = 0
     while counts["kills"] < kills:
         number += 1
-        run = Run(folder / f"run-{number}", processes)
+        run = Run(folder / f"run-{number}", processes, stream, workers)
         run.folder.mkdir()
         while counts["kills"] < kills and one_kill(run, rng, duration, counts, whole.rows()):
             pass
@@ -164,13 +179,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--stream", action="store_true", help="clips out of tar files")
+    parser.add_argument("--workers", type=int, default=0, help="that decode sound, for each process")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with tempfile.TemporaryDirectory() as folder:
-        counts = trial(Path(folder), arguments.kills, arguments.processes, arguments.seed)
+        counts = trial(Path(folder), **vars(arguments))
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    print(f"{arguments.processes} process(es), seed {arguments.seed}: {told}; every one resumed bit for bit")
+    with_what = (
+        f"{arguments.processes} process(es), {arguments.workers} workers{', stream' * arguments.stream}"
+    )
+    print(f"{with_what}, seed {arguments.seed}: {told}; every one resumed bit for bit")
 
 
 if __name__ == "__main__":

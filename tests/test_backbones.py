@@ -81,7 +81,7 @@ def test_only_softened_contexts_are_blurred(tokenizer, samples):
     assert batch.soft.any() and not batch.soft.all()
     where = batch.context & batch.soft[:, None]
     embed = torch.nn.Embedding(len(tokenizer), 8)
-    softened = soft.soften(embed, batch.ids, where, soft.sound_alikes(tokenizer))
+    softened = soft.soften(embed, batch.ids, batch.others, where)
     changed = (softened != embed(batch.ids)).any(-1)
     assert not changed[~where].any() and changed[where].all()
 

@@ -46,17 +46,12 @@ def sound_alikes(tokenizer: PreTrainedTokenizerFast) -> Tensor:
     return table
 
 
-def soften(embed: nn.Embedding, ids: Tensor, where: Tensor, alike: Tensor) -> Tensor:
-    """The embeddings (B, S, D) of ids (B, S); mistaken, blurred and noisy `where` (B, S) says so.
-
-    Args:
-        alike: the table of `sound_alikes`.
-    """
+def soften(embed: nn.Embedding, ids: Tensor, others: Tensor, where: Tensor) -> Tensor:
+    """The embeddings (B, S, D) of ids (B, S); `where` (B, S) says so, half those of `others`, blurred and noisy."""
     clear = embed(ids)
     B, S = ids.shape
     mistaken = MISTAKEN * (torch.rand(B, 1, 1) * torch.rand(B, S, 1)).sqrt()
-    others = embed(alike[ids, torch.randint(alike.shape[1], (B, S))])
-    soft = clear + mistaken * (others - clear)
+    soft = clear + mistaken * (embed(others) - clear)
     neighbours = (soft.roll(1, dims=1) + soft.roll(-1, dims=1)) / 2
     soft = soft + BLUR * torch.rand(B, 1, 1) * (neighbours - soft)
     soft = soft + NOISE * torch.rand(B, 1, 1) * clear.detach().std() * torch.randn_like(clear)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -80,6 +81,7 @@ class TextBatch:
     """Token ids (B, S), attention mask (B, S), labels (B, S; -100 outside the answers), context mask (B, S)."""
 
     ids: Tensor
+    others: Tensor  # (B, S): for which tokens they may be taken
     mask: Tensor
     labels: Tensor
     context: Tensor
@@ -103,7 +105,16 @@ class Layout:
             softened.append(soften)
             after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
             rows.append((self.prompt.before, context, after, answer))
-        return _pad(rows, softened, self.prompt.tokenizer.pad_token_id)
+        batch = _pad(rows, softened, self.prompt.tokenizer.pad_token_id)
+        if rng is None:
+            return batch
+        which = torch.from_numpy(rng.integers(soft.ALIKE, size=tuple(batch.ids.shape)))
+        return replace(batch, others=self.alike[batch.ids, which])
+
+    @cached_property
+    def alike(self) -> Tensor:
+        """(V, ALIKE): see soft.sound_alikes."""
+        return soft.sound_alikes(self.prompt.tokenizer)
 
 
 def _pad(rows: list[tuple[list[int], ...]], softened: list[bool], pad: int) -> TextBatch:
@@ -120,7 +131,7 @@ def _pad(rows: list[tuple[list[int], ...]], softened: list[bool], pad: int) -> T
         mask[i, : starts[-1]] = True
         context[i, starts[1] : starts[2]] = True
         labels[i, starts[3] : starts[4]] = torch.tensor(row[3])
-    return TextBatch(ids, mask, labels, context, torch.tensor(softened))
+    return TextBatch(ids, ids, mask, labels, context, torch.tensor(softened))
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -155,10 +166,10 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     )
 
 
-def answer_loss(llm: LlamaForCausalLM, batch: TextBatch, alike: Tensor) -> Tensor:
-    """Mean cross-entropy of the answers' tokens; logits only there. `alike` is soft.sound_alikes' table."""
+def answer_loss(llm: LlamaForCausalLM, batch: TextBatch) -> Tensor:
+    """Mean cross-entropy of the answers' tokens; logits only there."""
     where = batch.context & batch.soft[:, None]
-    embeddings = soft.soften(llm.get_input_embeddings(), batch.ids, where, alike)
+    embeddings = soft.soften(llm.get_input_embeddings(), batch.ids, batch.others, where)
     states = llm.model(inputs_embeds=embeddings, attention_mask=batch.mask, use_cache=False).last_hidden_state
     targets = batch.labels[:, 1:]
     asked = targets != -100
@@ -218,7 +229,7 @@ def loss_of_step(
     llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, samples: Sequence[TextSample], seed: int
 ) -> Callable[[int], Tensor]:
     """The loss of a step's batch, a function of (seed, step)."""
-    layout, pool, alike = Layout(tokenizer), TextPool(samples, seed), soft.sound_alikes(tokenizer)
+    layout, pool = Layout(tokenizer), TextPool(samples, seed)
     return lambda step: answer_loss(
-        llm, layout.batch(pool.batch(step), np.random.default_rng((seed, step, 1))), alike
+        llm, layout.batch(pool.batch(step), np.random.default_rng((seed, step, 1)))
     )

@@ -2,6 +2,7 @@
 
 from salmonn_mini.checks import (
     encoders,
+    evaluation,
     full_scale,
     lora,
     over_fitting,
@@ -22,6 +23,7 @@ __all__ = [
     "check",
     "compare",
     "encoders",
+    "evaluation",
     "full_scale",
     "lora",
     "over_fitting",

@@ -127,7 +127,7 @@ def balance(contest: Contest, scale: float) -> Picture:
         + "."
     )
     picture = Picture(alt, width=9.0, height=3.2)
-    picture.suptitle(alt, fontsize=9, x=0.01, ha="left")
+    picture.suptitle(alt, fontsize=8.5, x=0.01, ha="left")
     left, right = picture.subplots(1, 2, width_ratios=(1, 1.15))
     most = max(np.abs(values).max() for row in over.values() for values in row.values())
     for place, (term, value) in enumerate(here.items()):

@@ -1,4 +1,4 @@
-"""Activation tuning, stage 3: the model wakes itself with a dozen long answers of its own (paper, section 4.2).
+"""Activation tuning, stage 3: the model wakes itself with a dozen long answers of its own (paper, section 3.2).
 
 At a reduced LoRA scale an over-fitted model still follows. A few of its answers there, chosen by their form alone, are
 written down as a manifest that a person can read, and become the training data of the last stage.

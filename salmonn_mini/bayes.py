@@ -1,4 +1,4 @@
-"""Why an instruction-tuned SALMONN answers with a transcript whatever it is asked (paper, section 4.3).
+"""Why an instruction-tuned SALMONN answers with a transcript whatever it is asked (paper, section 3.2).
 
     P(Y | X, I) = P(Y | X) · P(I | Y, X) / P(I | X)
 

@@ -1,7 +1,7 @@
 """LoRA (arXiv 2106.09685): a frozen matrix W learns through two thin ones, W + s·BA, and s can be turned.
 
 s is the absolute factor everywhere in this package: alpha / r = 4.0 as trained, 0 the LLM alone. The paper
-lowers it to let an over-fitted model follow instructions again (section 4.2). peft's own ways of changing
+lowers it to let an over-fitted model follow instructions again (section 3.2). peft's own ways of changing
 it have traps: `set_scale` multiplies by alpha / r again and ignores a mistyped name, and on merged layers
 nothing changes at all. `lora_scale` has none of them.
 """

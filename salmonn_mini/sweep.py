@@ -1,4 +1,4 @@
-"""Every task against the LoRA scale: what an over-fitted model forgets as s grows (paper, section 4.2).
+"""Every task against the LoRA scale: what an over-fitted model forgets as s grows (paper, section 3.2).
 
 The ears hear each clip once; the language model answers it at every scale.
 """

@@ -1,6 +1,6 @@
 """Two causes of over-fitting taken apart: few simple instructions, and short answers that leave no choice.
 
-The paper names both together (section 4.3). Each set of clips here changes one of them in the mixture of stage 2.
+The paper names both together (section 3.2). Each set of clips here changes one of them in the mixture of stage 2.
 """
 
 from __future__ import annotations

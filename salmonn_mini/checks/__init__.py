@@ -1,6 +1,7 @@
 """What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A room a chapter."""
 
 from salmonn_mini.checks import (
+    activation_tuning,
     encoders,
     evaluation,
     full_scale,
@@ -20,6 +21,7 @@ from salmonn_mini.checks.quiz import QUIZZES, quiz
 __all__ = [
     "EXERCISES",
     "QUIZZES",
+    "activation_tuning",
     "check",
     "compare",
     "encoders",

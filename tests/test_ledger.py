@@ -1,6 +1,7 @@
 """The ledger: rules that are read, figures that follow from rows, verdicts that can come out either way."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +120,11 @@ def test_the_shipped_table_is_the_written_one_or_what_the_rows_tell(monkeypatch,
     (tmp_path / "ledger.json").write_text("{")
     with pytest.raises(SalmonnError, match=r"ledger\.json cannot be read"):
         ledger.shipped_table()
+
+
+def test_what_is_shipped_follows_from_its_rows_and_stands_in_the_readme() -> None:
+    table = ledger.ledger(ledger.shipped(), ledger.read_claims())
+    assert table == ledger.shipped_table()
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("<!-- ledger:begin -->\n")[1].split("<!-- ledger:end -->")[0]
+    assert shown == ledger.markdown(table)

@@ -129,6 +129,6 @@ def markdown(table: Mapping[str, Any]) -> str:
             f"{rule['name']} {value:.2f} [{low:.2f}, {high:.2f}]"
             for rule, value, (low, high) in zip(row["rule"], row["ours"], row["interval"], strict=False)
         )
-        verdict = f"{row['verdict']} ({len(row['seeds'])} seeds)" if row["seeds"] else row["verdict"]
-        lines.append(f"| {row['id']} | {row['claim']} | {row['paper']} | {ours or '–'} | {verdict} |")
+        seeds = f" ({len(row['seeds'])} seed{'s' * (len(row['seeds']) > 1)})" if row["seeds"] else ""
+        lines.append(f"| {row['id']} | {row['claim']} | {row['paper']} | {ours or '–'} | {row['verdict']}{seeds} |")
     return "\n".join(lines) + "\n"

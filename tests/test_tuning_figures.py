@@ -37,6 +37,7 @@ def test_series_stand_side_by_side_in_their_rows() -> None:
     assert picture.alt == "Two models. score: asr before 3, after 4; gender after 90."
     axes = picture.axes[0]
     before, after, whisker = axes.lines[:3]
+    assert axes.get_xlim()[0] < 0 < 90 < axes.get_xlim()[1]
     assert before.get_label() == "before" and list(before.get_xdata()) == [3.0]
     assert list(after.get_xdata()) == [4.0, 90.0]
     assert before.get_ydata()[0] < after.get_ydata()[0]
@@ -45,16 +46,17 @@ def test_series_stand_side_by_side_in_their_rows() -> None:
     assert len([line for line in axes.lines if line.get_label() in rows["asr"]]) == 2
 
 
-def test_each_task_has_a_panel_and_the_mean_of_its_last_losses() -> None:
-    log = [{"asr": 4.0, "gender": 2.0}] * 5 + [{"asr": 1.0}] * 20
+def test_each_task_has_a_panel_and_the_mean_of_the_last_steps_that_had_it() -> None:
+    log = [{"asr": 4.0, "gender": 2.0}] * 5 + [{"asr": 1.0}] * 40
     picture = tuning.by_task(log, ["asr", "gender", "emotion"], 50, "Stage 2")
     assert picture.alt == (
-        "Stage 2. Step 25 of 50: loss a token, the mean of each task's last 20 values: asr 1.00, gender 2.00."
+        "Stage 2. Step 45 of 50: loss a token, the mean of the last 40 steps: asr 1.00, gender 2.00."
     )
     shown = [axes for axes in picture.axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in shown] == ["asr   1.00", "gender   2.00", "emotion"]
     assert list(shown[1].lines[0].get_xdata()) == [1, 2, 3, 4, 5]
     assert shown[0].lines[1].get_ydata()[5] == pytest.approx(21 / 6)
+    assert (tuning.late(log, "asr"), tuning.late(log, "gender")) == (1.0, 2.0)
 
 
 def test_a_live_run_keeps_the_losses_of_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:

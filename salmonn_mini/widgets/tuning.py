@@ -12,7 +12,7 @@ from salmonn_mini.widgets.explorer import Explorer
 from salmonn_mini.widgets.training import Live
 
 COLUMNS = 4  # of the grid of tasks
-LAST = 20  # values of a task that its thick line averages
+LAST = 40  # steps that a task's thick line averages
 OFFSET = 0.24  # rows between two series of one row
 
 
@@ -94,10 +94,19 @@ def beside(
         axes.axhline(line - 0.5, color=GREY, linewidth=0.4, alpha=0.5)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(*_from_zero(rows))
     axes.set_xlabel(xlabel)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return picture
+
+
+def _from_zero(rows: Mapping[str, Mapping[str, float | Interval]]) -> tuple[float, float]:
+    """The ends of an axis that holds 0 and all values, and a little more."""
+    values = [number for row in rows.values() for value in row.values() for number in np.atleast_1d(value)]
+    low, high = min(0.0, *values), max(0.0, *values)
+    margin = 0.03 * (high - low)
+    return low - margin, high + margin
 
 
 def _middle(value: float | Interval) -> float:
@@ -106,25 +115,20 @@ def _middle(value: float | Interval) -> float:
 
 def by_task(log: Sequence[Mapping[str, float]], tasks: Sequence[str], steps: int, title: str = "") -> Picture:
     """The loss of each task so far, a panel a task; a step's batch need not hold every task."""
-    curves = {task: [(step, row[task]) for step, row in enumerate(log, 1) if task in row] for task in tasks}
-    ends = {
-        task: float(np.mean([loss for _, loss in curve[-LAST:]])) for task, curve in curves.items() if curve
-    }
-    alt = f"Step {len(log)} of {steps}: loss a token, the mean of each task's last {LAST} values: " + (
-        ", ".join(f"{task} {end:.2f}" for task, end in ends.items()) + "."
-    )
+    curves = {task: _means(log, task) for task in tasks}
+    ends = {task: means[-1] for task, (_, _, means) in curves.items() if means}
+    said = ", ".join(f"{task} {end:.2f}" for task, end in ends.items())
+    alt = f"Step {len(log)} of {steps}: loss a token, the mean of the last {LAST} steps: {said}."
     lines = -(-len(tasks) // COLUMNS)
     picture = Picture(f"{title}. {alt}" if title else alt, width=9.0, height=0.6 + 1.5 * lines)
     picture.suptitle(f"{title}   Step {len(log)} of {steps}".strip(), fontsize=10, x=0.01, ha="left")
     grid = picture.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).flatten().tolist()
-    for axes, (task, curve) in zip(grid, curves.items(), strict=False):
-        axes.set_title(f"{task}   {ends[task]:.2f}" if curve else task, fontsize=9, loc="left")
-        places, losses = zip(*curve, strict=True) if curve else ((), ())
-        means = [np.mean(losses[max(0, i + 1 - LAST) : i + 1]) for i in range(len(losses))]
+    for axes, (task, (places, losses, means)) in zip(grid, curves.items(), strict=False):
+        axes.set_title(f"{task}   {ends[task]:.2f}" if means else task, fontsize=9, loc="left")
         axes.plot(places, losses, color=BLUE, alpha=0.35, linewidth=0.8)
         axes.plot(places, means, color=BLUE, linewidth=1.8)
         axes.set_xlim(0, steps)
-        axes.set_ylim(bottom=0)
+        axes.set_yscale("log")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
     for axes in grid[len(tasks) :]:
@@ -132,6 +136,22 @@ def by_task(log: Sequence[Mapping[str, float]], tasks: Sequence[str], steps: int
     picture.supxlabel("step", fontsize=9)
     picture.supylabel("loss a token, in nats", fontsize=9)
     return picture
+
+
+def late(log: Sequence[Mapping[str, float]], task: str) -> float:
+    """A task's loss at the end of a log: the mean of the LAST steps before its last one."""
+    return _means(log, task)[2][-1]
+
+
+def _means(log: Sequence[Mapping[str, float]], task: str) -> tuple[list[int], list[float], list[float]]:
+    """The steps that have a task in their batch, its losses there, and the mean of the last LAST steps at each."""
+    steps = [step for step, row in enumerate(log, 1) if task in row]
+    losses = [log[step - 1][task] for step in steps]
+    near = (
+        [loss for other, loss in zip(steps, losses, strict=True) if step - LAST < other <= step]
+        for step in steps
+    )
+    return steps, losses, [float(np.mean(values)) for values in near]
 
 
 class LiveTasks(Live):

@@ -130,5 +130,7 @@ def markdown(table: Mapping[str, Any]) -> str:
             for rule, value, (low, high) in zip(row["rule"], row["ours"], row["interval"], strict=False)
         )
         seeds = f" ({len(row['seeds'])} seed{'s' * (len(row['seeds']) > 1)})" if row["seeds"] else ""
-        lines.append(f"| {row['id']} | {row['claim']} | {row['paper']} | {ours or '–'} | {row['verdict']}{seeds} |")
+        lines.append(
+            f"| {row['id']} | {row['claim']} | {row['paper']} | {ours or '–'} | {row['verdict']}{seeds} |"
+        )
     return "\n".join(lines) + "\n"

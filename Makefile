@@ -4,6 +4,9 @@ PY := .venv/bin/python
 STAMP := .venv/.stamp
 PICTURE := .github/architecture.svg
 NOTEBOOKS ?= notebooks/*.ipynb
+# Nothing in these depends on the machine: every output must come out as it is recorded.
+STRICT := $(addprefix notebooks/,01_sound.ipynb 03_windows.ipynb 05_lora.ipynb)
+NBVAL = $(PY) -m pytest -n 2 --dist loadscope --nbval-cell-timeout 240 --nbval-sanitize-with tests/nbval_sanitize.cfg
 # More arguments for JupyterLab, say: make lab LAB="--no-browser --port=9999"
 LAB ?=
 # Where the course lies on GitHub, say: make badges REPOSITORY=owner/name
@@ -33,8 +36,10 @@ lab: $(STAMP) ## JupyterLab on notebooks/, at the tour
 
 test: lint ## ruff, unit tests, every notebook
 	$(PY) -m pytest -n 2 --dist loadscope
-	$(PY) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-cell-timeout 240 \
-	    --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+	@test -z "$(filter-out $(STRICT),$(wildcard $(NOTEBOOKS)))" || \
+	    $(NBVAL) --nbval-lax $(filter-out $(STRICT),$(wildcard $(NOTEBOOKS)))
+	@test -z "$(filter $(STRICT),$(wildcard $(NOTEBOOKS)))" || \
+	    $(NBVAL) --nbval $(filter $(STRICT),$(wildcard $(NOTEBOOKS)))
 
 lint: $(STAMP) ## ruff alone
 	$(PY) -m ruff check

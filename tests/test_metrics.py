@@ -261,6 +261,18 @@ def test_a_wer_of_thirty_percent_is_where_asr_ends() -> None:
             ["it is one .", "one or two", ""],
         ),
         (
+            "speaker_verification",
+            "no , these are two speakers .",
+            ["no", "no , these are two speakers ."],
+            ["yes , it is the same speaker .", "two speakers", "yes and no"],
+        ),
+        (
+            "audio_qa",
+            "yes , there is .",
+            ["yes , there is .", "yes ."],
+            ["no , there is not .", "there is ."],
+        ),
+        (
             "audio_qa",
             "there is .",
             ["there is .", "There is!"],

@@ -12,7 +12,8 @@ LABELS: dict[str, tuple[str, ...]] = {
     "gender": ("man", "woman"),
     "speaker_verification": ("one", "two"),
 }
-YES_NO = ("there is", "there is not")
+YES_NO = ("yes", "no")
+THERE = ("there is", "there is not")  # the toy's yes and no to a sound
 LONGEST = 3  # an answer of more than so many times the reference's words names too much to be right
 _NAMED = re.compile(r"the \w+ is (.+)")
 
@@ -31,9 +32,10 @@ def value_of(reference: str) -> str:
 def is_right(sample: Sample) -> bool:
     """Whether an answer is right.
 
-    Keywords: the same set as the reference's. Labels (mood, gender, one speaker or two): the right one is named, and
-    no other. Whether a sound is there: said in just these words. Else: the value is named, word for word. An answer
-    that does not follow its instruction is wrong, and so is one of more than three times the reference's words.
+    Keywords: the same set as the reference's. Labels (mood, gender, one speaker or two, yes or no): the right one is
+    named, and no other. Whether a sound is there: said in just these words. Else: the value is named, word for word.
+    An answer that does not follow its instruction is wrong, and so is one of more than three times the reference's
+    words.
     """
     if follows(sample) is False:
         return False
@@ -42,9 +44,10 @@ def is_right(sample: Sample) -> bool:
     words, wanted = basic(sample.answer).split(), basic(sample.reference).split()
     if len(words) > LONGEST * len(wanted):
         return False
-    if sample.task in LABELS:
-        return _named(LABELS[sample.task], words) == _named(LABELS[sample.task], wanted)
-    if " ".join(wanted) in YES_NO:
+    labels = YES_NO if wanted[:1] and wanted[0] in YES_NO else LABELS.get(sample.task, ())
+    if labels:
+        return _named(labels, words) == _named(labels, wanted)
+    if " ".join(wanted) in THERE:
         return words == wanted
     return f" {value_of(sample.reference)} " in f" {' '.join(words)} "
 

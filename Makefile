@@ -14,7 +14,7 @@ LAB ?=
 # Where the course lies on GitHub, say: make badges REPOSITORY=owner/name
 REPOSITORY ?=
 
-.PHONY: help env lab test lint browser kill samples notebooks badges slides students figures lock
+.PHONY: help env lab test lint browser kill twice samples notebooks badges slides students figures lock
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -50,6 +50,9 @@ browser: $(STAMP) ## drive `make lab` in headless Chromium: needs chromium on th
 
 kill: $(STAMP) ## SIGKILL a training run 50 times, and compare every resume bit for bit
 	$(PY) tests/kill.py --kills 50
+
+twice: $(STAMP) ## run all cells of each notebook, and all of them again in the same kernel
+	$(PY) tests/twice.py $(NOTEBOOKS)
 
 samples: $(STAMP) ## make data_samples/ anew
 	$(PY) -m salmonn_mini data samples

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import faulthandler
 import hashlib
+import math
 import os
 import re
 import sys
@@ -17,8 +18,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Empty
 
 import nbformat
+from jupyter_client import AsyncKernelClient
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
@@ -35,6 +38,38 @@ PYTHON = {
 # A path of somebody's machine; what stands before it must not make it part of an address or of base64.
 OWN_PATH = re.compile(r"(?<![\w.:/+])/(?:home|Users|root|tmp|opt|usr|var|mnt|private|work)/|[A-Z]:\\\\?Users")
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+
+
+class Client(NotebookClient):
+    """A client that does not sleep over a reply.
+
+    While nbclient sends what a widget's output wants, the reply that arrives at the same socket goes unnoticed until
+    the cell's whole time is over. So the socket is looked at every second.
+    """
+
+    @classmethod
+    def of(cls, notebook: NotebookNode, path: Path) -> Client:
+        """A client that runs a notebook where its file lies."""
+        place = {"metadata": {"path": str(path.parent)}}
+        return cls(
+            notebook, timeout=CELL_SECONDS, resources=place, record_timing=False, coalesce_streams=True
+        )
+
+    async def async_start_new_kernel_client(self) -> AsyncKernelClient:
+        kernel = await super().async_start_new_kernel_client()
+        once = kernel.shell_channel.get_msg
+
+        async def get_msg(timeout: float | None = None) -> dict:
+            end = math.inf if timeout is None else time.monotonic() + timeout
+            while True:
+                try:
+                    return await once(timeout=1)
+                except Empty:
+                    if time.monotonic() > end:
+                        raise
+
+        kernel.shell_channel.get_msg = get_msg
+        return kernel
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
@@ -61,13 +96,13 @@ def faults(notebook: NotebookNode) -> Iterator[str]:
     if not any(CHECKED in cell.metadata.get("tags", []) for cell in code):
         yield f"no cell is tagged {CHECKED}, so nbval would compare nothing"
     for number, cell in enumerate(notebook.cells, 1):
-        for fault in _cell_faults(cell):
+        for fault in cell_faults(cell):
             yield f"cell {number}: {fault}"
     if clean(notebook) != notebook:
         yield "holds widget state, timings or random ids"
 
 
-def _cell_faults(cell: NotebookNode) -> Iterator[str]:
+def cell_faults(cell: NotebookNode) -> Iterator[str]:
     tags = set(cell.metadata.get("tags", []))
     outputs = cell.get("outputs", [])
     for tag in sorted(tags - TAGS):
@@ -92,12 +127,8 @@ def record(path: Path) -> list[str]:
     from tools.course import write
 
     notebook = prepared(nbformat.read(path, as_version=4), path.name, repository())
-    place = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(
-        notebook, timeout=CELL_SECONDS, resources=place, record_timing=False, coalesce_streams=True
-    )
     try:
-        client.execute()
+        Client.of(notebook, path).execute()
     except CellExecutionError as error:
         return [str(error)]
     # Again, for the slides' rule looks at the outputs.

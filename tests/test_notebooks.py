@@ -1,5 +1,6 @@
 """Committed notebooks are whole: run, clean, with something for nbval to compare when it runs them."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -7,6 +8,7 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from record import CHECKED, PYTHON, WIDGET, clean, faults, record
+from twice import differences, run_twice
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -102,3 +104,31 @@ def test_a_failing_notebook_is_left_as_it_was(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert "ZeroDivisionError" in "\n".join(record(path))
     assert path.read_bytes() == before
+
+
+def doubled(first: str, again: NotebookNode) -> NotebookNode:
+    cells = [
+        new_code_cell("print(n)", outputs=[output], metadata={"tags": [CHECKED]})
+        for output in (stdout(first), again)
+    ]
+    return new_notebook(cells=cells)
+
+
+@pytest.mark.parametrize(
+    ("again", "fault"),
+    [
+        (stdout("3\n"), r"shows \['3\\n'\], and \['2\\n'\] before"),
+        (new_output("error", ename="NameError", evalue="m"), "again: ends in NameError"),
+        (new_output("stream", name="stderr", text="a warning"), "again: writes to stderr"),
+    ],
+)
+def test_a_second_run_that_differs_is_named(again: NotebookNode, fault: str) -> None:
+    assert list(differences(doubled("2\n", stdout("2\n")))) == []
+    assert re.search(fault, "\n".join(differences(doubled("2\n", again))))
+
+
+def test_a_notebook_is_run_twice_in_one_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "count.ipynb"
+    source = "n = globals().get('n', 0) + 1\nprint(n)"
+    nbformat.write(new_notebook(cells=[new_code_cell(source, metadata={"tags": [CHECKED]})]), path)
+    assert run_twice(path) == [r"code cell 1 shows ['2\n'], and ['1\n'] before"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from salmonn_mini.features import Features
 from salmonn_mini.files import write_json, write_text
 from salmonn_mini.lora import current_scale, lora_scale
 from salmonn_mini.metrics.following import Sample
-from salmonn_mini.metrics.measures import MEASURES, score, summarise
+from salmonn_mini.metrics.java import JAVA
+from salmonn_mini.metrics.measures import MEASURES, is_caption, score, summarise
 from salmonn_mini.model import Salmonn
 from salmonn_mini.splice import Answer
 from salmonn_mini.tasks import get_task
@@ -182,6 +183,21 @@ class Report:
         for row in self.rows:
             by_task.setdefault(row["task"], []).append(row["scores"])
         return {task: summarise(task, scores, seed=self.seed) for task, scores in by_task.items()}
+
+    def with_java(self, names: Iterable[str]) -> Report:
+        """The same report, its captions measured by METEOR or SPIDEr too (names of `metrics.java.JAVA`).
+
+        Raises:
+            SalmonnError: what such a measure needs is not installed.
+        """
+        rows = [dict(row) for row in self.rows]
+        for task in dict.fromkeys(row["task"] for row in rows if is_caption(sample_of(row))):
+            own = [row for row in rows if row["task"] == task]
+            for name in names:
+                values = JAVA[name]([row["reference"] for row in own], [row["answer"] for row in own])
+                for row, value in zip(own, values, strict=True):
+                    row["scores"] = row["scores"] | {name: (value, 1)}
+        return replace(self, rows=tuple(rows))
 
     def to_dict(self) -> dict:
         """What `salmonn-mini evaluate --json` writes."""

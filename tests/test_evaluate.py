@@ -12,6 +12,7 @@ from tiny import tiny_salmonn
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluate import Report, answer, draw_task, evaluate, hear, load_report, score_answers
 from salmonn_mini.lora import current_scale
+from salmonn_mini.metrics.java import JAVA
 from salmonn_mini.metrics.measures import MEASURES
 from salmonn_mini.splice import Answer
 from salmonn_mini.world.clips import render
@@ -156,6 +157,14 @@ def test_a_perfect_model_gets_a_perfect_report() -> None:
     row = tasks["slot_filling"]
     assert (row["metric"], row["value"], row["interval"], row["following_rate"]) == ("accuracy", 1, [1, 1], 1)
     assert perfect("asr").tasks["asr"]["value"] == 0
+
+
+def test_captions_can_be_measured_by_java_too(report: Report, monkeypatch) -> None:
+    monkeypatch.setitem(JAVA, "meteor", lambda references, answers: [0.5] * len(references))
+    assert report.with_java([]).tasks == report.tasks
+    more = report.with_java(["meteor"]).tasks
+    assert more["audio_caption"]["others"].pop("meteor") == 0.5
+    assert more == report.tasks
 
 
 def test_rows_on_disk_give_the_same_report_again(report: Report, tmp_path: Path) -> None:

@@ -2,7 +2,12 @@
 
 import doctest
 import math
+import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.metrics import answers, bootstrap, captions, following, words
+from salmonn_mini.metrics import answers, bootstrap, captions, following, java, words
 from salmonn_mini.metrics.following import RULES, Sample, follows
 from salmonn_mini.metrics.measures import MEASURES, compare, score, summarise
 from salmonn_mini.tasks import TASKS
@@ -147,6 +152,68 @@ def test_cider_d_by_hand() -> None:
 def test_cider_d_gives_nothing_for_words_that_all_references_have() -> None:
     assert captions.cider_d(["a dog barks", "a dog sings"], ["a dog", "a dog"]) == [0, 0]
     assert captions.cider_d(["a dog"], ["a dog"]) == [0]
+
+
+def scorer(value: Callable[[str, str], Any]) -> type:
+    """What pycocoevalcap's scorers look like: tables of lists of texts go in, a mean and a number each come out."""
+
+    class Scorer:
+        def compute_score(self, wanted: dict, given: dict) -> tuple[float, list]:
+            assert wanted.keys() == given.keys()
+            assert all(len(text) == 1 and text[0] for table in (wanted, given) for text in table.values())
+            return 0.0, [value(wanted[i][0], given[i][0]) for i in sorted(wanted)]
+
+    return Scorer
+
+
+def install(monkeypatch: pytest.MonkeyPatch, room: str, name: str, kind: type) -> None:
+    monkeypatch.setattr(java.shutil, "which", lambda program: f"/bin/{program}")
+    module = SimpleNamespace(**{name: kind})
+    monkeypatch.setitem(sys.modules, "pycocoevalcap", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, f"pycocoevalcap.{room}", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, f"pycocoevalcap.{room}.{room}", module)
+
+
+def test_meteor_sees_no_empty_answer_and_keeps_the_order(monkeypatch) -> None:
+    install(monkeypatch, "meteor", "Meteor", scorer(lambda wanted, given: float(wanted == given)))
+    assert java.meteor(["A dog.", "a cat", "rain"], ["", "a bird", "Rain!"]) == [0, 0, 1]
+    assert java.meteor([], []) == []
+
+
+def test_spider_is_the_mean_of_cider_d_and_spice(monkeypatch) -> None:
+    install(monkeypatch, "spice", "Spice", scorer(lambda wanted, given: {"All": {"f": 0.25}}))
+    references, answers = ["a b", "c d"], ["a b", "c a"]
+    by_hand = [(cider + 0.25) / 2 for cider in captions.cider_d(references, answers)]
+    assert java.spider(references, answers) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("java", "no java is on the PATH: install a runtime"),
+        ("package", r"pip install \"salmonn-mini\[captions\]\""),
+        ("parser", "cannot fetch Stanford's parser"),
+    ],
+)
+def test_what_a_measure_in_java_lacks_is_named(missing: str, message: str, monkeypatch) -> None:
+    def refuse(self) -> None:
+        raise OSError("no network")
+
+    install(monkeypatch, "spice", "Spice", type("Spice", (), {"__init__": refuse}))
+    if missing == "java":
+        monkeypatch.setattr(java.shutil, "which", lambda program: None)
+    if missing == "package":
+        monkeypatch.setitem(sys.modules, "pycocoevalcap.spice.spice", None)
+    with pytest.raises(SalmonnError, match=message):
+        java.spider(["a dog"], ["a dog"])
+
+
+def test_meteor_itself_where_it_is_installed() -> None:
+    pytest.importorskip("pycocoevalcap")
+    if shutil.which("java") is None:
+        pytest.skip("no Java")
+    same, near, other = java.meteor(["a dog barks"] * 3, ["A dog barks.", "the dog barks", "rain"])
+    assert same == 1 > near > other == 0
 
 
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6))

@@ -20,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tasks", metavar="NAME", nargs="+", help=f"those of the stage by default; known: {', '.join(TASKS)}"
     )
     options.add_decoding(parser, max_new_tokens=100)
+    parser.add_argument(
+        "--java",
+        nargs="+",
+        default=[],
+        choices=("meteor", "spider"),
+        help="measure captions by these too; they need Java and pip install 'salmonn-mini[captions]'",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the scores there")
     parser.add_argument("--per-sample", metavar="FILE", help="write every answer there, a JSON line each")
 
@@ -40,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         beams=arguments.beams,
         max_new_tokens=arguments.max_new_tokens,
         repetition_penalty=arguments.repetition_penalty,
-    )
+    ).with_java(arguments.java)
     if arguments.json:
         report.save(arguments.json)
     if arguments.per_sample:

@@ -2,6 +2,7 @@
 
 words.py       normalisers, WER, PER, BLEU, distinct words, loops
 captions.py    the clauses of a caption, ROUGE-L, CIDEr-D
+java.py        METEOR and SPIDEr, where Java and pycocoevalcap are installed
 following.py   does an answer obey its instruction? The paper's rules, and those that stand in for its judge
 answers.py     is an answer right?
 measures.py    every measure of a sample as a few numbers that can be added up

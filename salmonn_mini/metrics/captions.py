@@ -1,6 +1,6 @@
 """Captions against captions: the clauses of the toy world's, and the field's ROUGE-L and CIDEr-D.
 
-METEOR and SPIDEr, the paper's measures, need Java; these two do not.
+METEOR and SPIDEr, the paper's measures, need Java: see java.py. These two do not.
 """
 
 from __future__ import annotations

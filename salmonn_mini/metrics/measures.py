@@ -60,7 +60,8 @@ def _language(sample: Sample) -> str:
     return sample.task.removeprefix("translation_") if sample.task.startswith("translation_") else "en"
 
 
-def _is_caption(sample: Sample) -> bool:
+def is_caption(sample: Sample) -> bool:
+    """Whether the answer is scored as a caption too."""
     return sample.task in ("audio_caption", "music_caption")
 
 
@@ -99,8 +100,11 @@ MEASURES: dict[str, Measure] = {
         "F1 of the keywords named",
         lambda s: shared(keywords(s.reference), keywords(s.answer)) if s.task == "keywords" else None,
     ),
-    "rouge_l": Measure("ROUGE-L, mean", lambda s: (rouge_l(s.reference, s.answer), 1) if _is_caption(s) else None),
-    "cider_d": Measure("CIDEr-D, 0 to 10, mean", lambda s: None),  # a whole set's: see score
+    "rouge_l": Measure("ROUGE-L, mean", lambda s: (rouge_l(s.reference, s.answer), 1) if is_caption(s) else None),
+    # A whole set's: see score, and java.py.
+    "cider_d": Measure("CIDEr-D, 0 to 10, mean", lambda s: None),
+    "meteor": Measure("METEOR 1.5, mean", lambda s: None),
+    "spider": Measure("SPIDEr, the mean of CIDEr-D and SPICE", lambda s: None),
 }  # fmt: skip
 _METRICS = {task.metric for task in TASKS.values()}  # a task is measured by its own, and by its diversity
 
@@ -117,7 +121,7 @@ def score(samples: Sequence[Sample]) -> list[Scores]:
         names = [name for name in MEASURES if name not in _METRICS or name in (own, "diversity")]
         counts = {name: MEASURES[name].counts(sample) for name in names}
         rows.append({name: numbers for name, numbers in counts.items() if numbers is not None})
-    if samples and _is_caption(samples[0]):
+    if samples and is_caption(samples[0]):
         ciders = cider_d([s.reference for s in samples], [s.answer for s in samples])
         for row, cider in zip(rows, ciders, strict=True):
             row["cider_d"] = (cider, 1)

@@ -7,7 +7,7 @@ task alone, so that conditions with equally many clips heard the same ones.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from salmonn_mini.backbones.scores import answer_texts
 from salmonn_mini.bayes import bayes_table
 from salmonn_mini.evaluate import answer, draw_task, hear, score_answers
-from salmonn_mini.ledger.models import MODELS, RATES, STEPS, Models
+from salmonn_mini.ledger.models import MODELS, RATES, STEPS, Draw, Models
 from salmonn_mini.lora import lora_drift, lora_scale
 from salmonn_mini.model import Salmonn
 from salmonn_mini.tasks import TASKS
@@ -27,7 +27,6 @@ UNTRAINED = tuple(task.name for task in TASKS.values() if task.stage is None)
 TUNED = ("asr", "audio_caption", *UNTRAINED)  # what stage 3 is judged by
 BAYES_CLIPS = 40
 SHOT_MODELS = tuple(name for name in MODELS if name.startswith("shots_"))
-Draw = Callable[[str, int, int], list[Example]]
 
 
 def draw_long(task: str, n: int, seed: int) -> list[Example]:
@@ -55,7 +54,7 @@ class Condition:
         """Answer, and keep what was answered."""
         model, rows = models[self.model], []
         for task in self.tasks:
-            heard = hear(model, self.draw(task, max(1, round(n * self.share)), models.seed))
+            heard = models.heard(model, self.draw, task, max(1, round(n * self.share)))
             rows += score_answers(heard.examples, answer(model, heard, scale=self.scale), {})
         return rows
 
@@ -131,7 +130,7 @@ class Moved:
         for rate in RATES:
             for steps in STEPS:
                 model = models[f"moved_{rate:g}_{steps}"]
-                heard = hear(model, draw_task("story", max(1, round(n * self.share)), models.seed))
+                heard = models.heard(model, draw_task, "story", max(1, round(n * self.share)))
                 rows = score_answers(heard.examples, answer(model, heard), {})
                 followed = float(np.mean([row["scores"]["following_rate"][0] for row in rows]))
                 points.append(

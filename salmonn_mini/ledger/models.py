@@ -15,9 +15,13 @@ from salmonn_mini import checkpoint, train
 from salmonn_mini.activation import SAMPLES, save_examples, self_generated, tune_on_text
 from salmonn_mini.data import ClipSet
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.evaluate import Heard, hear
 from salmonn_mini.ledger.causes import FewInstructions, LongAnswers, ManyInstructions
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train import Recipe, load_recipe
+from salmonn_mini.world.audio_tasks import Example
+
+Draw = Callable[[str, int, int], list[Example]]  # from (task, n, seed)
 
 SHORT = {"steps": 1200, "clips": 4000}  # of the runs that are only compared with each other
 HEATED = {"steps": 700, "clips": 3000, "warmup": 100}  # of the runs on what makes a model over-fit
@@ -84,6 +88,7 @@ class Models:
 
     def __init__(self, seed: int, folder: Path, cache: Path) -> None:
         self.seed, self.folder, self.cache = seed, folder / f"seed{seed}", cache
+        self._heard: dict[tuple, Heard] = {}
 
     def __getitem__(self, name: str) -> Salmonn:
         """The model of a row of MODELS, trained if it is not there.
@@ -92,6 +97,13 @@ class Models:
             SalmonnError: there is no such row.
         """
         return checkpoint.load(self.trained(name))
+
+    def heard(self, model: Salmonn, draw: Draw, task: str, n: int) -> Heard:
+        """What the frozen ears hear of n clips that `draw` gives: the same for all models with the same ears."""
+        key = (draw, task, n, model.config.whisper, model.config.beats)
+        if key not in self._heard:
+            self._heard[key] = hear(model, draw(task, n, self.seed))
+        return self._heard[key]
 
     def trained(self, name: str) -> Path:
         """The folder of a trained model."""

@@ -17,6 +17,7 @@ from salmonn_mini.cli import main
 from salmonn_mini.config import PRESETS, preset
 from salmonn_mini.doctor.memory import needs
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.train.learning import transformer_blocks
 
 CPU = torch.device("cpu")
 
@@ -163,7 +164,7 @@ def test_levers_go_back_to_where_they_were(tiny) -> None:
     model = random_model.random_model(tiny_config())
     step = levers.Step(model, clips=1, clip_seconds=0.5)
     every = levers.Levers("float32", attention="eager", checkpointing=True, pad_to_30s=True, compiled=True)
-    blocks = levers.transformer_blocks(model)
+    blocks = transformer_blocks(model)
     assert len(blocks) == 2 + 1 + 1  # the LLM's, Whisper's, BEATs'
     with step.pulled(every):
         assert model.config.pad_to_30s and blocks[0].training and blocks[0]._compiled_call_impl is not None

@@ -10,7 +10,7 @@ from runs import Tones, changed, killed_after, losses, recipe_for, rows, weights
 from tiny import tiny_config, tiny_salmonn, tiny_toy
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train import Recipe, fit, load_recipe, run
+from salmonn_mini.train import Recipe, fit, learning, load_recipe, run
 from salmonn_mini.train.stage import first_model
 from salmonn_mini.train.track import Plateau, flat
 
@@ -47,6 +47,31 @@ def test_layers_that_compute_twice_give_the_same_bits(tmp_path):
     fit(two, Tones(), recipe.replace(gradient_checkpointing=True), fresh=True)
     assert losses(recipe) == kept and not changed(weights(one), weights(two))
     assert len(calls) == 2 * recipe.steps and not layer.gradient_checkpointing
+
+
+def test_compiled_layers_give_the_same_losses_and_leave_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning.shutil, "which", lambda name: name)
+    recipe, curves, compiled = recipe_for(tmp_path, steps=3), [], []
+    ours = torch.nn.Module.compile
+
+    def traced_alone(block):  # code in C++ would take minutes
+        compiled.append(block)
+        ours(block, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced_alone)
+    for on in (False, True):
+        model = still()
+        fit(model, Tones(), recipe.replace(compile=on), fresh=True)
+        curves.append(losses(recipe))
+    assert compiled == learning.transformer_blocks(model)
+    assert not any(block._compiled_call_impl for block in compiled)
+    assert curves[1] == pytest.approx(curves[0], abs=1e-4)
+
+
+def test_a_compiler_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "COMPILERS", ("no-such-compiler",))
+    with pytest.raises(SalmonnError, match=r"needs a C\+\+ compiler on a CPU, and no-such-compiler are not"):
+        fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, compile=True))
 
 
 def test_fewer_clips_than_parts_are_refused(tmp_path):

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import PreTrainedModel
@@ -27,6 +27,7 @@ from salmonn_mini.config import SalmonnConfig
 from salmonn_mini.features import Features
 from salmonn_mini.model import Salmonn
 from salmonn_mini.splice import IGNORE
+from salmonn_mini.train.learning import compiled
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 ANSWER_TOKENS, LONG_ANSWER_TOKENS, PIECE = 20, 400, 64
@@ -175,32 +176,20 @@ class Step:
     def pulled(self, levers: Levers) -> Iterator[Features | None]:
         """The levers as they are told within the block; the features, where they were heard before."""
         model = self.model
-        blocks = transformer_blocks(model)
         for part in (model.llm.get_base_model(), model.whisper and model.whisper.encoder):
             if isinstance(part, PreTrainedModel):
                 part.set_attn_implementation(levers.attention)
         model.config = self.config.replace(pad_to_30s=levers.pad_to_30s)
         model.logits_at_once = PIECE * model.llm.config.vocab_size if levers.pieces else NO_LIMIT
         model.checkpoint_gradients(levers.checkpointing)
-        for block in blocks if levers.compiled else ():
-            block.compile()
         model.train()
         try:
-            yield model.encode(self.waves) if levers.cached else None
+            with compiled(model, levers.compiled):
+                yield model.encode(self.waves) if levers.cached else None
         finally:
             model.eval()
             model.config = self.config
             model.checkpoint_gradients(False)
-            for block in blocks:
-                block._compiled_call_impl = None
-
-
-def transformer_blocks(model: Salmonn) -> list[nn.Module]:
-    """The layers of both ears and of the LLM, which torch.compile takes one by one."""
-    blocks = list(model.llm.get_base_model().model.layers)
-    for ear in (model.whisper, model.beats):
-        blocks += ear.encoder.layers if ear is not None else ()
-    return blocks
 
 
 def loss_with_all_logits(model: Salmonn, features: Features, asked: list[str], answers: list[str]) -> Tensor:

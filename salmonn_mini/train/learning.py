@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from salmonn_mini.errors import SalmonnError
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train.recipe import Recipe
+
+COMPILERS = ("g++", "clang++", "cl")
 
 
 def part_of(name: str) -> str:
@@ -63,6 +68,45 @@ def repeatable() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before)
         torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+@contextmanager
+def compiled(model: Salmonn, on: bool) -> Iterator[None]:
+    """Within the block, if `on`, the layers of both ears and of the LLM run as torch.compile makes them.
+
+    Raises:
+        SalmonnError: what torch.compile needs for this device is not there.
+    """
+    if on:
+        _check_compiler(model.device)
+    blocks = transformer_blocks(model) if on else []
+    for block in blocks:
+        block.compile()
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block._compiled_call_impl = None  # torch has no call that takes it back
+
+
+def transformer_blocks(model: Salmonn) -> list[nn.Module]:
+    """The layers of both ears and of the LLM, which torch.compile takes one by one."""
+    blocks = list(model.llm.get_base_model().model.layers)
+    for ear in (model.whisper, model.beats):
+        blocks += ear.encoder.layers if ear is not None else ()
+    return blocks
+
+
+def _check_compiler(device: torch.device) -> None:
+    if device.type == "cpu" and not any(map(shutil.which, COMPILERS)):
+        raise SalmonnError(
+            f"compile is true, but torch.compile needs a C++ compiler on a CPU, and {', '.join(COMPILERS)} are "
+            f"not on the PATH: install one, or leave compile out"
+        )
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise SalmonnError(
+            "compile is true, but torch.compile needs triton on a GPU: pip install triton, or leave compile out"
+        )
 
 
 def start_learning(model: Salmonn, recipe: Recipe) -> None:

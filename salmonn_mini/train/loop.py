@@ -34,7 +34,14 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.model import Salmonn
 from salmonn_mini.train.folder import RunFolder, read_checkpoint
 from salmonn_mini.train.hearing import fingerprint, progress
-from salmonn_mini.train.learning import make_optimizer, only, repeatable, start_learning, stop_learning
+from salmonn_mini.train.learning import (
+    compiled,
+    make_optimizer,
+    only,
+    repeatable,
+    start_learning,
+    stop_learning,
+)
 from salmonn_mini.train.recipe import Recipe
 from salmonn_mini.train.source import Item, Kept, Streamed, Streams
 from salmonn_mini.train.spread import gather_in, gathered, make_whole, scatter
@@ -137,7 +144,7 @@ class _Run:
         self.track = Track(self.accelerator, self.recipe, self.folder.rows())
         self._prepare()
         start_learning(self.model, self.recipe)
-        with closing(self.source):
+        with closing(self.source), compiled(self.model, self.recipe.compile):
             self._go()
         stop_learning(self.model, self.recipe)
         self.track.close()

@@ -68,6 +68,7 @@ class Recipe(Settings):
         dropout: in the connector and in LoRA; the model's own if left out.
         precision: of the frozen Whisper and LLM, and of what is computed; what is trained stays in float32.
         quantize: "8bit" or "4bit" for a frozen LLM whose matrices take less memory; needs a GPU and bitsandbytes.
+        compile: the layers of ears and LLM run as torch.compile makes them: a slow start, faster steps on a GPU.
         cache_dir: keeps what the frozen ears heard. It may be deleted at any time.
         cache_limit: in GB; at the end of a run the files there that were used longest ago make room.
         trackers: names of Accelerate's, such as tensorboard or wandb; one whose package is missing is left out.
@@ -104,6 +105,7 @@ class Recipe(Settings):
     dropout: float | None = None
     precision: str = "float32"
     quantize: str | None = None
+    compile: bool = False
     seed: int = 0
     threads: int | None = None
     save_every: int = 100

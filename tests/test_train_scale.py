@@ -84,9 +84,6 @@ def test_an_engine_that_was_asked_for_and_is_not_there_is_refused(tmp_path, monk
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(SalmonnError, match=r"FSDP was asked for, but Accelerate gives NO.*torchrun"):
         fit(tiny_salmonn(), Tones(), recipe_for(tmp_path))
-    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(SalmonnError, match=r"DeepSpeed keeps its own checkpoints.*use fsdp2\.yaml"):
-        fit(tiny_salmonn(), Tones(), recipe_for(tmp_path))
 
 
 # --- what a run tells ------------------------------------------------------------------------------------------------

@@ -109,6 +109,11 @@ def _check_compiler(device: torch.device) -> None:
         )
 
 
+def in_precision(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """Within it, what can be computed in the recipe's precision is."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+
+
 def start_learning(model: Salmonn, recipe: Recipe) -> None:
     """Training mode; with `gradient_checkpointing` the LLM's layers keep their inputs alone for the way back."""
     model.train()

@@ -8,7 +8,6 @@ given; on a CPU, for one number of threads and of processes.
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,23 +18,20 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import (
-    DistributedDataParallelKwargs,
-    DistributedType,
-    broadcast_object_list,
-    gather_object,
-)
+from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from torch import Tensor
 from tqdm import tqdm
 
 from salmonn_mini.data import ClipSet
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.model import Salmonn
+from salmonn_mini.train import zero
 from salmonn_mini.train.folder import RunFolder, read_checkpoint
 from salmonn_mini.train.hearing import fingerprint, progress
+from salmonn_mini.train.launch import make_accelerator
 from salmonn_mini.train.learning import (
     compiled,
+    in_precision,
     make_optimizer,
     only,
     repeatable,
@@ -44,16 +40,11 @@ from salmonn_mini.train.learning import (
 )
 from salmonn_mini.train.recipe import Recipe
 from salmonn_mini.train.source import Item, Kept, Streamed, Streams
-from salmonn_mini.train.spread import gather_in, gathered, make_whole, scatter
+from salmonn_mini.train.spread import adding, gather_in, gathered, load_moments, make_whole, whole_moments
 from salmonn_mini.train.track import Track, usable_trackers
 from salmonn_mini.train.watch import Watch
 
-MIXED = {"float32": "no", "bfloat16": "bf16"}  # Accelerate's names
 PATIENCE = 3  # steps in a row without a finite loss and gradient
-FSDP, DEEPSPEED = (
-    "ACCELERATE_USE_FSDP",
-    "ACCELERATE_USE_DEEPSPEED",
-)  # what `accelerate launch` asks for, in words
 
 
 def fit(
@@ -79,24 +70,11 @@ def fit(
         processes, and the class that held the model for them.
 
     Raises:
-        SalmonnError: the folder holds another run; clips that cannot be used; fewer clips a step than processes;
-            `PATIENCE` steps in a row whose loss or gradient is not finite.
+        SalmonnError: the folder holds another run; clips that cannot be used; fewer clips a step than processes; an
+            engine that is asked for and not to be had; `PATIENCE` steps in a row whose loss or gradient is not finite.
     """
-    if _asked(DEEPSPEED):
-        raise SalmonnError(
-            "DeepSpeed keeps its own checkpoints, which a run cannot resume from yet: use fsdp2.yaml, which spreads "
-            "the weights as ZeRO-3 does, or ddp.yaml"
-        )
     trackers = usable_trackers(recipe)
-    AcceleratorState._reset_state()  # else a second run in this process must have the first one's precision
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),  # else several processes on a CPU become one
-        mixed_precision=MIXED[recipe.precision],
-        log_with=trackers or None,
-        project_dir=recipe.output_dir,
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
-    _check(accelerator, recipe)
+    accelerator = make_accelerator(recipe, trackers)
     folder, found = RunFolder(recipe), [None]
     if accelerator.is_main_process:
         folder.prepare(recipe, fresh=fresh)
@@ -121,6 +99,7 @@ class _Run:
     ) -> None:
         self.model, self.recipe, self.accelerator, self.folder = model, recipe, accelerator, folder
         self.net = model
+        self.zero = accelerator.distributed_type == DistributedType.DEEPSPEED
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = make_optimizer(self.trained, recipe)
         self.done = 0  # steps
@@ -149,16 +128,21 @@ class _Run:
         stop_learning(self.model, self.recipe)
         self.track.close()
         make_whole(self.model)
+        if self.zero:
+            zero.release(self.net)
         self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)  # the model's own forward again
 
     def _prepare(self) -> None:
-        self.net, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        if self.zero:
+            prepared = zero.prepare(self.accelerator, self.model, self.optimizer, self.recipe)
+        else:
+            prepared = self.accelerator.prepare(self.model, self.optimizer)
+        self.net, self.optimizer = prepared
         gather_in(self.model, "encode", "generate")
         now = dict(self.model.named_parameters())  # FSDP has put others in their places
         self.trained = {name: now[name] for name in self.trained}
         if self.moments is not None:
-            self.optimizer.load_state_dict(self.moments)
-            scatter(self.optimizer)
+            load_moments(self.optimizer, self.moments)
             self.moments = None
 
     def _go(self) -> None:
@@ -206,14 +190,14 @@ class _Run:
         sums = torch.zeros(1 + len(tokens), device=self.accelerator.device)
         *first, last = (own[part[0] : part[-1] + 1] for part in self._parts(len(own)))
         for part in first:
-            with self.accelerator.no_sync(self.net):
+            with adding(self.accelerator, self.net):
                 self.accelerator.backward(self._loss(part, sums) * share)
         loss = self._loss(last, sums)
         total, *each = self.accelerator.reduce(sums, "sum").tolist()
         numbers = zip(self.source.tasks, each, tokens, strict=True)
         of_tasks = {task: part / count for task, part, count in numbers if count}
         if not math.isfinite(total):
-            return total, math.nan, of_tasks
+            share = math.nan  # then the gradient is not finite either, for which DeepSpeed skips a step
         self.accelerator.backward(loss * share)
         norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.recipe.clip_norm)
         return total / sum(tokens), float(norm), of_tasks
@@ -241,7 +225,8 @@ class _Run:
 
     def _wer(self) -> float:
         stop_learning(self.model, self.recipe)
-        wer = self.watch.wer(self.model)
+        with in_precision(self.recipe, self.accelerator.device):
+            wer = self.watch.wer(self.model)
         start_learning(self.model, self.recipe)
         return wer
 
@@ -266,7 +251,7 @@ class _Run:
     def _state(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in ("seconds", "skipped", "lost", "start")}
         weights = {name: gathered(p.detach()) for name, p in self.trained.items()}
-        moments = gathered(self.optimizer.state_dict())
+        moments = whole_moments(self.optimizer)
         return {"step": self.done, "trained": weights, "optimizer": moments} | state
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -280,30 +265,6 @@ class _Run:
         self.moments = state["optimizer"]
         self.done, self.seconds, self.skipped = state["step"], state["seconds"], state["skipped"]
         self.lost = state.get("lost", 0)
-
-
-def _check(accelerator: Accelerator, recipe: Recipe) -> None:
-    """What is asked of the launcher is what there is, and each process gets something to do."""
-    if _asked(FSDP) and recipe.quantize is not None:
-        raise SalmonnError(
-            f"quantize is {recipe.quantize!r}, but FSDP cannot spread such weights: leave quantize out, or take "
-            f"ddp.yaml, which gives each GPU the LLM in few bits"
-        )
-    if _asked(FSDP) and accelerator.distributed_type != DistributedType.FSDP:
-        raise SalmonnError(
-            f"FSDP was asked for, but Accelerate gives {accelerator.distributed_type.value}: "
-            f"it needs a GPU for each process; without GPUs use torchrun"
-        )
-    parts = accelerator.num_processes * recipe.accumulation
-    if recipe.batch_size < parts:
-        raise SalmonnError(
-            f"batch_size is {recipe.batch_size}, but {accelerator.num_processes} processes with accumulation "
-            f"{recipe.accumulation} need {parts} clips a step at least: raise batch_size or lower accumulation"
-        )
-
-
-def _asked(variable: str) -> bool:
-    return os.environ.get(variable, "").lower() == "true"
 
 
 def _number(value: float) -> float | None:

@@ -1,13 +1,22 @@
-"""Weights and moments that FSDP has spread over the processes, made whole for a checkpoint, and spread again."""
+"""Weights and moments that are spread over the processes, made whole for a checkpoint, and spread again.
+
+FSDP spreads both; DeepSpeed ZeRO-2 the moments alone, see zero.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils.deepspeed import DeepSpeedOptimizerWrapper
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
+
+from salmonn_mini.train import zero
 
 
 def gather_in(model: nn.Module, *methods: str) -> None:
@@ -28,13 +37,34 @@ def gathered(value: Any) -> Any:
     return value
 
 
-def scatter(optimizer: torch.optim.Optimizer) -> None:
-    """Spread each moment as its parameter is spread."""
-    for parameter, moments in optimizer.state.items():
+def whole_moments(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """AdamW's `state_dict` with each moment whole; all processes must call it together."""
+    if isinstance(optimizer, DeepSpeedOptimizerWrapper):
+        return zero.whole_moments(optimizer)
+    return gathered(optimizer.state_dict())
+
+
+def load_moments(optimizer: torch.optim.Optimizer, moments: dict[str, Any]) -> None:
+    """Go on with such a `state_dict`: each moment is spread as its parameter is."""
+    if isinstance(optimizer, DeepSpeedOptimizerWrapper):
+        return zero.spread_moments(optimizer, moments)
+    optimizer.load_state_dict(moments)
+    for parameter, of_it in optimizer.state.items():
         if isinstance(parameter, DTensor):
-            for name, moment in moments.items():
+            for name, moment in of_it.items():
                 if moment.shape == parameter.shape:
-                    moments[name] = distribute_tensor(moment, parameter.device_mesh, parameter.placements)
+                    of_it[name] = distribute_tensor(moment, parameter.device_mesh, parameter.placements)
+
+
+@contextmanager
+def adding(accelerator: Accelerator, net: nn.Module) -> Iterator[None]:
+    """Within the block `backward` adds to the gradient, and does nothing else."""
+    accelerator.sync_gradients = False  # else DeepSpeed takes it for the step's last part
+    try:
+        with accelerator.no_sync(net):
+            yield
+    finally:
+        accelerator.sync_gradients = True
 
 
 def make_whole(model: nn.Module) -> None:

@@ -34,8 +34,7 @@ class Watch:
         for start in range(0, len(self.questions), TOGETHER):
             asked = self.questions[start : start + TOGETHER]
             features = Features.stack(self.heard[start : start + TOGETHER]).to(self.accelerator.device)
-            with self.accelerator.autocast():
-                answers = model.generate(features, [q.prompt for q in asked], max_new_tokens=MAX_NEW_TOKENS)
+            answers = model.generate(features, [q.prompt for q in asked], max_new_tokens=MAX_NEW_TOKENS)
             for question, answer in zip(asked, answers, strict=True):
                 wrong, of = word_errors(question.answer, answer.text)
                 errors, words = errors + wrong, words + of

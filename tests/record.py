@@ -16,7 +16,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty
 
@@ -139,7 +139,8 @@ def record(path: Path) -> list[str]:
     return found
 
 
-def main(paths: list[str]) -> int:
+def main(paths: list[str], work: Callable[[Path], list[str]] = record) -> int:
+    """Do `work` on each notebook in quiet surroundings and tell what it found; 1 if it found anything."""
     sys.path.insert(0, str(ROOT))
     from conftest import QUIET
 
@@ -147,11 +148,11 @@ def main(paths: list[str]) -> int:
     failed = False
     for path in map(Path, paths):
         start = time.monotonic()
-        # A kernel that hangs where no cell timeout looks must not hang the recording.
+        # A kernel that hangs where no cell timeout looks must not hang all of it.
         faulthandler.dump_traceback_later(NOTEBOOK_SECONDS, exit=True)
-        found = record(path)
+        found = work(path)
         faulthandler.cancel_dump_traceback_later()
-        print(f"{path}: {time.monotonic() - start:.0f} s", *found, sep="\n  ")
+        print(f"{path}: {time.monotonic() - start:.0f} s", *found, sep="\n  ", flush=True)
         failed |= bool(found)
     return int(failed)
 

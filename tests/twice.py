@@ -8,17 +8,14 @@ The second run must end without an error, write nothing to stderr, and show in e
 from __future__ import annotations
 
 import copy
-import faulthandler
-import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from record import CHECKED, NOTEBOOK_SECONDS, ROOT, Client, cell_faults, clean
+from record import CHECKED, Client, cell_faults, clean, main
 
 
 def differences(notebook: NotebookNode) -> Iterator[str]:
@@ -54,21 +51,5 @@ def run_twice(path: Path) -> list[str]:
     return list(differences(clean(notebook)))
 
 
-def main(paths: list[str]) -> int:
-    sys.path.insert(0, str(ROOT))
-    from conftest import QUIET
-
-    os.environ.update(QUIET)
-    failed = False
-    for path in map(Path, paths):
-        start = time.monotonic()
-        faulthandler.dump_traceback_later(2 * NOTEBOOK_SECONDS, exit=True)
-        found = run_twice(path)
-        faulthandler.cancel_dump_traceback_later()
-        print(f"{path}: {time.monotonic() - start:.0f} s", *found, sep="\n  ", flush=True)
-        failed |= bool(found)
-    return int(failed)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], run_twice))

@@ -122,6 +122,13 @@ def test_the_shipped_table_is_the_written_one_or_what_the_rows_tell(monkeypatch,
         ledger.shipped_table()
 
 
+def test_every_row_of_the_table_has_five_cells() -> None:
+    """P(Y|X) has a bar of its own, which must not end a cell."""
+    lines = ledger.markdown(ledger.shipped_table()).splitlines()
+    assert any(r"P(Y\|X)" in line for line in lines)
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {6}
+
+
 def test_what_is_shipped_follows_from_its_rows_and_stands_in_the_readme() -> None:
     table = ledger.ledger(ledger.shipped(), ledger.read_claims())
     assert table == ledger.shipped_table()

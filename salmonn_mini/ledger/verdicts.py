@@ -25,6 +25,7 @@ from salmonn_mini.weights import replacing
 
 Rows = Sequence[Mapping[str, Any]]
 REPRODUCED, IN_PART, NOT, OPEN = "reproduced", "in part", "not", "not yet measured"
+BAR = r"\|"  # one that is no border of a table's cell
 TEXTS = ("task", "prompt", "words", "sounds", "reference", "answer", "ended")
 
 
@@ -130,7 +131,6 @@ def markdown(table: Mapping[str, Any]) -> str:
             for rule, value, (low, high) in zip(row["rule"], row["ours"], row["interval"], strict=False)
         )
         seeds = f" ({len(row['seeds'])} seed{'s' * (len(row['seeds']) > 1)})" if row["seeds"] else ""
-        lines.append(
-            f"| {row['id']} | {row['claim']} | {row['paper']} | {ours or '–'} | {row['verdict']}{seeds} |"
-        )
+        cells = (str(row["id"]), row["claim"], row["paper"], ours or "–", f"{row['verdict']}{seeds}")
+        lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
     return "\n".join(lines) + "\n"

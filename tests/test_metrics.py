@@ -169,6 +169,7 @@ def scorer(value: Callable[[str, str], Any]) -> type:
 def install(monkeypatch: pytest.MonkeyPatch, room: str, name: str, kind: type) -> None:
     monkeypatch.setattr(java.shutil, "which", lambda program: f"/bin/{program}")
     module = SimpleNamespace(**{name: kind})
+    monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "pycocoevalcap", SimpleNamespace())
     monkeypatch.setitem(sys.modules, f"pycocoevalcap.{room}", SimpleNamespace())
     monkeypatch.setitem(sys.modules, f"pycocoevalcap.{room}.{room}", module)
@@ -191,7 +192,7 @@ def test_spider_is_the_mean_of_cider_d_and_spice(monkeypatch) -> None:
     ("missing", "message"),
     [
         ("java", "no java is on the PATH: install a runtime"),
-        ("package", r"pip install \"salmonn-mini\[captions\]\""),
+        ("package", r"pip install -e '\.\[captions\]'"),
         ("parser", "cannot fetch Stanford's parser"),
     ],
 )
@@ -203,7 +204,7 @@ def test_what_a_measure_in_java_lacks_is_named(missing: str, message: str, monke
     if missing == "java":
         monkeypatch.setattr(java.shutil, "which", lambda program: None)
     if missing == "package":
-        monkeypatch.setitem(sys.modules, "pycocoevalcap.spice.spice", None)
+        monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SalmonnError, match=message):
         java.spider(["a dog"], ["a dog"])
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from salmonn_mini.cli import options
 from salmonn_mini.tasks import TASKS, tasks_of
+
+if TYPE_CHECKING:
+    from salmonn_mini.evaluate import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         choices=("meteor", "spider"),
-        help="measure captions by these too; they need Java and pip install 'salmonn-mini[captions]'",
+        help="measure captions by these too; they need Java and pip install -e '.[captions]'",
     )
     parser.add_argument("--json", metavar="FILE", help="write the scores there")
     parser.add_argument("--per-sample", metavar="FILE", help="write every answer there, a JSON line each")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from salmonn_mini.metrics import java
+
     named = options.task_names(arguments.tasks)
+    java.require(arguments.java)
     model, stage = options.load_model(arguments.model, arguments.stage)
     from salmonn_mini.evaluate import evaluate
 
@@ -47,10 +54,17 @@ def run(arguments: argparse.Namespace) -> int:
         beams=arguments.beams,
         max_new_tokens=arguments.max_new_tokens,
         repetition_penalty=arguments.repetition_penalty,
-    ).with_java(arguments.java)
+    )
+    _keep(report, arguments)
+    if arguments.java:  # which may still fail: what was answered is safe by now
+        report = report.with_java(arguments.java)
+        _keep(report, arguments)
+    print(report.table())
+    return 0
+
+
+def _keep(report: Report, arguments: argparse.Namespace) -> None:
     if arguments.json:
         report.save(arguments.json)
     if arguments.per_sample:
         report.save_rows(arguments.per_sample)
-    print(report.table())
-    return 0

@@ -1,14 +1,15 @@
 """METEOR and SPIDEr, the paper's measures of captions, as the COCO captions' evaluation computes them, in Java.
 
-    pip install "salmonn-mini[captions]"   and a Java runtime, from version 8
+    pip install -e '.[captions]'   and a Java runtime, from version 8
 
 SPICE, one half of SPIDEr, fetches Stanford's parser when it is first used.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from salmonn_mini.errors import SalmonnError
@@ -58,18 +59,28 @@ def _ask(
     return scores
 
 
+def require(names: Iterable[str]) -> None:
+    """Whether what the measures `names` need is installed: to be asked before any work is done for them.
+
+    Raises:
+        SalmonnError: there is no Java, or pycocoevalcap is not installed.
+    """
+    for name in names:
+        if shutil.which("java") is None:
+            raise SalmonnError(
+                f"{name} needs Java, and no java is on the PATH: install a runtime, or leave {name} out"
+            )
+        if importlib.util.find_spec("pycocoevalcap") is None:
+            raise SalmonnError(
+                f"{name} needs the package pycocoevalcap: pip install -e '.[captions]', or leave {name} out"
+            )
+
+
 def _scorer(room: str, name: str) -> Any:
-    if shutil.which("java") is None:
-        raise SalmonnError(
-            f"{room} needs Java, and no java is on the PATH: install a runtime, or leave {room} out"
-        )
+    require([room])
+    module = importlib.import_module(f"pycocoevalcap.{room}.{room}")
     try:
-        module = __import__(f"pycocoevalcap.{room}.{room}", fromlist=[name])
         return getattr(module, name)()
-    except ImportError as problem:
-        raise SalmonnError(
-            f'{room} needs the package pycocoevalcap: pip install "salmonn-mini[captions]", or leave {room} out'
-        ) from problem
     except OSError as problem:
         raise SalmonnError(
             f"{room} cannot fetch Stanford's parser ({problem}): use it once with a network, or leave {room} out"

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         choices=("meteor", "spider"),
-        help="measure captions by these too; they need Java and pip install -e '.[captions]'",
+        help="measure captions by these too, for --json; they need Java and pip install -e '.[captions]'",
     )
     parser.add_argument("--json", metavar="FILE", help="write the scores there")
     parser.add_argument("--per-sample", metavar="FILE", help="write every answer there, a JSON line each")

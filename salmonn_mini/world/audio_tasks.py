@@ -32,6 +32,7 @@ class Example:
 
 
 MIXED_SHARE = 0.2  # of training clips with a voice and a sound at once
+LIST_SHARE = 0.3  # of training clips for phones: words without a sentence around them
 Draft = tuple[Plan, str, str, str]  # plan, what fills the prompt's gap, answer, words
 
 
@@ -79,6 +80,17 @@ def _asr(rng: np.random.Generator, split: str) -> Draft:
     return plan, "", text, text
 
 
+def _phones(rng: np.random.Generator, split: str) -> Draft:
+    """A statement; in training now and then words without a sentence around them.
+
+    Phones, moods and genders are asked of statements alone: what is trained at length on spoken questions would be
+    the answer to them. They are heard in transcription.
+    """
+    listed = split == "train" and rng.random() < LIST_SHARE
+    text = grammar.draw_word_list(rng) if listed else _statement(rng, split).text
+    return _speech(text, rng), "", text, text
+
+
 def _of_statement(answer: Callable[[Statement], str]) -> Callable[[np.random.Generator, str], Draft]:
     def make(rng: np.random.Generator, split: str) -> Draft:
         statement = _statement(rng, split)
@@ -97,12 +109,12 @@ def _audio_caption(rng: np.random.Generator, split: str) -> Draft:
 
 
 def _emotion(rng: np.random.Generator, split: str) -> Draft:
-    text, mood = _sentence(rng, split), pick(rng, MOODS)
+    text, mood = _statement(rng, split).text, pick(rng, MOODS)
     return _speech(text, rng, mood), "", text_tasks.emotion_answer(mood), text
 
 
 def _gender(rng: np.random.Generator, split: str) -> Draft:
-    text = _sentence(rng, split)
+    text = _statement(rng, split).text
     plan = _speech(text, rng)
     return plan, "", text_tasks.gender_answer(VOICES[plan.utterances[0].voice].gender), text
 
@@ -218,7 +230,7 @@ _MAKERS: dict[str, Callable[[np.random.Generator, str], Draft]] = {
     "asr": _asr,
     "audio_caption": _audio_caption,
     "translation_zh": _of_statement(translate.to_chinese),
-    "phone_recognition": _asr,  # the phones come later, for many samples at once
+    "phone_recognition": _phones,  # the phones come later, for many samples at once
     "emotion": _emotion,
     "music_caption": _music_caption,
     "overlapped_speech": _overlapped_speech,

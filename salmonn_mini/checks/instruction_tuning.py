@@ -249,10 +249,10 @@ enter(
             ),
         ),
         ask(
-            "Phones are 10 % of the clips, and 23 % of all answer tokens. How much do they weigh in the loss?",
-            no("10 %", "That would be so if it were a mean over clips."),
+            "Phones are 7 % of the clips, and 18 % of all answer tokens. How much do they weigh in the loss?",
+            no("7 %", "That would be so if it were a mean over clips."),
             yes(
-                "23 %",
+                "18 %",
                 "The loss is a mean over tokens, so long answers weigh more. Shares of clips and shares of tokens "
                 "are two things; a recipe gives the one, the gradient feels the other.",
             ),

@@ -25,7 +25,7 @@ from salmonn_mini.config import SAMPLE_RATE
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.tasks import get_task
 from salmonn_mini.world.acoustics import bounded
-from salmonn_mini.world.audio_tasks import Example, draw_examples
+from salmonn_mini.world.audio_tasks import ANYTHING_SAID, MAKERS, Example, draw_examples
 from salmonn_mini.world.clips import render
 from salmonn_mini.world.events import synthesise
 from salmonn_mini.world.text_tasks import caption, music_caption
@@ -162,7 +162,7 @@ def draw(sample: Sample) -> Example:
     """
     rng = np.random.default_rng(zlib.crc32(sample.file.encode()))
     for _ in range(DRAWS):
-        (example,) = draw_examples([sample.task], rng, SPLIT)
+        (example,) = draw_examples([sample.task], rng, SPLIT, makers=MAKERS | ANYTHING_SAID)
         if sample.fits(example):
             background = (sample.background,) if sample.background else example.plan.events
             return replace(example, plan=replace(example.plan, events=background))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -108,13 +108,12 @@ def _audio_caption(rng: np.random.Generator, split: str) -> Draft:
     return Plan(draw_seed(rng), events=names), "", text_tasks.caption(names), ""
 
 
-def _emotion(rng: np.random.Generator, split: str) -> Draft:
-    text, mood = _statement(rng, split).text, pick(rng, MOODS)
+def _emotion(text: str, rng: np.random.Generator) -> Draft:
+    mood = pick(rng, MOODS)
     return _speech(text, rng, mood), "", text_tasks.emotion_answer(mood), text
 
 
-def _gender(rng: np.random.Generator, split: str) -> Draft:
-    text = _statement(rng, split).text
+def _gender(text: str, rng: np.random.Generator) -> Draft:
     plan = _speech(text, rng)
     return plan, "", text_tasks.gender_answer(VOICES[plan.utterances[0].voice].gender), text
 
@@ -226,16 +225,17 @@ def _co_reasoning(rng: np.random.Generator, split: str) -> Draft:
     return plan, "", text_tasks.co_reasoning_answer(question, event), question
 
 
-_MAKERS: dict[str, Callable[[np.random.Generator, str], Draft]] = {
+Maker = Callable[[np.random.Generator, str], Draft]
+MAKERS: dict[str, Maker] = {
     "asr": _asr,
     "audio_caption": _audio_caption,
     "translation_zh": _of_statement(translate.to_chinese),
     "phone_recognition": _phones,  # the phones come later, for many samples at once
-    "emotion": _emotion,
+    "emotion": lambda rng, split: _emotion(_statement(rng, split).text, rng),
     "music_caption": _music_caption,
     "overlapped_speech": _overlapped_speech,
     "speaker_verification": _speaker_verification,
-    "gender": _gender,
+    "gender": lambda rng, split: _gender(_statement(rng, split).text, rng),
     "audio_qa": _audio_qa,
     "music_qa": _music_qa,
     "speech_qa": _speech_qa,
@@ -247,10 +247,20 @@ _MAKERS: dict[str, Callable[[np.random.Generator, str], Draft]] = {
     "story": _story,
     "co_reasoning": _co_reasoning,
 }
+# Moods and voices in questions and commands too: not for training, see _phones.
+ANYTHING_SAID: dict[str, Maker] = {
+    "emotion": lambda rng, split: _emotion(_sentence(rng, split), rng),
+    "gender": lambda rng, split: _gender(_sentence(rng, split), rng),
+}
 
 
 def draw_examples(
-    tasks: Sequence[str], rng: np.random.Generator, split: str, *, held_out: bool = False
+    tasks: Sequence[str],
+    rng: np.random.Generator,
+    split: str,
+    *,
+    held_out: bool = False,
+    makers: Mapping[str, Maker] = MAKERS,
 ) -> list[Example]:
     """One example for each of `tasks`, with sentences of `split` and training or held-out wordings of the prompt.
 
@@ -260,7 +270,7 @@ def draw_examples(
     examples = []
     for name in tasks:
         task = get_task(name)
-        plan, fill, answer, words = _MAKERS[name](rng, split)
+        plan, fill, answer, words = makers[name](rng, split)
         prompt = pick(rng, task.held_out if held_out else task.prompts).replace("{}", fill)
         examples.append(Example(name, plan, prompt, answer, words))
     return _with_phones(examples)

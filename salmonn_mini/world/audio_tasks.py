@@ -264,6 +264,9 @@ def draw_examples(
 ) -> list[Example]:
     """One example for each of `tasks`, with sentences of `split` and training or held-out wordings of the prompt.
 
+    Args:
+        makers: what drafts an example of each task.
+
     Raises:
         SalmonnError: a task is not in the table.
     """

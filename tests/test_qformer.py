@@ -210,9 +210,8 @@ def test_the_three_objectives_are_learnt_on_toy_pairs():
     Z_mask = torch.arange(5) < torch.tensor([5, 4, 5, 3, 5, 5])[:, None]
     ids = torch.tensor([[1, 2, 3, 4], [1, 3, 2, 0], [1, 4, 4, 5], [1, 5, 0, 0], [1, 6, 7, 3], [1, 7, 6, 0]])
     pairs = {"Z": Z, "text_ids": ids, "Z_mask": Z_mask, "text_mask": ids != 0}
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=3e-3
-    )  # at 1e-2 some processors see the loss jump up again
+    # At 1e-2 some processors see the loss jump up again.
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(500):
         loss = model.contrastive_loss(**pairs) + model.matching_loss(**pairs) + model.generation_loss(**pairs)
         optimizer.zero_grad()

@@ -34,6 +34,7 @@ class Example:
 MIXED_SHARE = 0.2  # of training clips with a voice and a sound at once
 LIST_SHARE = 0.3  # of training clips for phones: words without a sentence around them
 Draft = tuple[Plan, str, str, str]  # plan, what fills the prompt's gap, answer, words
+Maker = Callable[[np.random.Generator, str], Draft]  # from (rng, split)
 
 
 def _speech(text: str, rng: np.random.Generator, mood: str | None = None) -> Plan:
@@ -91,7 +92,7 @@ def _phones(rng: np.random.Generator, split: str) -> Draft:
     return _speech(text, rng), "", text, text
 
 
-def _of_statement(answer: Callable[[Statement], str]) -> Callable[[np.random.Generator, str], Draft]:
+def _of_statement(answer: Callable[[Statement], str]) -> Maker:
     def make(rng: np.random.Generator, split: str) -> Draft:
         statement = _statement(rng, split)
         return _speech(statement.text, rng), "", answer(statement), statement.text
@@ -225,7 +226,6 @@ def _co_reasoning(rng: np.random.Generator, split: str) -> Draft:
     return plan, "", text_tasks.co_reasoning_answer(question, event), question
 
 
-Maker = Callable[[np.random.Generator, str], Draft]
 MAKERS: dict[str, Maker] = {
     "asr": _asr,
     "audio_caption": _audio_caption,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,17 @@ def test_clips_of_the_toy_world_are_decided_by_the_seed(monkeypatch):
         assert one.dtype == torch.float32 and len(one) > 8_000 and torch.equal(one, two)
     with pytest.raises(SalmonnError, match="unknown task 'sing'"):
         WorldClips({"sing": 1}, 3, 1)
+
+
+def test_half_of_the_worlds_clips_are_asked_in_other_words():
+    shares, prompts = {"asr": 1, "gender": 1}, {"asr": ("Write it.", "Say it.")}
+    plain, other = WorldClips(shares, 40, 1), WorldClips(shares, 40, 1, prompts=prompts)
+    assert [e.plan for e in other.examples] == [e.plan for e in plain.examples]
+    pairs = [(a, b) for a, b in zip(plain.questions, other.questions, strict=True) if a != b]
+    assert 5 < len(pairs) < 15 and {b.prompt for _, b in pairs} == set(prompts["asr"])
+    assert all(a == replace(b, prompt=a.prompt) and a.task == "asr" for a, b in pairs)
+    with pytest.raises(SalmonnError, match="audio_qa has a gap"):
+        WorldClips(shares, 4, 1, prompts={"audio_qa": ("Now: {}",)})
 
 
 # --- order -----------------------------------------------------------------------------------------------------------

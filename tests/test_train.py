@@ -49,7 +49,6 @@ def test_a_recipe_is_found_by_name_or_file_and_can_be_changed(tmp_path):
         ("clips=3", "clips is 3.*at least batch_size = "),
         ("clips=null", "clips is None.*given where there is no manifest"),
         ("manifest=m.json", "clips is [0-9]+.*left out with a manifest"),
-        ("prompts=p.json", "prompts is 'p.json'.*left out without a manifest"),
         ("tasks=asr", "tasks is 'asr'.*type dict"),
         ("tasks.sing=1", "unknown task 'sing'"),
         ("tasks.asr=-1", "change asr"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,10 +22,12 @@ from salmonn_mini.data.manifest import Bad, Sample, try_clip
 from salmonn_mini.data.order import whole_shares
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.tasks import TASKS
-from salmonn_mini.world.audio_tasks import draw_examples
+from salmonn_mini.world.audio_tasks import Example, draw_examples
 from salmonn_mini.world.clips import render
+from salmonn_mini.world.text_tasks import pick
 
 SHARD = 250  # clips that are made, and later encoded, together
+REWORDED = 0.5  # of the toy world's clips for which there are other wordings
 PROMPTS = {name: task.prompts for name, task in TASKS.items()}
 
 
@@ -69,16 +71,28 @@ class ClipSet(ABC):
 class WorldClips(ClipSet):
     """n clips of the toy world, drawn once in the shares that `tasks` gives.
 
+    Args:
+        prompts: other wordings for some tasks, in which half of their clips are asked; see `reworded`.
+
     Raises:
-        SalmonnError: a task that is not in the table.
+        SalmonnError: a task that is not in the table, or as `reworded`.
     """
 
-    def __init__(self, tasks: Mapping[str, float], n: int, seed: int, split: str = "train") -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, float],
+        n: int,
+        seed: int,
+        split: str = "train",
+        prompts: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         rng = np.random.default_rng((seed, 5))
         names = rng.permutation(
             [name for name, count in whole_shares(tasks, n).items() for _ in range(count)]
         )
-        self.examples = draw_examples([str(name) for name in names], rng, split)
+        self.examples = reworded(
+            draw_examples([str(name) for name in names], rng, split), prompts or {}, seed
+        )
         self.questions = [
             Question(f"{split} clip {i} of seed {seed}", example.task, example.prompt, example.answer)
             for i, example in enumerate(self.examples)
@@ -90,6 +104,28 @@ class WorldClips(ClipSet):
     def key(self, shard: range) -> bytes:
         plans = "\n".join(repr(self.examples[i].plan) for i in shard)
         return hashlib.sha256(_world_sources() + plans.encode()).digest()
+
+
+def reworded(examples: Sequence[Example], prompts: Mapping[str, Sequence[str]], seed: int) -> list[Example]:
+    """The same examples; of the tasks that `prompts` names, half are asked in one of these, drawn at random.
+
+    Raises:
+        SalmonnError: a wording with a gap, which only a clip's own question could fill.
+    """
+    for task, listed in prompts.items():
+        if any("{}" in prompt for prompt in listed):
+            raise SalmonnError(
+                f"a prompt for {task} has a gap, {{}}, but the toy world's clips bring their own questions: "
+                f"leave {task} out of the prompt file"
+            )
+    rng = np.random.default_rng((seed, 6))
+    other = {task: tuple(listed) for task, listed in prompts.items()}
+    return [
+        replace(example, prompt=pick(rng, other[example.task]))
+        if example.task in other and rng.random() < REWORDED
+        else example
+        for example in examples
+    ]
 
 
 class ManifestClips(ClipSet):

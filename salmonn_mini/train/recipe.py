@@ -53,7 +53,9 @@ class Recipe(Settings):
         config: changes to the preset, such as {"connector": {"kind": "segment_qformer"}}; from scratch only.
         output_dir: gets the log `train.jsonl`, the checkpoints and, at the end, the model.
         clips: how many clips of the toy world are drawn; or all those of `manifest`; or a mixture, `manifests`: files,
-            each with its share of an epoch, such as its number of clips. `prompts` is a prompt file for manifests.
+            each with its share of an epoch, such as its number of clips.
+        prompts: a prompt file with other wordings than the task table's, for all clips of a manifest, and for half of
+            the toy world's clips of those tasks that it names.
         stream: the manifests are packed folders, whose clips are read and heard at each step, and not kept: for more
             than memory holds.
         workers: processes that read and decode sound, for each process that trains; 0: it does so itself.
@@ -168,7 +170,6 @@ class Recipe(Settings):
                 f"at least batch_size = {self.batch_size}",
                 "draw more",
             )
-            self._rule(self.prompts is None, "prompts", "left out without a manifest", "leave it out")
             self._rule(not self.stream, "stream", "false without a manifest", "leave it out")
         for name, share in self.tasks.items():
             get_task(name)

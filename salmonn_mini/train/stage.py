@@ -80,9 +80,9 @@ def first_model(recipe: Recipe) -> Salmonn:
 
 def clips_of(recipe: Recipe, config: SalmonnConfig) -> ClipSet | Streams:
     """The clips that a run learns from."""
-    if not recipe.sources:
-        return WorldClips(recipe.tasks, recipe.clips, recipe.seed)
     prompts = read_prompts(recipe.prompts) if recipe.prompts is not None else None
+    if not recipe.sources:
+        return WorldClips(recipe.tasks, recipe.clips, recipe.seed, prompts=prompts)
     if recipe.stream:
         return Streams(recipe.sources, config, recipe.seed, prompts)
     parts = {name: open_clips(name, config, recipe.seed, prompts) for name in recipe.sources}

@@ -119,10 +119,9 @@ def reworded(examples: Sequence[Example], prompts: Mapping[str, Sequence[str]], 
                 f"leave {task} out of the prompt file"
             )
     rng = np.random.default_rng((seed, 6))
-    other = {task: tuple(listed) for task, listed in prompts.items()}
     return [
-        replace(example, prompt=pick(rng, other[example.task]))
-        if example.task in other and rng.random() < REWORDED
+        replace(example, prompt=pick(rng, prompts[example.task]))
+        if example.task in prompts and rng.random() < REWORDED
         else example
         for example in examples
     ]

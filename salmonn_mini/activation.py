@@ -82,7 +82,8 @@ def self_generated(
 ) -> list[Example]:
     """n examples whose answers the model gave itself at a reduced LoRA scale.
 
-    Nobody looks at what an answer says: kept are the first n that end, do not go round in circles, and are long.
+    Nobody looks at what an answer says: kept are the first n that end, do not go round in circles, are long, and have
+    not been given before.
 
     Args:
         kind: a row of KINDS.
@@ -99,17 +100,16 @@ def self_generated(
     if scale is None:
         return examples[:n]
     answers = answer(model, hear(model, examples), scale=scale)
-    kept = [
-        replace(example, answer=given.text)
-        for example, given in zip(examples, answers, strict=True)
-        if row.keeps(given)
-    ]
+    kept: dict[str, Example] = {}
+    for example, given in zip(examples, answers, strict=True):
+        if row.keeps(given):
+            kept.setdefault(given.text, replace(example, answer=given.text))
     if len(kept) < n:
         raise SalmonnError(
-            f"only {len(kept)} of {len(examples)} answers at LoRA scale {scale:g} have the form of {row.text}, "
-            f"and {n} are wanted: lower the scale"
+            f"only {len(kept)} of {len(examples)} answers at LoRA scale {scale:g} have the form of {row.text} and are "
+            f"no copies, and {n} are wanted: lower the scale"
         )
-    return kept[:n]
+    return list(kept.values())[:n]
 
 
 def save_examples(examples: Sequence[Example], folder: Path | str) -> Path:

@@ -75,7 +75,8 @@ class WorldClips(ClipSet):
         prompts: other wordings for some tasks, in which half of their clips are asked; see `reworded`.
 
     Raises:
-        SalmonnError: a task that is not in the table, or as `reworded`.
+        SalmonnError: a task that is not in the table, or a wording with a gap, which only a clip's own question
+            could fill.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class WorldClips(ClipSet):
         split: str = "train",
         prompts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        _check_wordings(prompts or {})
         rng = np.random.default_rng((seed, 5))
         names = rng.permutation(
             [name for name, count in whole_shares(tasks, n).items() for _ in range(count)]
@@ -107,17 +109,7 @@ class WorldClips(ClipSet):
 
 
 def reworded(examples: Sequence[Example], prompts: Mapping[str, Sequence[str]], seed: int) -> list[Example]:
-    """The same examples; of the tasks that `prompts` names, half are asked in one of these, drawn at random.
-
-    Raises:
-        SalmonnError: a wording with a gap, which only a clip's own question could fill.
-    """
-    for task, listed in prompts.items():
-        if any("{}" in prompt for prompt in listed):
-            raise SalmonnError(
-                f"a prompt for {task} has a gap, {{}}, but the toy world's clips bring their own questions: "
-                f"leave {task} out of the prompt file"
-            )
+    """The same examples; of the tasks that `prompts` names, half are asked in one of these, drawn at random."""
     rng = np.random.default_rng((seed, 6))
     return [
         replace(example, prompt=pick(rng, prompts[example.task]))
@@ -125,6 +117,15 @@ def reworded(examples: Sequence[Example], prompts: Mapping[str, Sequence[str]], 
         else example
         for example in examples
     ]
+
+
+def _check_wordings(prompts: Mapping[str, Sequence[str]]) -> None:
+    for task, listed in prompts.items():
+        if any("{}" in prompt for prompt in listed):
+            raise SalmonnError(
+                f"a prompt for {task} has a gap, {{}}, but the toy world's clips bring their own questions: "
+                f"leave {task} out of the prompt file"
+            )
 
 
 class ManifestClips(ClipSet):

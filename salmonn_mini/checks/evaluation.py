@@ -328,7 +328,7 @@ enter(
                 "The toy has little data, and another world. It is no test of the paper's model.",
             ),
             yes(
-                "In the toy, by the rule that was fixed before, the effect was not seen.",
+                "In the toy, by the rule that was fixed before, no test of the claim held.",
                 "No more and no less. The row stays, with its figures, and says how far off it was.",
             ),
             no(

@@ -13,7 +13,9 @@ from tiny import tiny_config, tiny_toy
 
 from salmonn_mini import checkpoint
 from salmonn_mini.cli import main
+from salmonn_mini.data import read_prompts
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.tasks import TASKS
 from salmonn_mini.train import load_recipe, run
 from salmonn_mini.train.plan import epoch_of, make_plan
 from salmonn_mini.train.recipe import RECIPES
@@ -51,6 +53,16 @@ def test_the_published_schedule(size):
     rates = [recipe.connector_lr * recipe.factor(step) for step in (0, 2_999, 79_999)]
     assert rates[1] == pytest.approx(3e-5) and rates[2] == pytest.approx(1e-5, rel=1e-3) and rates[0] < 1e-6
     assert (recipe.weight_decay, recipe.beta1, recipe.beta2) == (0.05, 0.9, 0.999)
+
+
+def test_the_toys_further_wordings_are_of_trained_tasks_alone_and_none_is_kept_for_tests():
+    stages = [load_recipe(f"toy-stage{stage}") for stage in (1, 2)]
+    (path,) = {recipe.prompts for recipe in stages}
+    wordings = read_prompts(path)
+    assert set(wordings) == set(stages[0].tasks) < set(stages[1].tasks)
+    listed = [wording for of_task in wordings.values() for wording in of_task]
+    assert len(set(listed)) == len(listed) == 230
+    assert not set(listed) & {text for task in TASKS.values() for text in (*task.prompts, *task.held_out)}
 
 
 def test_what_is_not_known_is_marked():

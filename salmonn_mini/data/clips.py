@@ -87,14 +87,13 @@ class WorldClips(ClipSet):
         split: str = "train",
         prompts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        _check_wordings(prompts or {})
+        prompts = prompts or {}
+        _check_wordings(prompts)
         rng = np.random.default_rng((seed, 5))
         names = rng.permutation(
             [name for name, count in whole_shares(tasks, n).items() for _ in range(count)]
         )
-        self.examples = reworded(
-            draw_examples([str(name) for name in names], rng, split), prompts or {}, seed
-        )
+        self.examples = reworded(draw_examples([str(name) for name in names], rng, split), prompts, seed)
         self.questions = [
             Question(f"{split} clip {i} of seed {seed}", example.task, example.prompt, example.answer)
             for i, example in enumerate(self.examples)

@@ -24,6 +24,7 @@ from salmonn_mini.data import (
     read_prompts,
 )
 from salmonn_mini.data import clips as clips_room
+from salmonn_mini.data.clips import ENDINGS, OPENINGS
 from salmonn_mini.errors import SalmonnError
 
 TOY = preset("toy")
@@ -182,13 +183,24 @@ def test_clips_of_the_toy_world_are_decided_by_the_seed(monkeypatch):
         WorldClips({"sing": 1}, 3, 1)
 
 
-def test_half_of_the_worlds_clips_are_asked_in_other_words():
+def test_shares_of_the_worlds_clips_are_asked_in_other_words_and_between_an_opening_and_an_ending():
     shares, prompts = {"asr": 1, "gender": 1}, {"asr": ("Write it.", "Say it.")}
-    plain, other = WorldClips(shares, 40, 1), WorldClips(shares, 40, 1, prompts=prompts)
-    assert [e.plan for e in other.examples] == [e.plan for e in plain.examples]
-    pairs = [(a, b) for a, b in zip(plain.questions, other.questions, strict=True) if a != b]
-    assert 5 < len(pairs) < 15 and {b.prompt for _, b in pairs} == set(prompts["asr"])
-    assert all(a == replace(b, prompt=a.prompt) and a.task == "asr" for a, b in pairs)
+    plain = WorldClips(shares, 80, 1, prompts=prompts)
+    other, around = (
+        WorldClips(shares, 80, 1, prompts=prompts, **how) for how in ({"reworded": 0.5}, {"framed": 0.5})
+    )
+    assert plain.questions == WorldClips(shares, 80, 1).questions
+    for clips in (other, around):
+        assert [e.plan for e in clips.examples] == [e.plan for e in plain.examples]
+        pairs = zip(plain.questions, clips.questions, strict=True)
+        assert all(a == replace(b, prompt=a.prompt) for a, b in pairs)
+    changed = [(a, b) for a, b in zip(plain.questions, other.questions, strict=True) if a != b]
+    assert 10 < len(changed) < 30 and {b.prompt for _, b in changed} == set(prompts["asr"])
+    assert {a.task for a, _ in changed} == {"asr"}
+    changed = [(a, b) for a, b in zip(plain.questions, around.questions, strict=True) if a != b]
+    frames = [b.prompt.split(a.prompt) for a, b in changed]
+    assert 25 < len(frames) < 55 and len({(before, after) for before, after in frames}) > 10
+    assert all(before in OPENINGS and after in ENDINGS for before, after in frames)
     with pytest.raises(SalmonnError, match="audio_qa has a gap"):
         WorldClips(shares, 4, 1, prompts={"audio_qa": ("Now: {}",)})
 

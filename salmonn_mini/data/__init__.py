@@ -1,6 +1,6 @@
 """Clips to train on: out of manifests or the toy world, with their prompts and answers, in batches."""
 
-from salmonn_mini.data.clips import ClipSet, ManifestClips, Question, WorldClips
+from salmonn_mini.data.clips import ClipSet, ManifestClips, Question, WorldClips, frame
 from salmonn_mini.data.loader import in_order, one_ahead
 from salmonn_mini.data.manifest import (
     Bad,
@@ -29,6 +29,7 @@ __all__ = [
     "TarStream",
     "WorldClips",
     "check_share",
+    "frame",
     "in_order",
     "list_bad",
     "load_clip",

@@ -27,8 +27,17 @@ from salmonn_mini.world.clips import render
 from salmonn_mini.world.text_tasks import pick
 
 SHARD = 250  # clips that are made, and later encoded, together
-REWORDED = 0.5  # of the toy world's clips for which there are other wordings
 PROMPTS = {name: task.prompts for name, task in TASKS.items()}
+OPENINGS = (
+    "",
+    "Please listen. ",
+    "Now: ",
+    "Here is some audio. ",
+    "I have a question. ",
+    "Try this. ",
+    "Listen well. ",
+)
+ENDINGS = ("", " Thank you.", " Take your time.", " Be careful.", " That is all.")
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class WorldClips(ClipSet):
     """n clips of the toy world, drawn once in the shares that `tasks` gives.
 
     Args:
-        prompts: other wordings for some tasks, in which half of their clips are asked; see `reworded`.
+        prompts, reworded, framed: how some of the clips are asked otherwise; see `in_other_words`.
 
     Raises:
         SalmonnError: a task that is not in the table, or a wording with a gap, which only a clip's own question
@@ -86,6 +95,8 @@ class WorldClips(ClipSet):
         seed: int,
         split: str = "train",
         prompts: Mapping[str, Sequence[str]] | None = None,
+        reworded: float = 0.0,
+        framed: float = 0.0,
     ) -> None:
         prompts = prompts or {}
         _check_wordings(prompts)
@@ -93,7 +104,8 @@ class WorldClips(ClipSet):
         names = rng.permutation(
             [name for name, count in whole_shares(tasks, n).items() for _ in range(count)]
         )
-        self.examples = reworded(draw_examples([str(name) for name in names], rng, split), prompts, seed)
+        examples = draw_examples([str(name) for name in names], rng, split)
+        self.examples = in_other_words(examples, prompts, reworded, framed, seed)
         self.questions = [
             Question(f"{split} clip {i} of seed {seed}", example.task, example.prompt, example.answer)
             for i, example in enumerate(self.examples)
@@ -107,15 +119,36 @@ class WorldClips(ClipSet):
         return hashlib.sha256(_world_sources() + plans.encode()).digest()
 
 
-def reworded(examples: Sequence[Example], prompts: Mapping[str, Sequence[str]], seed: int) -> list[Example]:
-    """The same examples; of the tasks that `prompts` names, half are asked in one of these, drawn at random."""
-    rng = np.random.default_rng((seed, 6))
-    return [
-        replace(example, prompt=pick(rng, prompts[example.task]))
-        if example.task in prompts and rng.random() < REWORDED
-        else example
+def in_other_words(
+    examples: Sequence[Example],
+    prompts: Mapping[str, Sequence[str]],
+    reworded: float,
+    framed: float,
+    seed: int,
+) -> list[Example]:
+    """The same examples, of which some, drawn at random, are asked otherwise.
+
+    Args:
+        prompts: other wordings for some tasks.
+        reworded: the share of these tasks' examples that is asked in one of them.
+        framed: the share of all examples whose prompt then stands between an opening and an ending.
+    """
+    words, frames = np.random.default_rng((seed, 6)), np.random.default_rng((seed, 7))
+    asked = [
+        pick(words, prompts[example.task])
+        if example.task in prompts and words.random() < reworded
+        else example.prompt
         for example in examples
     ]
+    return [
+        replace(example, prompt=frame(frames, prompt) if frames.random() < framed else prompt)
+        for example, prompt in zip(examples, asked, strict=True)
+    ]
+
+
+def frame(rng: np.random.Generator, prompt: str) -> str:
+    """The prompt between an opening and an ending, either of which may be empty."""
+    return f"{pick(rng, OPENINGS)}{prompt}{pick(rng, ENDINGS)}"
 
 
 def _check_wordings(prompts: Mapping[str, Sequence[str]]) -> None:

@@ -9,23 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from salmonn_mini.data import WorldClips
+from salmonn_mini.data import WorldClips, frame
 from salmonn_mini.tasks import TASKS
 from salmonn_mini.train import Recipe
 from salmonn_mini.world import grammar, text_tasks
 from salmonn_mini.world.audio_tasks import Example
 from salmonn_mini.world.clips import Plan, draw_seed, draw_utterance
 
-OPENINGS = (
-    "",
-    "Please listen. ",
-    "Now: ",
-    "Here is some audio. ",
-    "I have a question. ",
-    "Try this. ",
-    "Listen well. ",
-)
-ENDINGS = ("", " Thank you.", " Take your time.", " Be careful.", " That is all.")
 LONG_SHARE = 0.25
 
 
@@ -50,7 +40,7 @@ class ManyInstructions(FewInstructions):
         rng = np.random.default_rng((number, 21))
         wordings = TASKS[task].prompts
         chosen = prompt if "{}" in wordings[0] else text_tasks.pick(rng, wordings)
-        return f"{text_tasks.pick(rng, OPENINGS)}{chosen}{text_tasks.pick(rng, ENDINGS)}"
+        return frame(rng, chosen)
 
 
 class LongAnswers(FewInstructions):

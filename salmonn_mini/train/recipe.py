@@ -54,8 +54,10 @@ class Recipe(Settings):
         output_dir: gets the log `train.jsonl`, the checkpoints and, at the end, the model.
         clips: how many clips of the toy world are drawn; or all those of `manifest`; or a mixture, `manifests`: files,
             each with its share of an epoch, such as its number of clips.
-        prompts: a prompt file with other wordings than the task table's, for all clips of a manifest, and for half of
-            the toy world's clips of those tasks that it names.
+        prompts: a prompt file with other wordings than the task table's, for all clips of a manifest.
+        reworded: of the toy world's clips of those tasks that `prompts` names, the share that is asked in its words.
+        framed: of all the toy world's clips, the share whose prompt stands between an opening and an ending, as in
+            "Now: Describe the audio. Thank you."
         stream: the manifests are packed folders, whose clips are read and heard at each step, and not kept: for more
             than memory holds.
         workers: processes that read and decode sound, for each process that trains; 0: it does so itself.
@@ -92,6 +94,8 @@ class Recipe(Settings):
     manifest: str | None = None
     manifests: dict = field(default_factory=dict)
     prompts: str | None = None
+    reworded: float = 0.0
+    framed: float = 0.0
     stream: bool = False
     workers: int = 0
     max_bad_share: float = 0.05
@@ -171,6 +175,10 @@ class Recipe(Settings):
                 "draw more",
             )
             self._rule(not self.stream, "stream", "false without a manifest", "leave it out")
+            for name in ("reworded", "framed"):
+                self._rule(0 <= getattr(self, name) <= 1, name, "from 0 to 1", "0.5 is half of the clips")
+            used = self.prompts is None or self.reworded > 0
+            self._rule(used, "reworded", "above 0 for prompts to be used", "raise it, or leave prompts out")
         for name, share in self.tasks.items():
             get_task(name)
             self._rule(_is_share(share), "tasks", "shares of at least 0", f"change {name}")

@@ -82,8 +82,14 @@ def clips_of(recipe: Recipe, config: SalmonnConfig) -> ClipSet | Streams:
     """The clips that a run learns from."""
     prompts = read_prompts(recipe.prompts) if recipe.prompts is not None else None
     if not recipe.sources:
-        otherwise = {"prompts": prompts, "reworded": recipe.reworded, "framed": recipe.framed}
-        return WorldClips(recipe.tasks, recipe.clips, recipe.seed, **otherwise)
+        return WorldClips(
+            recipe.tasks,
+            recipe.clips,
+            recipe.seed,
+            prompts=prompts,
+            reworded=recipe.reworded,
+            framed=recipe.framed,
+        )
     if recipe.stream:
         return Streams(recipe.sources, config, recipe.seed, prompts)
     parts = {name: open_clips(name, config, recipe.seed, prompts) for name in recipe.sources}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -81,13 +80,12 @@ def cut(config: SalmonnConfig, layers: int | None) -> SalmonnConfig:
     )
 
 
-@cache
-def arithmetic(config: SalmonnConfig, seconds: float = CLIP_SECONDS) -> dict[str, Any]:
-    """FLOPs of a step for a clip so long, and bytes; beside them what `accelerate estimate-memory` reckons."""
+def arithmetic(config: SalmonnConfig) -> dict[str, Any]:
+    """FLOPs of a step for one clip of 10 s, and bytes; beside them what `accelerate estimate-memory` reckons."""
     need = needs(config)
     steps = {}
     for name, padded in STEPS.items():
-        work = StepWork(1, seconds, TEXT_TOKENS, levers.ANSWER_TOKENS, pad_to_30s=padded)
+        work = StepWork(1, CLIP_SECONDS, TEXT_TOKENS, levers.ANSWER_TOKENS, pad_to_30s=padded)
         steps[name] = step_flops(config, work) | {"tokens": tokens_of(config, work)}
     total, (largest, _) = calculate_maximum_sizes(nn.ModuleDict(meta_parts(config)))
     return {

@@ -70,7 +70,7 @@ students: $(STAMP) ## the students' set, in students/: no outputs, no solutions 
 	$(PY) -m tools.students $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 figures: $(STAMP) ## draw the README's picture
-	$(PY) -m salmonn_mini.diagrams $(PICTURE)
+	$(PY) -m salmonn_mini.course.diagrams $(PICTURE)
 
 lock: $(STAMP) ## resolve requirements.lock anew out of pyproject.toml
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --generate-hashes \

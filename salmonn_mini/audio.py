@@ -24,8 +24,8 @@ from torch import Tensor
 from torchaudio.compliance import kaldi
 from torchaudio.functional import resample
 
-from salmonn_mini.config import BEATS_MELS, CHANNELS, HOP, SAMPLE_RATE
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import BEATS_MELS, CHANNELS, HOP, SAMPLE_RATE
 
 WINDOW = SAMPLE_RATE // 40  # samples: both spectra look at 25 ms at a time, every 10 ms
 
@@ -120,9 +120,9 @@ def log_mel(X: Tensor, n_mels: int = 80) -> Tensor:
 
 
 def fbank(X: Tensor) -> Tensor:
-    """BEATs' input: X (S,) at 16 kHz → (F, 128), Kaldi's log-mel filter bank of X · 2^15, normalised.
+    """BEATs' input: X (S,) at 16 kHz → (F, 128), Kaldi's log-mel filter bank of X · 2^15, normalized.
 
-    Windows of 25 ms every 10 ms: F = 1 + (S − 400) // 160, and 0 below 400 samples. Normalised as
+    Windows of 25 ms every 10 ms: F = 1 + (S − 400) // 160, and 0 below 400 samples. Normalized as
     published: (x − 15.41663) / (2 · 6.55582). A float64 X is computed in float64; float32 comes out either way.
     Source: published code of BEATs.
     """
@@ -291,7 +291,7 @@ def _mel_filters(n_mels: int) -> Tensor:
     """(n_mels, 201): Slaney's mel scale up to 8 kHz, as Whisper has it.
 
     The scale is linear up to 1 kHz (15 mels), then logarithmic (27 mels for each factor of 6.4). Each
-    filter is a triangle from its left neighbour's peak to its right neighbour's, of area 1 over the hertz.
+    filter is a triangle from its left neighbor's peak to its right neighbor's, of area 1 over the hertz.
     """
     top = 15 + 27 * np.log(SAMPLE_RATE / 2 / 1000) / np.log(6.4)
     mels = np.linspace(0, top, n_mels + 2)

@@ -1,9 +1,12 @@
-"""Files that are there whole or not at all: written beside their place, forced to the disk, then renamed."""
+"""Files: read with a reason when they cannot be, written whole or not at all, and weights that must fit."""
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +52,38 @@ def force(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def load_json(file: str | os.PathLike) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        SalmonnError: no such file, or no JSON.
+    """
+    try:
+        return json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise SalmonnError(f"{file}: cannot be read ({problem.strerror}); check the path") from problem
+    except ValueError as problem:
+        raise SalmonnError(f"{file}: this is not JSON ({problem}); write it again") from problem
+
+
+@contextmanager
+def replacing(folder: str | os.PathLike) -> Iterator[Path]:
+    """A folder to write files into; at the end each takes its place in `folder`, whole.
+
+    Raises:
+        SalmonnError: `folder` cannot be written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as beside:
+            yield Path(beside)
+            for file in sorted(Path(beside).iterdir()):
+                file.chmod(0o644)  # safetensors' files come readable by their owner alone
+                os.replace(file, folder / file.name)
+    except OSError as problem:
+        raise SalmonnError(
+            f"{folder}: cannot be written to ({problem.strerror}); check its path and the free space"
+        ) from problem

@@ -25,8 +25,8 @@ def who(number: int) -> int:
 
 def begin(pipe) -> None:
     """A process whose workers have begun, and that goes on for long."""
-    from salmonn_mini.data import in_order
+    from salmonn_mini.data import map_in_order
 
-    results = in_order(who, range(1000), workers=2)
+    results = map_in_order(who, range(1000), workers=2)
     pipe.send([next(results) for _ in range(4)])
     time.sleep(600)

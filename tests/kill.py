@@ -152,7 +152,7 @@ def one_kill(
     run: Run, rng: np.random.Generator, duration: float, counts: Counter[str], expected: list[dict]
 ) -> bool:
     """Start, wait for the moment, kill, look; False if the run came to its end before that."""
-    from salmonn_mini.train.folder import is_sound
+    from salmonn_mini.train.checkpointing import is_sound
 
     before = run.newest()
     started = run.start()

@@ -11,19 +11,19 @@ import torch
 from tiny import SENTENCES, tiny_config
 
 from salmonn_mini.audio import save_wav
-from salmonn_mini.data import ClipSet, Question, Sample, pack
+from salmonn_mini.data import ClipDataset, Example, Sample, pack
 from salmonn_mini.train import Recipe
-from salmonn_mini.train.folder import RunFolder
+from salmonn_mini.train.checkpointing import RunFolder
 from salmonn_mini.train.loop import _Run
-from salmonn_mini.train.source import Streams
+from salmonn_mini.train.sources import StreamingDataset
 
 
-class Tones(ClipSet):
+class Tones(ClipDataset):
     """Tones of three pitches and many lengths; each pitch has a sentence of its own."""
 
     def __init__(self, n: int = 12) -> None:
-        self.questions = [
-            Question(f"tone {i}", ("asr", "audio_caption")[i % 2], "Describe the audio.", SENTENCES[i % 3])
+        self.examples = [
+            Example(f"tone {i}", ("asr", "audio_caption")[i % 2], "Describe the audio.", SENTENCES[i % 3])
             for i in range(n)
         ]
 
@@ -52,8 +52,8 @@ def packed_recipe(folder: Path, packed: Path, **changes) -> Recipe:
     return recipe_for(folder, **{"manifests": shares, "clips": None, "stream": True} | changes)
 
 
-def streams_of(recipe: Recipe) -> Streams:
-    return Streams(recipe.sources, tiny_config(), recipe.seed)
+def streams_of(recipe: Recipe) -> StreamingDataset:
+    return StreamingDataset(recipe.sources, tiny_config(), recipe.seed)
 
 
 def recipe_for(folder: Path, **changes) -> Recipe:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from salmonn_mini.backbones import scores, sounds, speech, text
-from salmonn_mini.backbones.text import TextSample, train_tokenizer
-from salmonn_mini.splice import Answer
-from salmonn_mini.world.events import EVENTS
-from salmonn_mini.world.text_tasks import MAKERS, draw_samples
-from salmonn_mini.world.voice import VOICES
+from salmonn_mini.models.splice import Answer
+from salmonn_mini.toy.backbones import scores, sounds, speech, text
+from salmonn_mini.toy.backbones.text import TextSample, train_tokenizer
+from salmonn_mini.toy.world.events import EVENTS
+from salmonn_mini.toy.world.text_tasks import MAKERS, draw_samples
+from salmonn_mini.toy.world.voice import VOICES
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def test_a_story_is_right_by_its_form() -> None:
     assert not scores.is_story(context, "once upon a time there was a farmer .")  # too short
     assert not scores.is_story(context, told.replace("once upon a time ", "long ago "))
     sounds_ = "a dog barks and then rain falls"
-    heard = told.replace("one red apple", "heard a dog and then the rain")
-    assert scores.is_story(sounds_, heard)
+    encoded = told.replace("one red apple", "heard a dog and then the rain")
+    assert scores.is_story(sounds_, encoded)
     assert not scores.is_story(sounds_, told.replace("one red apple", "heard a dog"))
 
 

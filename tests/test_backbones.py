@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from salmonn_mini.backbones import soft, sounds, speech, text
-from salmonn_mini.backbones.loop import Place, Schedule, train
-from salmonn_mini.world.clips import Music, Plan
-from salmonn_mini.world.text_tasks import MAKERS, draw_samples
-from salmonn_mini.world.voice import Utterance
+from salmonn_mini.toy.backbones import soft, sounds, speech, text
+from salmonn_mini.toy.backbones.loop import Place, Schedule, train
+from salmonn_mini.toy.world.clips import ClipPlan, Music
+from salmonn_mini.toy.world.text_tasks import MAKERS, draw_samples
+from salmonn_mini.toy.world.voice import Utterance
 
 TASKS = [task for task in MAKERS for _ in range(40)]
 
@@ -120,6 +120,10 @@ def test_whisper_overfits_one_batch(tokenizer):
 
 def test_tags_name_all_that_a_plan_holds():
     names = lambda plan: {t for t, on in zip(sounds.TAGS, sounds.tags_of(plan), strict=True) if on}  # noqa: E731
-    assert names(Plan(0, events=("dog", "rain"))) == {"dog", "rain"}
-    assert names(Plan(0, music=Music("piano", "slow", "sad"))) == {"piano", "tempo slow", "mode sad"}
-    assert names(Plan(0, (Utterance("x", "alice", "happy"),))) == {"mood happy", "female", "speaker alice"}
+    assert names(ClipPlan(0, events=("dog", "rain"))) == {"dog", "rain"}
+    assert names(ClipPlan(0, music=Music("piano", "slow", "sad"))) == {"piano", "tempo slow", "mode sad"}
+    assert names(ClipPlan(0, (Utterance("x", "alice", "happy"),))) == {
+        "mood happy",
+        "female",
+        "speaker alice",
+    }

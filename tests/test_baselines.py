@@ -8,14 +8,14 @@ from tiny import SENTENCES, tiny_config
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
-from salmonn_mini.backbones.sounds import TAGS
-from salmonn_mini.backbones.text import train_tokenizer
-from salmonn_mini.baselines import TOY_PHRASES, TOY_VOICES, Cascade, spectrogram_only
-from salmonn_mini.beats import Beats, BeatsConfig
-from salmonn_mini.config import PRESETS
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.lora import lora_scale
-from salmonn_mini.world.text_tasks import TextSample
+from salmonn_mini.evaluation.baselines import TOY_PHRASES, TOY_VOICES, Cascade, spectrogram_only
+from salmonn_mini.models.config import PRESETS
+from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
+from salmonn_mini.models.lora import lora_scale
+from salmonn_mini.toy.backbones.sounds import TAGS
+from salmonn_mini.toy.backbones.text import train_tokenizer
+from salmonn_mini.toy.world.text_tasks import TextSample
 
 NAMES = ("dog", "rain", "male")
 PHRASES = {"dog": "a dog barks", "rain": "rain falls"}
@@ -54,7 +54,7 @@ def test_the_cascade_writes_as_whisper_does(seconds: float) -> None:
     """Against transformers' own decoding without a cache, window by window."""
     model = cascade()
     (wave,) = noise(seconds)
-    heard = model.encode([wave])
+    encoded = model.encode([wave])
     expected = []
     for window in wave.split(160_000):
         states, _ = model.whisper.encode([window], pad_to_30s=False)
@@ -63,18 +63,18 @@ def test_the_cascade_writes_as_whisper_does(seconds: float) -> None:
             best = model.writer(encoder_outputs=(states,), decoder_input_ids=ids).logits[:, -1].argmax(-1)
             ids = torch.cat([ids, best[:, None]], dim=1)
         expected.append(model.prompt.text(ids[0].tolist()))
-    assert model.transcribe(heard) == [text for text in expected if text]
+    assert model.transcribe(encoded) == [text for text in expected if text]
 
 
 def test_the_llm_is_told_words_and_tags(monkeypatch: pytest.MonkeyPatch) -> None:
     model = cascade(voices=("male",))
-    heard = model.encode(noise(1.0, 2.0))
+    encoded = model.encode(noise(1.0, 2.0))
     probabilities = torch.tensor([[0.6, 0.9, 0.2], [0.1, 0.7, 0.8]])
     monkeypatch.setattr(model, "probabilities", lambda features: probabilities)
     monkeypatch.setattr(model, "transcribe", lambda clip: ["anna sings"])
-    assert model.words(heard) == ["rain falls a dog barks", "anna sings rain falls"]
-    H, lengths = model.listen(heard)
-    ids = [model.prompt.ids(text) for text in model.words(heard)]
+    assert model.words(encoded) == ["rain falls a dog barks", "anna sings rain falls"]
+    H, lengths = model.get_audio_features(encoded)
+    ids = [model.prompt.ids(text) for text in model.words(encoded)]
     assert lengths.tolist() == [len(row) for row in ids]
     table = model.llm.get_input_embeddings().weight
     assert torch.equal(H[1, : len(ids[1])], table[ids[1]])
@@ -83,8 +83,8 @@ def test_the_llm_is_told_words_and_tags(monkeypatch: pytest.MonkeyPatch) -> None
 def test_it_answers_as_its_llm_does_about_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
     model = cascade()
     monkeypatch.setattr(model, "words", lambda features: ["anna sings", ""])
-    heard = model.encode(noise(1.0, 2.0))
-    answers = model.generate(heard, INSTRUCTIONS, max_new_tokens=5, min_new_tokens=5)
+    encoded = model.encode(noise(1.0, 2.0))
+    answers = model.generate(encoded, INSTRUCTIONS, max_new_tokens=5, min_new_tokens=5)
     prompt = model.prompt
     for answer, words, instruction in zip(answers, ("anna sings", ""), INSTRUCTIONS, strict=True):
         ids = torch.tensor([prompt.before + prompt.ids(words) + prompt.after(instruction)])
@@ -94,7 +94,7 @@ def test_it_answers_as_its_llm_does_about_the_words(monkeypatch: pytest.MonkeyPa
                 logits[prompt.end] = -torch.inf
                 assert token == int(logits.argmax())
                 ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
-    assert model.log_prob(heard, INSTRUCTIONS, ["a", "b"]).isfinite().all()
+    assert model.log_prob(encoded, INSTRUCTIONS, ["a", "b"]).isfinite().all()
 
 
 def test_a_clip_does_not_notice_its_batch() -> None:

@@ -10,10 +10,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from salmonn_mini.bayes import bayes_table
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.features import Features
-from salmonn_mini.model import Salmonn
+from salmonn_mini.evaluation.bayes import bayes_table
+from salmonn_mini.models.features import Features
+from salmonn_mini.models.salmonn import Salmonn
 
 INSTRUCTIONS = ("Write it down.", "Say it in German.", "Tell me a story.")
 ANSWERS = ("the farmer buys a red apple", "a dog barks , then a bell rings")
@@ -79,7 +79,7 @@ def test_all_answers_together_have_probability_one():
     sizes = config.llm.sizes() | {"vocab_size": len(vocabulary)}
     llm = LlamaForCausalLM(LlamaConfig(**sizes, initializer_range=0.4))
     model = Salmonn(config, whisper, None, llm, tokenizer)
-    H, lengths = model.listen(model.encode([torch.randn(8000) * 0.1]))
+    H, lengths = model.get_audio_features(model.encode([torch.randn(8000) * 0.1]))
     words = [word for word in vocabulary if word != "</s>"]
     answers = [" ".join(y) for n in range(4) for y in itertools.product(words, repeat=n)]
     probabilities = []

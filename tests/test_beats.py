@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from salmonn_mini.audio import fbank
-from salmonn_mini.beats import Beats, BeatsConfig, load_beats, relative_buckets
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.encoders.beats import Beats, BeatsConfig, load_beats_checkpoint, relative_buckets
 
 GOLDEN = Path(__file__).parent / "golden" / "beats"
 INPUTS = load_file(GOLDEN / "beats_inputs.safetensors")
@@ -23,7 +23,7 @@ CLIPS = ["s100", "s237"]
 def models() -> dict[str, Beats]:
     a = Beats(BeatsConfig.from_dict(json.loads((GOLDEN / "beats_a_cfg.json").read_text()))).eval()
     a.load_weights(load_file(GOLDEN / "beats_a_state.safetensors"))
-    return {"a": a, "b": load_beats(GOLDEN / "beats_tiny.pt")}
+    return {"a": a, "b": load_beats_checkpoint(GOLDEN / "beats_tiny.pt")}
 
 
 @pytest.fixture
@@ -279,10 +279,10 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, models):
     torch.save({"cfg": {}, "model": models}, tmp_path / "code.pt")  # would run code when unpickled
     for name in ("text", "empty", "half", "list", "sizes", "variant", "code", "missing"):
         with pytest.raises(SalmonnError) as error:
-            load_beats(tmp_path / f"{name}.pt")
+            load_beats_checkpoint(tmp_path / f"{name}.pt")
         assert "\n" not in str(error.value)
     with pytest.raises(SalmonnError, match="cannot read"):
-        load_beats(tmp_path)
+        load_beats_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("name, value", [("encoder_attention_heads", 5), ("conv_pos", 0), ("dropout", "no")])

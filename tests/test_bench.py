@@ -11,13 +11,13 @@ import torch
 from tiny import tiny_config
 from torch import nn
 
-from salmonn_mini import bench
-from salmonn_mini.bench import levers, long_audio, presets, published, random_model, timing
 from salmonn_mini.cli import main
-from salmonn_mini.config import PRESETS, preset
-from salmonn_mini.doctor.memory import needs
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train.learning import transformer_blocks
+from salmonn_mini.models.config import PRESETS, preset
+from salmonn_mini.tools import bench
+from salmonn_mini.tools.bench import ablations, long_audio, presets, published, random_model, timing
+from salmonn_mini.tools.doctor.memory import needs
+from salmonn_mini.train.optim import transformer_blocks
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def tiny(monkeypatch) -> None:
     monkeypatch.setattr(published, "NEW_TOKENS", 8)
     monkeypatch.setattr(long_audio, "MINUTES", (0.01, 0.02, 0.04))
     monkeypatch.setattr(presets, "CLIP_SECONDS", 1.0)
-    monkeypatch.setattr(levers, "PRODUCT", {"cpu": 64})
+    monkeypatch.setattr(ablations, "PRODUCT", {"cpu": 64})
     monkeypatch.setattr(bench, "calibrate", lambda: 0.25)
 
 
@@ -105,7 +105,7 @@ def test_each_lever_has_a_row_and_the_table_and_json_hold_them_all(tiny, capsys)
     report = json.loads(printed.out)
     assert report["preset"] == "small" and report["layers"] == 2 and report["clips"] == 2
     rows = report["rows"]
-    assert list(rows) == list(levers.rows(CPU))
+    assert list(rows) == list(ablations.rows(CPU))
     for name, row in rows.items():
         assert min(row.values()) > 0, name
         assert row["samples_per_second"] == pytest.approx(2 / row["seconds"])
@@ -130,7 +130,7 @@ def test_a_preset_means_levers_and_other_benchmarks_have_none(tiny, capsys) -> N
 
 def test_on_a_cpu_small_layers_stand_for_large_ones(monkeypatch) -> None:
     measured = []
-    monkeypatch.setattr(levers, "measure", lambda config, **_: measured.append(config) or {})
+    monkeypatch.setattr(ablations, "measure", lambda config, **_: measured.append(config) or {})
     presets.compare("13b")
     presets.compare("toy")
     presets.compare("13b", layers=1)
@@ -143,16 +143,16 @@ def test_on_a_cpu_small_layers_stand_for_large_ones(monkeypatch) -> None:
 def test_every_lever_gives_the_same_loss(tiny) -> None:
     """They change how a step is computed, not what; only padding and longer answers do."""
     model = random_model.random_model(tiny_config(dropout=0.0))
-    step = levers.Step(model, clips=2, clip_seconds=1.0)
+    step = ablations.Step(model, clips=2, clip_seconds=1.0)
     losses = {}
-    for name, setting in levers.rows(CPU).items():
+    for name, setting in ablations.rows(CPU).items():
         with step.pulled(setting) as features, torch.no_grad():
-            heard = model.encode(step.waves) if features is None else features
+            encoded = model.encode(step.waves) if features is None else features
             answers = [random_model.answer_of(setting.answer_tokens)] * 2
             if setting.prompt_logits:
-                losses[name] = levers.loss_with_all_logits(model, heard, step.asked, answers).item()
+                losses[name] = ablations.loss_with_all_logits(model, encoded, step.asked, answers).item()
             else:
-                losses[name] = model(heard, step.asked, answers).mean.item()
+                losses[name] = model(encoded, step.asked, answers).mean.item()
     base = losses.pop("as usual")
     short = {name: loss for name, loss in losses.items() if "tokens" not in name and "padded" not in name}
     assert all(loss == pytest.approx(base, abs=1e-5) for loss in short.values()), short
@@ -162,8 +162,10 @@ def test_every_lever_gives_the_same_loss(tiny) -> None:
 
 def test_levers_go_back_to_where_they_were(tiny) -> None:
     model = random_model.random_model(tiny_config())
-    step = levers.Step(model, clips=1, clip_seconds=0.5)
-    every = levers.Levers("float32", attention="eager", checkpointing=True, pad_to_30s=True, compiled=True)
+    step = ablations.Step(model, clips=1, clip_seconds=0.5)
+    every = ablations.Ablation(
+        "float32", attention="eager", checkpointing=True, pad_to_30s=True, compiled=True
+    )
     blocks = transformer_blocks(model)
     assert len(blocks) == 2 + 1 + 1  # the LLM's, Whisper's, BEATs'
     with step.pulled(every):
@@ -174,14 +176,14 @@ def test_levers_go_back_to_where_they_were(tiny) -> None:
 
 
 def test_a_row_that_does_not_fit_costs_itself_alone(tiny, monkeypatch) -> None:
-    row = levers.Step.row
+    row = ablations.Step.row
 
     def full(step, setting, *rest):
         if setting.pad_to_30s:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return row(step, setting, *rest)
 
-    monkeypatch.setattr(levers.Step, "row", full)
+    monkeypatch.setattr(ablations.Step, "row", full)
     report = presets.compare(layers=1, clips=1, runs=1)
     failed = [name for name, row in report["rows"].items() if "error" in row]
     assert failed == ["padded to 30 s"]
@@ -219,7 +221,7 @@ def test_frozen_parts_are_made_in_their_precision_and_trained_ones_in_float32() 
         expected = torch.float32 if parameter.requires_grad else torch.bfloat16
         assert parameter.dtype == expected, name
     assert torch.get_default_dtype() == torch.float32
-    moments = levers.Step(model, 1, 0.5).optimizer.param_groups[0]["params"]
+    moments = ablations.Step(model, 1, 0.5).optimizer.param_groups[0]["params"]
     assert sum(p.numel() for p in moments) == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
@@ -240,7 +242,7 @@ def test_bits_replace_the_layers_matrices_and_nothing_else(bits, layer, monkeypa
     monkeypatch.setitem(sys.modules, "bitsandbytes", library)
     llm = random_model.random_model(tiny_config()).llm.unload()
     weights = {name: p.clone() for name, p in llm.named_parameters()}
-    random_model.quantise(llm, bits, CPU)
+    random_model.quantize(llm, bits, CPU)
     small = [name for name, module in llm.named_modules() if isinstance(module, Stub)]
     assert len(small) == 2 * 7 and all(".layers." in name for name in small)
     assert all(torch.equal(p, weights[name]) for name, p in llm.named_parameters())

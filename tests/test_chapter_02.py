@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from salmonn_mini.audio import fbank
-from salmonn_mini.config import SAMPLE_RATE
-from salmonn_mini.plots import Picture
-from salmonn_mini.widgets import encoders
+from salmonn_mini.course.figures import encoders
+from salmonn_mini.course.plots import Picture
+from salmonn_mini.models.config import SAMPLE_RATE
 
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(SAMPLE_RATE)
 

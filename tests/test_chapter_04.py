@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from salmonn_mini import diagrams
-from salmonn_mini.config import SAMPLE_RATE
-from salmonn_mini.plots import Picture
-from salmonn_mini.qformer import MASKS
-from salmonn_mini.widgets import qformer
+from salmonn_mini.course import diagrams
+from salmonn_mini.course.figures import qformer
+from salmonn_mini.course.plots import Picture
+from salmonn_mini.models.config import SAMPLE_RATE
+from salmonn_mini.models.qformer import MASKS
 
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(SAMPLE_RATE)  # 100 log-mel frames, 6 moments of BEATs
 

@@ -8,18 +8,18 @@ import sys
 
 import pytest
 
-from salmonn_mini.config import (
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import (
     FRAMES_PER_SECOND,
     PRESETS,
     BeatsShape,
     ConnectorConfig,
     LlmShape,
-    LoraConfig,
+    LoraSettings,
     SalmonnConfig,
     WhisperShape,
     preset,
 )
-from salmonn_mini.errors import SalmonnError
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -76,7 +76,7 @@ def test_broken_json_and_unknown_presets_are_refused():
 def test_a_configuration_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         preset("toy").lora.r = 4
-    assert preset("toy").replace(lora=LoraConfig(r=4)).lora.scale == 8.0
+    assert preset("toy").replace(lora=LoraSettings(r=4)).lora.scale == 8.0
 
 
 def test_constants_are_derived():
@@ -100,5 +100,5 @@ def test_the_published_front_end():
 
 
 def test_importing_the_configuration_does_not_import_torch():
-    code = "import sys, salmonn_mini.config; sys.exit('torch' in sys.modules)"
+    code = "import sys, salmonn_mini.models.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

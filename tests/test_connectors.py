@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from salmonn_mini.config import CONNECTORS, ConnectorConfig, preset
-from salmonn_mini.connectors import KINDS, CtcCompression, build_connector
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.lora import attach_lora
+from salmonn_mini.models.config import CONNECTORS, ConnectorConfig, preset
+from salmonn_mini.models.connectors import KINDS, CtcCompression, build_connector
+from salmonn_mini.models.lora import attach_lora
 
 LENGTHS = torch.tensor([1, 23, 10, 7])
 D_IN, D_OUT = 12, 20
@@ -59,10 +59,10 @@ def test_gradient_reaches_all_parameters_and_the_features(kind):
     for name, parameter in connector.named_parameters():
         if not name.endswith(".key.bias"):  # softmax does not see what all keys share
             assert parameter.grad.abs().max() > 0, name
-    heard = torch.arange(30) < LENGTHS[:, None]
-    assert Z.grad[~heard].abs().max() == 0
+    encoded = torch.arange(30) < LENGTHS[:, None]
+    assert Z.grad[~encoded].abs().max() == 0
     if kind != "ctc":  # there a blank frame is not heard
-        assert (Z.grad[heard].abs().amax(-1) > 0).all()
+        assert (Z.grad[encoded].abs().amax(-1) > 0).all()
 
 
 def test_the_table_of_kinds_is_complete():
@@ -96,7 +96,7 @@ def test_a_clip_without_a_full_window_is_refused_where_the_tail_is_dropped():
 
 
 class TestCtc:
-    def labelled(self, labels: list[int]) -> tuple[CtcCompression, torch.Tensor]:
+    def labeled(self, labels: list[int]) -> tuple[CtcCompression, torch.Tensor]:
         """A connector whose head reads the label off the first entries of a frame."""
         connector = tiny("ctc")
         connector.projection = nn.Identity()
@@ -109,20 +109,20 @@ class TestCtc:
         return connector, Z
 
     def test_runs_become_means_and_blanks_vanish(self):
-        connector, Z = self.labelled([0, 1, 1, 2, 0, 2, 2, 2, 0])
+        connector, Z = self.labeled([0, 1, 1, 2, 0, 2, 2, 2, 0])
         H, H_lengths = connector(Z, torch.tensor([9]))
         assert H_lengths.tolist() == [3]
         for token, (first, end) in zip(H[0], [(1, 3), (3, 4), (5, 8)], strict=True):
             assert_close(token, Z[0, first:end].mean(0), atol=1e-5, rtol=1e-5)
 
     def test_a_clip_of_blanks_gives_the_mean_of_all_frames(self):
-        connector, Z = self.labelled([0, 0, 0, 0])
+        connector, Z = self.labeled([0, 0, 0, 0])
         H, H_lengths = connector(Z, torch.tensor([3]))
         assert H_lengths.tolist() == [1]
         assert_close(H[0, 0], Z[0, :3].mean(0), atol=1e-5, rtol=1e-5)
 
     def test_the_loss_is_ctc(self):
-        connector, Z = self.labelled([0, 1, 1, 2, 0, 2, 3, 3, 0])
+        connector, Z = self.labeled([0, 1, 1, 2, 0, 2, 3, 3, 0])
         lengths = torch.tensor([9])
         right = connector.ctc_loss(Z, lengths, torch.tensor([[1, 2, 2, 3]]), torch.tensor([4]))
         wrong = connector.ctc_loss(Z, lengths, torch.tensor([[3, 2, 1, 3]]), torch.tensor([4]))

@@ -13,19 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salmonn_mini.audio import save_wav
-from salmonn_mini.config import preset
-from salmonn_mini.data import (
-    BatchOrder,
-    ManifestClips,
-    Sample,
-    WorldClips,
-    load_clip,
-    read_manifest,
-    read_prompts,
-)
+from salmonn_mini.data import BatchOrder, ManifestDataset, Sample, load_clip, read_manifest, read_prompts
 from salmonn_mini.data import clips as clips_room
-from salmonn_mini.data.clips import ENDINGS, OPENINGS
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import preset
+from salmonn_mini.toy.dataset import PREFIXES, SUFFIXES, ToyDataset
 
 TOY = preset("toy")
 
@@ -152,9 +144,9 @@ def test_a_sample_is_all_its_clips_with_a_gap_then_cut_and_filled(tones):
 
 
 def test_clips_of_a_manifest_get_a_prompt_of_their_task_filled_from_Q(tones):
-    samples = [Sample(tones / "a.wav", "red", "audio_qa", "Which colour?"), Sample(tones / "b.wav", "hello")]
-    clips = ManifestClips(samples, TOY, seed=1, prompts={"audio_qa": ["Say: {}"], "asr": ["A", "B", "C"]})
-    assert clips.questions[0].prompt == "Say: Which colour?" and clips.questions[1].prompt in "ABC"
+    samples = [Sample(tones / "a.wav", "red", "audio_qa", "Which color?"), Sample(tones / "b.wav", "hello")]
+    clips = ManifestDataset(samples, TOY, seed=1, prompts={"audio_qa": ["Say: {}"], "asr": ["A", "B", "C"]})
+    assert clips.examples[0].prompt == "Say: Which color?" and clips.examples[1].prompt in "ABC"
     assert [len(wave) for wave in clips.waves(range(2))] == [8_000, 4_000]
     key = clips.key(range(2))
     save_wav(tones / "b.wav", torch.zeros(4_000))
@@ -165,44 +157,45 @@ def test_clips_of_a_manifest_get_a_prompt_of_their_task_filled_from_Q(tones):
         (Sample(tones / "a.wav", "x", "audio_qa"), "has a gap.*give the sample a Q"),
     ):
         with pytest.raises(SalmonnError, match=words):
-            ManifestClips([sample], TOY, seed=1)
+            ManifestDataset([sample], TOY, seed=1)
 
 
 def test_clips_of_the_toy_world_are_decided_by_the_seed(monkeypatch):
     monkeypatch.setattr(clips_room, "SHARD", 4)
     shares = {"asr": 3, "audio_caption": 1, "gender": 0}
-    clips, again, other = (WorldClips(shares, 10, seed) for seed in (1, 1, 2))
-    assert sorted(q.task for q in clips.questions) == ["asr"] * 8 + ["audio_caption"] * 2  # 7.5 and 2.5
-    assert clips.questions == again.questions != other.questions
+    clips, again, other = (ToyDataset(shares, 10, seed) for seed in (1, 1, 2))
+    assert sorted(q.task for q in clips.examples) == ["asr"] * 8 + ["audio_caption"] * 2  # 7.5 and 2.5
+    assert clips.examples == again.examples != other.examples
     shard = clips.shards()[1]
     assert [len(s) for s in clips.shards()] == [4, 4, 2]
     assert clips.key(shard) == again.key(shard) not in (clips.key(clips.shards()[0]), other.key(shard))
     for one, two in zip(clips.waves(shard), again.waves(shard), strict=True):
         assert one.dtype == torch.float32 and len(one) > 8_000 and torch.equal(one, two)
     with pytest.raises(SalmonnError, match="unknown task 'sing'"):
-        WorldClips({"sing": 1}, 3, 1)
+        ToyDataset({"sing": 1}, 3, 1)
 
 
 def test_shares_of_the_worlds_clips_are_asked_in_other_words_and_between_an_opening_and_an_ending():
     shares, prompts = {"asr": 1, "gender": 1}, {"asr": ("Write it.", "Say it.")}
-    plain = WorldClips(shares, 80, 1, prompts=prompts)
+    plain = ToyDataset(shares, 80, 1, prompts=prompts)
     other, around = (
-        WorldClips(shares, 80, 1, prompts=prompts, **how) for how in ({"reworded": 0.5}, {"framed": 0.5})
+        ToyDataset(shares, 80, 1, prompts=prompts, **how)
+        for how in ({"paraphrase_prob": 0.5}, {"affix_prob": 0.5})
     )
-    assert plain.questions == WorldClips(shares, 80, 1).questions
+    assert plain.examples == ToyDataset(shares, 80, 1).examples
     for clips in (other, around):
-        assert [e.plan for e in clips.examples] == [e.plan for e in plain.examples]
-        pairs = zip(plain.questions, clips.questions, strict=True)
+        assert [e.plan for e in clips.toy_examples] == [e.plan for e in plain.toy_examples]
+        pairs = zip(plain.toy_examples, clips.toy_examples, strict=True)
         assert all(a == replace(b, prompt=a.prompt) for a, b in pairs)
-    changed = [(a, b) for a, b in zip(plain.questions, other.questions, strict=True) if a != b]
+    changed = [(a, b) for a, b in zip(plain.toy_examples, other.toy_examples, strict=True) if a != b]
     assert 10 < len(changed) < 30 and {b.prompt for _, b in changed} == set(prompts["asr"])
     assert {a.task for a, _ in changed} == {"asr"}
-    changed = [(a, b) for a, b in zip(plain.questions, around.questions, strict=True) if a != b]
+    changed = [(a, b) for a, b in zip(plain.toy_examples, around.toy_examples, strict=True) if a != b]
     frames = [b.prompt.split(a.prompt) for a, b in changed]
     assert 25 < len(frames) < 55 and len({(before, after) for before, after in frames}) > 10
-    assert all(before in OPENINGS and after in ENDINGS for before, after in frames)
+    assert all(before in PREFIXES and after in SUFFIXES for before, after in frames)
     with pytest.raises(SalmonnError, match="audio_qa has a gap"):
-        WorldClips(shares, 4, 1, prompts={"audio_qa": ("Now: {}",)})
+        ToyDataset(shares, 4, 1, prompts={"audio_qa": ("Now: {}",)})
 
 
 # --- order -----------------------------------------------------------------------------------------------------------

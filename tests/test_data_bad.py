@@ -16,7 +16,15 @@ from tiny import tiny_config, tiny_salmonn
 
 from salmonn_mini import train
 from salmonn_mini.audio import save_wav
-from salmonn_mini.data import Bad, Mixture, Sample, load_clip, open_clips, try_clip, write_manifest
+from salmonn_mini.data import (
+    BadClip,
+    MixtureDataset,
+    Sample,
+    load_clip,
+    open_dataset,
+    try_clip,
+    write_manifest,
+)
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import Recipe
 
@@ -104,7 +112,7 @@ def answers_of(model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[
 def test_every_kind_of_bad_file_is_told_by_its_reason(tmp_path, kind):
     path = bad_files(tmp_path)[kind]
     found = try_clip(Sample(path, "x"), TINY)
-    assert isinstance(found, Bad) and re.match(KINDS[kind], found.reason), found
+    assert isinstance(found, BadClip) and re.match(KINDS[kind], found.reason), found
     save_wav(tmp_path / "good.wav", tone(0.3))
     second = try_clip(Sample(tmp_path / "good.wav", "x", expand_wav=(path,)), TINY)
     assert kind == "truncated" or second.reason.startswith("its clip 2: ")
@@ -134,7 +142,7 @@ def test_an_mp3_that_only_guesses_its_length_is_no_bad_file(tmp_path):
 
 def test_a_run_sees_all_good_samples_and_lists_every_bad_one(broken, tmp_path, monkeypatch, capsys):
     model, recipe = tiny_salmonn(config=TINY), recipe_for(broken, tmp_path)
-    clips = open_clips(recipe.manifest, TINY, recipe.seed)
+    clips = open_dataset(recipe.manifest, TINY, recipe.seed)
     seen = answers_of(model, monkeypatch)
     assert train.fit(model, clips, recipe)["steps"] == 7  # an epoch: 490 good clips, 70 a step
     assert sorted(seen) == sorted(f"dog {i}" for i in range(490))
@@ -160,14 +168,14 @@ def test_more_bad_clips_than_the_share_end_the_run(broken, tmp_path):
         r"10 of 500 clips.*quarantine\.jsonl; .*max_bad_share = 0.019; the first is .*missing\.wav \(no such"
     )
     with pytest.raises(SalmonnError, match=words):
-        train.fit(tiny_salmonn(config=TINY), open_clips(recipe.manifest, TINY, 0), recipe)
+        train.fit(tiny_salmonn(config=TINY), open_dataset(recipe.manifest, TINY, 0), recipe)
     assert len((tmp_path / "run" / "quarantine.jsonl").read_text().splitlines()) == 10
     nothing = write_manifest(tmp_path / "none.jsonl", [Sample(tmp_path / "none.wav", "x")] * 80)
     recipe = recipe_for(
         tmp_path / "none.jsonl", tmp_path, max_bad_share=0.5, output_dir=str(tmp_path / "other")
     )
     with pytest.raises(SalmonnError, match=f"{nothing} of 80 clips cannot be used"):
-        train.fit(tiny_salmonn(config=TINY), open_clips(recipe.manifest, TINY, 0), recipe)
+        train.fit(tiny_salmonn(config=TINY), open_dataset(recipe.manifest, TINY, 0), recipe)
 
 
 def test_a_file_that_is_mended_is_heard_anew(tmp_path):
@@ -177,11 +185,11 @@ def test_a_file_that_is_mended_is_heard_anew(tmp_path):
     samples[0].path.touch()
     write_manifest(tmp_path / "m.jsonl", samples)
     recipe = recipe_for(tmp_path / "m.jsonl", tmp_path, steps=1, batch_size=3, max_bad_share=0.5)
-    train.fit(tiny_salmonn(config=TINY), open_clips(recipe.manifest, TINY, 0), recipe)
+    train.fit(tiny_salmonn(config=TINY), open_dataset(recipe.manifest, TINY, 0), recipe)
     assert (tmp_path / "run" / "quarantine.jsonl").exists()
     save_wav(samples[0].path, tone(0.4))
     recipe = recipe.replace(batch_size=4)
-    train.fit(tiny_salmonn(config=TINY), open_clips(recipe.manifest, TINY, 0), recipe, fresh=True)
+    train.fit(tiny_salmonn(config=TINY), open_dataset(recipe.manifest, TINY, 0), recipe, fresh=True)
     assert not (tmp_path / "run" / "quarantine.jsonl").exists()
 
 
@@ -191,6 +199,6 @@ def test_a_group_without_a_good_clip_is_refused(tmp_path):
     write_manifest(tmp_path / "bad.jsonl", [Sample(tmp_path / "none.wav", "a dog")])
     names = {str(tmp_path / f"{name}.jsonl"): 1.0 for name in ("good", "bad")}
     recipe = recipe_for(None, tmp_path, manifests=names, batch_size=2, max_bad_share=0.5)
-    clips = Mixture({name: open_clips(name, TINY, 0) for name in names}, names)
+    clips = MixtureDataset({name: open_dataset(name, TINY, 0) for name in names}, names)
     with pytest.raises(SalmonnError, match=r"no clip of .*bad\.jsonl can be used"):
         train.fit(tiny_salmonn(config=TINY), clips, recipe)

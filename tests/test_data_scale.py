@@ -16,19 +16,19 @@ from tiny import tiny_config, tiny_salmonn
 from salmonn_mini import train
 from salmonn_mini.audio import save_wav
 from salmonn_mini.data import (
-    Bad,
+    BadClip,
     BatchOrder,
-    ManifestClips,
-    Mixture,
+    ManifestDataset,
+    MixtureDataset,
     Sample,
     TarStream,
-    open_clips,
+    open_dataset,
     pack,
     read_manifest,
     write_manifest,
 )
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train.stage import clips_of
+from salmonn_mini.train.run import make_dataset
 
 TINY = tiny_config(dropout=0)
 
@@ -108,23 +108,23 @@ def test_equal_lengths_meet_in_a_batch_so_that_little_is_padding():
 
 
 def test_a_mixture_keeps_the_parts_shards_and_sounds(clips):
-    one, two = (ManifestClips(part, TINY, seed=1) for part in (clips[:7], clips[7:]))
-    both = Mixture({"one": one, "two": two}, {"one": 1, "two": 2})
+    one, two = (ManifestDataset(part, TINY, seed=1) for part in (clips[:7], clips[7:]))
+    both = MixtureDataset({"one": one, "two": two}, {"one": 1, "two": 2})
     assert both.shards() == [range(7), range(7, 20)] and both.shares == {"one": 1, "two": 2}
-    assert [q.group for q in both.questions] == ["one"] * 7 + ["two"] * 13
+    assert [q.group for q in both.examples] == ["one"] * 7 + ["two"] * 13
     assert both.key(range(7, 20)) == two.key(range(13)) != both.key(range(7))
     for sound, same in zip(both.waves(range(7, 20)), two.waves(range(13)), strict=True):
         assert torch.equal(sound, same)
-    by_task = Mixture({"one": one}, task_shares={"asr": 1, "audio_caption": 3, "audio_qa": 0})
-    assert [q.group for q in by_task.questions] == [q.task for q in one.questions]
+    by_task = MixtureDataset({"one": one}, task_shares={"asr": 1, "audio_caption": 3, "audio_qa": 0})
+    assert [q.group for q in by_task.examples] == [q.task for q in one.examples]
 
 
 def test_shares_that_do_not_fit_the_clips_are_refused(clips):
-    part = {"one": ManifestClips(clips, TINY, seed=1)}
+    part = {"one": ManifestDataset(clips, TINY, seed=1)}
     with pytest.raises(SalmonnError, match="have audio_caption, audio_qa too: give each a share; 0 leaves"):
-        Mixture(part, task_shares={"asr": 1})
+        MixtureDataset(part, task_shares={"asr": 1})
     with pytest.raises(SalmonnError, match="no clip of gender is there"):
-        Mixture(part, task_shares={"asr": 1, "audio_caption": 1, "audio_qa": 1, "gender": 1})
+        MixtureDataset(part, task_shares={"asr": 1, "audio_caption": 1, "audio_qa": 1, "gender": 1})
 
 
 def recipe_of(folder: Path, **changes) -> train.Recipe:
@@ -138,7 +138,7 @@ def test_a_recipe_mixes_manifests_packed_folders_and_tasks(tmp_path, clips, monk
     pack(clips[:6], tmp_path / "packed")
     names = {str(tmp_path / "m.jsonl"): 1.0, str(tmp_path / "packed"): 3.0}
     recipe = recipe_of(tmp_path, manifests=names)
-    mixture, model, seen = clips_of(recipe, TINY), tiny_salmonn(config=TINY), []
+    mixture, model, seen = make_dataset(recipe, TINY), tiny_salmonn(config=TINY), []
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda *args: seen.extend(args[2]) or forward(*args))
     train.fit(model, mixture, recipe)
@@ -147,9 +147,9 @@ def test_a_recipe_mixes_manifests_packed_folders_and_tasks(tmp_path, clips, monk
 
     shares = {"asr": 1.0, "audio_caption": 1.0}
     recipe = recipe_of(tmp_path, manifest=str(tmp_path / "m.jsonl"), tasks=shares)
-    assert clips_of(recipe, TINY).shares == shares
-    plain = clips_of(recipe.replace(tasks={}), TINY)
-    assert isinstance(plain, ManifestClips) and not plain.shares
+    assert make_dataset(recipe, TINY).shares == shares
+    plain = make_dataset(recipe.replace(tasks={}), TINY)
+    assert isinstance(plain, ManifestDataset) and not plain.shares
     with pytest.raises(SalmonnError, match=r"tasks.*left out with manifests"):
         recipe_of(tmp_path, manifests=names, tasks=shares)
 
@@ -164,8 +164,8 @@ def packed(tmp_path, clips) -> Path:
 
 
 def test_packed_clips_are_those_of_the_manifest(packed, clips):
-    plain, tars = ManifestClips(clips, TINY, seed=4), open_clips(str(packed), TINY, seed=4)
-    assert tars.questions == plain.questions
+    plain, tars = ManifestDataset(clips, TINY, seed=4), open_dataset(str(packed), TINY, seed=4)
+    assert tars.examples == plain.examples
     assert [len(shard) for shard in tars.shards()] == [3] * 6 + [2]
     for shard in tars.shards():
         for sound, same in zip(tars.waves(shard), plain.waves(shard), strict=True):
@@ -196,17 +196,17 @@ def test_what_cannot_be_read_is_not_packed(tmp_path, clips):
 
 
 def test_a_damaged_tar_file_costs_only_what_is_lost(packed, clips):
-    tars = open_clips(str(packed), TINY, seed=4)
+    tars = open_dataset(str(packed), TINY, seed=4)
     shard = tars.shards()[1]
     key, whole = tars.key(shard), tars.waves(shard)
     file = packed / "shard-000001.tar"
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
     found = tars.waves(shard)
-    assert torch.equal(found[0], whole[0]) and isinstance(found[2], Bad) and tars.key(shard) != key
+    assert torch.equal(found[0], whole[0]) and isinstance(found[2], BadClip) and tars.key(shard) != key
     assert found[2].reason.startswith("shard-000001.tar is damaged here")
-    lost = [sound for _, sound in TarStream(packed, TINY, seed=1).read(0) if isinstance(sound, Bad)]
-    assert len(lost) == sum(isinstance(sound, Bad) for sound in found)
+    lost = [sound for _, sound in TarStream(packed, TINY, seed=1).read(0) if isinstance(sound, BadClip)]
+    assert len(lost) == sum(isinstance(sound, BadClip) for sound in found)
 
 
 @pytest.mark.parametrize(
@@ -222,23 +222,23 @@ def test_a_damaged_tar_file_costs_only_what_is_lost(packed, clips):
 def test_an_index_that_is_none_is_refused(packed, index, words):
     (packed / "index.json").write_text(index)
     with pytest.raises(SalmonnError, match=words):
-        open_clips(str(packed), TINY, seed=1)
+        open_dataset(str(packed), TINY, seed=1)
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------
 
 
-def heard(stream: TarStream, epoch: int, position: int = 0) -> list[tuple]:
+def encoded(stream: TarStream, epoch: int, position: int = 0) -> list[tuple]:
     return [(q.clip, q.prompt, float(sound.sum())) for q, sound in stream.read(epoch, position)]
 
 
 def test_the_order_of_a_stream_is_a_function_of_seed_epoch_and_position(packed, clips):
     stream = TarStream(packed, TINY, seed=1)
-    whole = heard(stream, 0)
+    whole = encoded(stream, 0)
     assert sorted(row[0] for row in whole) == sorted(str(sample.path) for sample in clips)
     for position in (1, 2, 11, 12, 19, 20):
-        assert heard(TarStream(packed, TINY, seed=1), 0, position) == whole[position:]
-    others = heard(stream, 1), heard(TarStream(packed, TINY, seed=2), 0)
+        assert encoded(TarStream(packed, TINY, seed=1), 0, position) == whole[position:]
+    others = encoded(stream, 1), encoded(TarStream(packed, TINY, seed=2), 0)
     assert whole != others[0] != others[1] != whole
     assert sorted(row[2] for row in whole) == sorted(row[2] for row in others[0])
 
@@ -246,14 +246,14 @@ def test_the_order_of_a_stream_is_a_function_of_seed_epoch_and_position(packed, 
 def test_processes_share_the_tar_files_and_stop_together(packed):
     streams = [TarStream(packed, TINY, seed=1, rank=rank, world=3) for rank in range(3)]
     for epoch in range(3):
-        parts = [[row[0] for row in heard(stream, epoch)] for stream in streams]
+        parts = [[row[0] for row in encoded(stream, epoch)] for stream in streams]
         assert (
             {len(part) for part in parts}
             == {streams[0].length(epoch)}
             == {stream.length(epoch) for stream in streams}
         )
         assert len(set().union(*parts)) == sum(map(len, parts)) >= 15
-        assert heard(streams[2], epoch, 4) == heard(streams[2], epoch)[4:]
+        assert encoded(streams[2], epoch, 4) == encoded(streams[2], epoch)[4:]
     with pytest.raises(SalmonnError, match="7 tar files, too few for 8 processes: pack it with fewer"):
         TarStream(packed, TINY, seed=1, rank=0, world=8)
 
@@ -261,11 +261,11 @@ def test_processes_share_the_tar_files_and_stop_together(packed):
 def test_a_streams_sound_and_question_are_those_of_the_manifest(packed, clips, tmp_path):
     by_path = {str(sample.path): sample for sample in clips}
     prompts = {"asr": ["A"], "audio_caption": ["B"], "audio_qa": ["Say: {}"]}
-    for question, sound in TarStream(packed, TINY, seed=1, prompts=prompts).read(0):
-        sample = by_path[question.clip]
-        assert (question.task, question.answer) == (sample.task, sample.text)
-        assert question.prompt == prompts[sample.task][0].replace("{}", sample.Q)
-        assert torch.equal(sound, ManifestClips([sample], TINY, 0, prompts).waves(range(1))[0])
+    for example, sound in TarStream(packed, TINY, seed=1, prompts=prompts).read(0):
+        sample = by_path[example.clip]
+        assert (example.task, example.answer) == (sample.task, sample.text)
+        assert example.prompt == prompts[sample.task][0].replace("{}", sample.Q)
+        assert torch.equal(sound, ManifestDataset([sample], TINY, 0, prompts).waves(range(1))[0])
     save_wav(tmp_path / "a.wav", tone(0.3))
     pack([Sample(tmp_path / "a.wav", "x", "sing")], tmp_path / "sung")
     with pytest.raises(SalmonnError, match="'sing' has no prompts"):

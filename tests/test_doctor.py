@@ -12,11 +12,11 @@ import torch
 from packaging.requirements import Requirement
 from safetensors.torch import save_file
 
-from salmonn_mini import doctor
 from salmonn_mini.cli import main
-from salmonn_mini.config import preset
-from salmonn_mini.doctor import FAIL, OK, WARN, environment, memory, weights
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import preset
+from salmonn_mini.tools import doctor
+from salmonn_mini.tools.doctor import FAIL, OK, WARN, environment, memory, weights
 
 CONFIG = preset("13b")
 
@@ -71,7 +71,7 @@ def test_an_import_that_fails_is_told_in_one_line(monkeypatch) -> None:
 
 def test_versions_are_looked_at_before_torch_is_imported() -> None:
     code = (
-        "import sys; from salmonn_mini.doctor import environment\n"
+        "import sys; from salmonn_mini.tools.doctor import environment\n"
         "environment.installed = lambda name: {'torch': '2.15.0', 'torchaudio': '2.11.0'}.get(name, '99')\n"
         "from salmonn_mini.cli import main; status = main(['doctor'])\n"
         "assert not {'torch', 'transformers'} & set(sys.modules); sys.exit(status)"
@@ -97,7 +97,7 @@ def test_parameters_are_the_papers(name, trained, total) -> None:
 
 def test_memory_at_full_scale_is_what_was_reported() -> None:
     need = memory.needs(CONFIG)
-    assert need.precision == torch.bfloat16
+    assert need.dtype == torch.bfloat16
     assert need.training == pytest.approx(30.7e9, rel=0.05)  # reported: 13B, batch 1, fp16
     assert 26e9 < need.answering < need.training
 

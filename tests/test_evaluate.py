@@ -10,13 +10,21 @@ import torch
 from tiny import tiny_salmonn
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluate import Report, answer, draw_task, evaluate, hear, load_report, score_answers
-from salmonn_mini.lora import current_scale
-from salmonn_mini.metrics.java import JAVA
-from salmonn_mini.metrics.measures import MEASURES
-from salmonn_mini.splice import Answer
-from salmonn_mini.world.clips import render
-from salmonn_mini.world.grammar import split_of
+from salmonn_mini.evaluation.evaluate import (
+    Report,
+    answer,
+    draw_task,
+    encode_examples,
+    evaluate,
+    load_report,
+    score_answers,
+)
+from salmonn_mini.evaluation.metrics.java import JAVA
+from salmonn_mini.evaluation.metrics.measures import MEASURES
+from salmonn_mini.models.lora import current_scale
+from salmonn_mini.models.splice import Answer
+from salmonn_mini.toy.world.clips import render
+from salmonn_mini.toy.world.grammar import split_of
 
 TASKS = ("asr", "audio_caption", "translation_de")
 QUICK = {"max_new_tokens": 4}
@@ -90,12 +98,12 @@ def test_answers_come_back_in_the_examples_order(model, monkeypatch) -> None:
             Answer(f"{prompt} {samples}", (), True) for prompt, samples in zip(prompts, features, strict=True)
         ],
     )
-    heard = hear(model, examples, batch_size=2)
-    sizes = [samples for _, features in heard.batches for samples in features]
+    encoded = encode_examples(model, examples, batch_size=2)
+    sizes = [samples for _, features in encoded.batches for samples in features]
     assert sizes == sorted(sizes)
     lengths = [len(wave) for wave in render([example.plan for example in examples])]
     wanted = [f"{example.prompt} {samples}" for example, samples in zip(examples, lengths, strict=True)]
-    assert [given.text for given in answer(model, heard)] == wanted
+    assert [given.text for given in answer(model, encoded)] == wanted
 
 
 def test_answers_do_not_depend_on_the_batch(model, report: Report) -> None:
@@ -215,6 +223,6 @@ def test_the_table_is_read_in_a_terminal_and_in_markdown() -> None:
     assert "sacrebleu" in markdown
 
 
-def test_the_normaliser_is_named_beside_the_score() -> None:
-    assert "normaliser basic" in perfect("asr").table()
+def test_the_normalizer_is_named_beside_the_score() -> None:
+    assert "normalizer basic" in perfect("asr").table()
     assert "jiwer" in perfect("asr").tasks["asr"]["others"]["scored_by"]

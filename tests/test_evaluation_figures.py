@@ -1,14 +1,14 @@
-"""Chapter 11's figures: over the whole range of the sliders, and for ledgers with figures and without."""
+"""Chapter 11's figures: over the whole range of the sliders, and for claims with figures and without."""
 
 import base64
 
 import numpy as np
 import pytest
 
-from salmonn_mini.ledger import Rules, read_claims
-from salmonn_mini.ledger.claims import Claim, Term, Test
-from salmonn_mini.ledger.verdicts import OPEN
-from salmonn_mini.widgets import evaluation
+from salmonn_mini.course.figures import evaluation
+from salmonn_mini.evaluation.claims import Rules, read_claims
+from salmonn_mini.evaluation.claims.rules import Claim, Term, Test
+from salmonn_mini.evaluation.claims.verdicts import OPEN
 
 RNG = np.random.default_rng(0)
 
@@ -55,7 +55,7 @@ def test_who_looks_no_better_agrees_with_drawing() -> None:
 
 
 def decided() -> tuple[dict, Rules]:
-    """A ledger of three claims: one that holds, one that does not, in nats, and one that is open."""
+    """Three claims: one that holds, one that does not, in nats, and one that is open."""
     story = Term("stage3", "story", "following_rate"), Term("bayes_stage2", "story", "prior_gap")
     tests = [Test("stories", (story[0],), (), 0.5, None), Test("prior", (story[1],), (), None, 0.0)]
     claims = tuple(Claim(i, f"claim {i}", "", (tests[i % 2],)) for i in (2, 3, 4))
@@ -80,7 +80,7 @@ def test_verdicts_are_drawn_each_beside_its_line() -> None:
     assert [axes.lines[2].get_xdata()[0] for axes in (shares, nats)] == [0.5, 0.0]
 
 
-def test_a_ledger_without_figures_is_no_error() -> None:
+def test_claims_without_figures_is_no_error() -> None:
     rules = read_claims()
     rows = [
         {"id": claim.id, "rule": [], "ours": [], "interval": [], "seeds": [], "verdict": OPEN}

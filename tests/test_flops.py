@@ -8,12 +8,12 @@ import pytest
 from tiny import tiny_config
 
 from salmonn_mini.audio import fbank
-from salmonn_mini.bench.flops import counted, step_flops, tokens_of
-from salmonn_mini.bench.levers import Levers, Step
-from salmonn_mini.bench.random_model import random_model
-from salmonn_mini.config import LoraConfig, preset
+from salmonn_mini.models.config import LoraSettings, preset
+from salmonn_mini.tools.bench.ablations import Ablation, Step
+from salmonn_mini.tools.bench.flops import counted, step_flops, tokens_of
+from salmonn_mini.tools.bench.random_model import random_model
 
-LEVERS = Levers("float32", answer_tokens=8)
+LEVERS = Ablation("float32", answer_tokens=8)
 WINDOW_SAMPLES = 160_000  # the tiny ears hear 10 s at once
 
 
@@ -21,14 +21,14 @@ def step(seconds: float, clips: int = 2, **changes: object) -> Step:
     return Step(random_model(tiny_config(**changes)), clips, seconds)
 
 
-def check(step: Step, levers: Levers = LEVERS) -> None:
+def check(step: Step, levers: Ablation = LEVERS) -> None:
     expected = step_flops(step.config, step.work(levers))["total"]
     with step.pulled(levers) as features:
         done = counted(lambda: step.learn(levers, features))
     assert done == expected + counted(lambda: spectra(step, levers))
 
 
-def spectra(step: Step, levers: Levers) -> None:
+def spectra(step: Step, levers: Ablation) -> None:
     """What stands before the ears, which is no part of the network: mel filters are products too."""
     windows = [window for wave in step.waves for window in wave.split(WINDOW_SAMPLES)]
     for window in windows if not levers.cached else ():
@@ -64,7 +64,7 @@ def test_other_sizes() -> None:
     """More queries than folding pays for, overlapping windows, a dropped tail, LoRA on all matrices, grouped keys."""
     tiny = tiny_config()
     many = tiny.connector.replace(num_query_tokens=12, stride_seconds=0.1, tail="drop")
-    lora = LoraConfig(r=16, target_modules=("q_proj", "k_proj", "v_proj", "o_proj"))
+    lora = LoraSettings(r=16, target_modules=("q_proj", "k_proj", "v_proj", "o_proj"))
     llm = tiny.llm.replace(
         num_attention_heads=4, num_key_value_heads=2, intermediate_size=200, vocab_size=900
     )

@@ -17,7 +17,7 @@ from runs import Tones, losses, recipe_for, rows
 from tiny import tiny_config, tiny_salmonn
 
 from salmonn_mini.train import fit
-from salmonn_mini.train.folder import read_checkpoint
+from salmonn_mini.train.checkpointing import read_checkpoint
 
 STEPS = 8
 
@@ -63,7 +63,7 @@ def session(folder: Path, stop: int) -> None:
 
     loop._Run._keep = watch
     model = still()
-    took = fit(model, Tones(), recipe_for(folder, steps=STEPS, eval_every=4), watched=Tones(2))
+    took = fit(model, Tones(), recipe_for(folder, steps=STEPS, eval_every=4), eval_dataset=Tones(2))
     assert (took["processes"], took["wrapper"]) == (2, "FSDPSalmonn")
     whole = {name: tensor.tolist() for name, tensor in model.trainable_state().items()}
     (folder / f"weights-{os.environ['RANK']}.json").write_text(json.dumps(whole))
@@ -71,7 +71,7 @@ def session(folder: Path, stop: int) -> None:
 
 def test_spread_weights_learn_as_whole_ones_and_resume_exactly(tmp_path):
     whole, recipe = still(), recipe_for(tmp_path / "one", steps=STEPS)
-    fit(whole, Tones(), recipe.replace(eval_every=4), watched=Tones(2))
+    fit(whole, Tones(), recipe.replace(eval_every=4), eval_dataset=Tones(2))
     for name, stop in (("spread", 0), ("broken", 5), ("broken", 0)):
         (tmp_path / name).mkdir(exist_ok=True)
         together.finish(together.start(session, 2, tmp_path / name, stop))

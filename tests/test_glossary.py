@@ -23,9 +23,9 @@ def prose(path: Path) -> str:
     return "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
 
 
-def has(path: Path, term: str, emphasised: bool = False) -> bool:
+def has(path: Path, term: str, emphasized: bool = False) -> bool:
     """Whether a chapter's text has the term, also with an ending; if asked, in italics, as a term that it explains."""
-    word = rf"(?<!\w)\*{re.escape(term)}(s|es)?\*(?!\w)" if emphasised else rf"(?<!\w){re.escape(term)}"
+    word = rf"(?<!\w)\*{re.escape(term)}(s|es)?\*(?!\w)" if emphasized else rf"(?<!\w){re.escape(term)}"
     return bool(re.search(word, prose(path), re.IGNORECASE))
 
 

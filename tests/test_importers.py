@@ -11,10 +11,10 @@ import torch
 
 from salmonn_mini.audio import save_wav
 from salmonn_mini.cli import main
-from salmonn_mini.config import preset
-from salmonn_mini.data import ManifestClips, Sample, read_manifest
+from salmonn_mini.data import ManifestDataset, Sample, read_manifest
 from salmonn_mini.data.importers import IMPORTERS, import_data_set
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import preset
 
 
 def sound(path: Path) -> Path:
@@ -133,7 +133,7 @@ def test_a_data_set_becomes_a_manifest_with_a_command(tmp_path, capsys, name):
     said = f"{len(expected)} samples in {manifest}\n{rows} left out: no sound file\n"
     assert capsys.readouterr().out == said
     assert '"path": "data/' in manifest.read_text(encoding="utf-8")  # it can move with the folder
-    clips = ManifestClips(samples, preset("toy"), seed=0)
+    clips = ManifestDataset(samples, preset("toy"), seed=0)
     assert all(len(wave) == 4_000 for wave in clips.waves(range(len(samples))))
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from salmonn_mini.checks import EXERCISES
+from salmonn_mini.course.exercises import EXERCISES
 from tools import cards
 from tools.course import NOTEBOOKS, chapters, read, title
 

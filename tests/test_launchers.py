@@ -12,7 +12,7 @@ import pytest
 from runs import losses
 from tiny import tiny_toy
 
-from salmonn_mini import checkpoint
+from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.train import load_recipe
 
@@ -41,7 +41,7 @@ def arguments(name: str) -> list[str]:
 def outcome(folder: Path, name: str) -> tuple[list[float], dict]:
     """The losses of a run, and what it wrote down of itself."""
     recipe = load_recipe("toy-stage1", [*CHANGES, f"output_dir={folder / name}"])
-    return losses(recipe), checkpoint.read_info(folder / name)
+    return losses(recipe), pretrained.read_info(folder / name)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from salmonn_mini.config import LoraConfig
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.lora import LoraLinear, attach_lora, current_scale, lora_drift, lora_scale
+from salmonn_mini.models.config import LoraSettings
+from salmonn_mini.models.lora import LoraLinear, attach_lora, current_scale, lora_drift, lora_scale
 
-CONFIG = LoraConfig(r=4, alpha=16, dropout=0.0)  # s = 4 as trained
+CONFIG = LoraSettings(r=4, alpha=16, dropout=0.0)  # s = 4 as trained
 IDS = torch.tensor([[1, 5, 9, 2]])
 
 
@@ -137,7 +137,7 @@ def test_attaching_trains_lora_on_q_and_v_alone(llm):
 
 def test_unknown_target_modules_are_named(bare_llm):
     with pytest.raises(SalmonnError, match=r"no linear layers named query: choose .*q_proj"):
-        attach_lora(bare_llm, LoraConfig(target_modules=("query", "v_proj")))
+        attach_lora(bare_llm, LoraSettings(target_modules=("query", "v_proj")))
 
 
 def test_the_scale_is_absolute(llm, llama_config):

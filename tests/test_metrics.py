@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.metrics import answers, bootstrap, captions, following, java, words
-from salmonn_mini.metrics.following import RULES, Sample, follows
-from salmonn_mini.metrics.measures import MEASURES, compare, score, summarise
-from salmonn_mini.tasks import TASKS
-from salmonn_mini.world import text_tasks, translate
-from salmonn_mini.world.audio_tasks import draw_examples
+from salmonn_mini.evaluation.metrics import answers, bootstrap, captions, following, java, words
+from salmonn_mini.evaluation.metrics.following import RULES, Prediction, follows
+from salmonn_mini.evaluation.metrics.measures import MEASURES, compare, score, summarize
+from salmonn_mini.toy.world import text_tasks, translate
+from salmonn_mini.toy.world.audio_tasks import draw_examples
 
 WORDS = ("the", "cat", "The", "cat,", "dog", ".", "a", "red", "Rain", "it's", "那", "x1")
 TEXT = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
@@ -41,18 +41,18 @@ def test_wer_adds_up_errors_before_it_divides() -> None:
     assert words.per(["k æ t", "d ɔ ɡ"], ["k æ t", "d ɔ k s"]) == 2 / 6
 
 
-def test_what_the_basic_normaliser_lets_pass_and_what_not() -> None:
+def test_what_the_basic_normalizer_lets_pass_and_what_not() -> None:
     assert words.wer(["it's a dog, then: rain"], ["Its a  DOG then rain ."]) == 0
     assert words.wer(["two dogs"], ["2 dogs"]) == 0.5
     assert words.wer(["two colours"], ["two colors"]) == 0.5
 
 
-def test_whispers_normalisers_are_there_by_name() -> None:
+def test_whispers_normalizers_are_there_by_name() -> None:
     assert words.wer(["mister smith won't go"], ["mr. smith will not go"], "whisper_english") == 0
     assert words.wer(["Grüße, Welt"], ["grüße welt"], "whisper_basic") == 0
-    assert set(words.NORMALISERS) == {"basic", "whisper_english", "whisper_basic"}
-    with pytest.raises(SalmonnError, match="unknown normaliser 'english'"):
-        words.normaliser("english")
+    assert set(words.NORMALIZERS) == {"basic", "whisper_english", "whisper_basic"}
+    with pytest.raises(SalmonnError, match="unknown normalizer 'english'"):
+        words.normalizer("english")
 
 
 @given(TEXT, TEXT)
@@ -64,7 +64,7 @@ def test_wer_is_zero_only_for_equal_words(reference: str, answer: str) -> None:
 
 
 @given(st.text("aBÄßİ'’_-.,!？。½ﬁ\u0301 \n\t那ボ"))
-def test_normalising_twice_changes_nothing(text: str) -> None:
+def test_normalizing_twice_changes_nothing(text: str) -> None:
     assert words.basic(words.basic(text)) == words.basic(text)
 
 
@@ -126,7 +126,7 @@ def test_a_loop_is_a_run_of_four_words_that_comes_three_times() -> None:
 )
 def test_a_caption_is_right_with_all_sounds_in_order(answer: str, right: bool, f1: float) -> None:
     reference = "a dog barks and then rain falls"
-    (scores,) = score([Sample("audio_caption", reference, answer, sounds=reference)])
+    (scores,) = score([Prediction("audio_caption", reference, answer, sounds=reference)])
     assert scores["caption"] == (right, 1)
     assert words.ratio(scores["event_f1"]) == pytest.approx(f1)
 
@@ -290,20 +290,20 @@ def test_each_rule_with_answers_that_follow_and_that_do_not(
     task: str, heard: dict, obeys: list[str], fails: list[str]
 ) -> None:
     for answer in obeys:
-        assert follows(Sample(task, answer=answer, **heard)) is True, answer
+        assert follows(Prediction(task, answer=answer, **heard)) is True, answer
     for answer in fails:
-        assert follows(Sample(task, answer=answer, **heard)) is False, answer
+        assert follows(Prediction(task, answer=answer, **heard)) is False, answer
 
 
 def test_every_untrained_task_has_a_rule_and_its_words() -> None:
     assert {name for name, task in TASKS.items() if task.stage is None} <= set(RULES)
     assert all(rule.text for rule in RULES.values())
-    assert follows(Sample("asr", "a dog", "a dog")) is None
+    assert follows(Prediction("asr", "a dog", "a dog")) is None
 
 
 def test_a_wer_of_thirty_percent_is_where_asr_ends() -> None:
     words_ = "one two three four five six seven eight nine ten"
-    sample = Sample("spoken_query_qa", "the answer is ten .", "", words=words_)
+    sample = Prediction("spoken_query_qa", "the answer is ten .", "", words=words_)
     at = replace(sample, answer="one two three four five six seven")  # three of ten words are missing
     below = replace(sample, answer="one two three four five six seven eight")
     assert follows(at) and not follows(below)
@@ -381,9 +381,9 @@ def test_a_wer_of_thirty_percent_is_where_asr_ends() -> None:
 def test_what_counts_as_right(task: str, reference: str, right: list[str], wrong: list[str]) -> None:
     said = COMMAND if task == "slot_filling" else QUESTION
     for answer in right:
-        assert answers.is_right(Sample(task, reference, answer, words=said)), answer
+        assert answers.is_right(Prediction(task, reference, answer, words=said)), answer
     for answer in wrong:
-        assert not answers.is_right(Sample(task, reference, answer, words=said)), answer
+        assert not answers.is_right(Prediction(task, reference, answer, words=said)), answer
 
 
 # --- the toy world's own answers -------------------------------------------------------------------------------------
@@ -392,7 +392,7 @@ def test_what_counts_as_right(task: str, reference: str, right: list[str], wrong
 @pytest.mark.parametrize("task", TASKS)
 def test_the_toy_worlds_references_get_full_marks(task: str) -> None:
     samples = perfect(task, 60)
-    report = summarise(task, score(samples))
+    report = summarize(task, score(samples))
     best = {"wer": 0, "per": 0, "bleu": 100, "accuracy": 1, "caption": 1}
     if report["metric"] in best:
         assert report["value"] == pytest.approx(best[report["metric"]])
@@ -406,12 +406,12 @@ def test_the_toy_worlds_references_get_full_marks(task: str) -> None:
 def test_transcripts_captions_and_other_languages_do_not_follow(task: str) -> None:
     samples = [sample for sample in perfect(task, 60) if sample.words]
     lazy = [replace(sample, answer=sample.words) for sample in samples]
-    assert summarise(task, score(lazy))["following_rate"] == 0
-    assert summarise(task, score(lazy))["others"]["transcript_rate"] == 1
+    assert summarize(task, score(lazy))["following_rate"] == 0
+    assert summarize(task, score(lazy))["others"]["transcript_rate"] == 1
     if task in ("story", "co_reasoning"):
         heard = [replace(s, answer=s.sounds) for s in perfect(task, 60) if s.sounds]
-        assert summarise(task, score(heard))["following_rate"] == 0
-        assert summarise(task, score(heard))["others"]["caption_rate"] == 1
+        assert summarize(task, score(heard))["following_rate"] == 0
+        assert summarize(task, score(heard))["others"]["caption_rate"] == 1
 
 
 def test_a_translation_into_another_language_does_not_follow() -> None:
@@ -424,15 +424,17 @@ def test_a_translation_into_another_language_does_not_follow() -> None:
     }
     for task in by_task:
         for language, into in by_task.items():
-            answers_ = [follows(Sample(task, "", into(statement))) for statement in statements]
+            answers_ = [follows(Prediction(task, "", into(statement))) for statement in statements]
             assert answers_ == [language == task] * 100
 
 
-def perfect(task: str, n: int) -> list[Sample]:
+def perfect(task: str, n: int) -> list[Prediction]:
     """Samples of the toy world whose answers are the references."""
     examples = draw_examples([task] * n, np.random.default_rng(5), "test")
     return [
-        Sample(task, e.answer, e.answer, e.words, text_tasks.caption(e.plan.events) if e.plan.events else "")
+        Prediction(
+            task, e.answer, e.answer, e.words, text_tasks.caption(e.plan.events) if e.plan.events else ""
+        )
         for e in examples
     ]
 
@@ -441,23 +443,23 @@ def perfect(task: str, n: int) -> list[Sample]:
 
 
 def test_a_report_row_has_the_contracts_keys_and_only_what_applies() -> None:
-    row = summarise("keywords", score(perfect("keywords", 5)))
+    row = summarize("keywords", score(perfect("keywords", 5)))
     assert list(row) == ["metric", "value", "interval", "following_rate", "n", "others"]
     assert row["others"]["keyword_f1"] == 1 and "event_f1" not in row["others"]
     assert row["others"]["following_interval"] == [1, 1]
-    assert summarise("asr", score(perfect("asr", 5)))["following_rate"] is None
+    assert summarize("asr", score(perfect("asr", 5)))["following_rate"] is None
     assert {"rouge_l", "cider_d"} <= set(
-        summarise("music_caption", score(perfect("music_caption", 5)))["others"]
+        summarize("music_caption", score(perfect("music_caption", 5)))["others"]
     )
 
 
 def test_a_measure_counts_only_the_samples_to_which_it_applies() -> None:
     told, heard = (
-        Sample("story", STORY, STORY, words=STATEMENT),
-        Sample("story", STORY, STORY, sounds="rain falls"),
+        Prediction("story", STORY, STORY, words=STATEMENT),
+        Prediction("story", STORY, STORY, sounds="rain falls"),
     )
     echo = replace(told, answer=STATEMENT)
-    assert summarise("story", score([told, echo, heard]))["others"]["transcript_rate"] == 0.5
+    assert summarize("story", score([told, echo, heard]))["others"]["transcript_rate"] == 0.5
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=40), st.integers(0, 99))

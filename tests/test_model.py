@@ -8,13 +8,13 @@ from tiny import tiny_config, tiny_salmonn
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from salmonn_mini.config import CONNECTORS, ConnectorConfig
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.features import Features
-from salmonn_mini.lora import lora_scale
-from salmonn_mini.model import Salmonn
-from salmonn_mini.prompt import Prompt
-from salmonn_mini.splice import IGNORE, Spliced
+from salmonn_mini.models.config import CONNECTORS, ConnectorConfig
+from salmonn_mini.models.features import Features
+from salmonn_mini.models.lora import lora_scale
+from salmonn_mini.models.prompt import Prompt
+from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.splice import IGNORE_INDEX, Spliced
 
 INSTRUCTIONS = ["Write it down.", "Please tell me: what is in the {garden}?", ""]
 ANSWERS = ["a dog barks", "the farmer buys a red apple", "anna"]
@@ -31,7 +31,7 @@ def model() -> Salmonn:
 
 
 @pytest.fixture(scope="module")
-def heard(model: Salmonn) -> Features:
+def encoded(model: Salmonn) -> Features:
     return model.encode(waves(1.0, 2.3, 0.5))
 
 
@@ -48,7 +48,7 @@ def picture(model: Salmonn, spliced: Spliced, H: Tensor) -> list[str]:
     table = model.llm.get_input_embeddings().weight
     lines = []
     for embeddings, mask, labels, tokens in zip(
-        spliced.embeddings, spliced.mask, spliced.labels, H, strict=True
+        spliced.inputs_embeds, spliced.attention_mask, spliced.labels, H, strict=True
     ):
         signs = []
         for embedding, own in zip(embeddings, mask, strict=True):
@@ -59,7 +59,7 @@ def picture(model: Salmonn, spliced: Spliced, H: Tensor) -> list[str]:
             else:
                 (place,) = (table == embedding).all(-1).nonzero()[:, 0].tolist()
                 signs.append({model.prompt.end: "e", model.prompt.before[0]: "s"}.get(place, "t"))
-        lines += ["".join(signs), "".join(" ^"[int(label != IGNORE)] for label in labels)]
+        lines += ["".join(signs), "".join(" ^"[int(label != IGNORE_INDEX)] for label in labels)]
     return lines
 
 
@@ -81,13 +81,13 @@ def test_what_stands_where_and_where_the_loss_looks(model: Salmonn) -> None:
     ]
     spliced = model.splice(H, lengths, INSTRUCTIONS[:2], ANSWERS[:2])
     assert picture(model, spliced, H) == expected
-    assert spliced.labels[0][spliced.labels[0] != IGNORE].tolist() == model.prompt.answer(ANSWERS[0])
-    assert spliced.positions[1].tolist() == list(range(width))
+    assert spliced.labels[0][spliced.labels[0] != IGNORE_INDEX].tolist() == model.prompt.answer(ANSWERS[0])
+    assert spliced.position_ids[1].tolist() == list(range(width))
 
     width = max(map(len, rows))  # for generation: padded on the left, positions counted from the start symbol
     spliced = model.splice(H, lengths, INSTRUCTIONS[:2])
     assert picture(model, spliced, H)[::2] == [row.rjust(width, ".") for row in rows]
-    assert spliced.positions[0, -len(rows[0]) :].tolist() == list(range(len(rows[0])))
+    assert spliced.position_ids[0, -len(rows[0]) :].tolist() == list(range(len(rows[0])))
 
 
 def test_the_prompt_is_laid_out_as_published(model: Salmonn) -> None:
@@ -104,38 +104,40 @@ def test_the_prompt_is_laid_out_as_published(model: Salmonn) -> None:
 def test_the_end_may_be_cut_off(model: Salmonn) -> None:
     H, lengths = torch.randn(1, 3, model.llm.config.hidden_size), torch.tensor([3])
     spliced = model.splice(H, lengths, ["I"], ["the farmer buys a red apple"], max_answer_tokens=2)
-    kept = spliced.labels[spliced.labels != IGNORE].tolist()
+    kept = spliced.labels[spliced.labels != IGNORE_INDEX].tolist()
     assert kept == model.prompt.answer("the farmer buys a red apple")[:2]
 
 
 # --- loss and probability --------------------------------------------------------------------------------------------
 
 
-def test_the_loss_is_the_whole_models_on_the_answer_alone(model: Salmonn, heard: Features) -> None:
+def test_the_loss_is_the_whole_models_on_the_answer_alone(model: Salmonn, encoded: Features) -> None:
     """Against transformers' own forward over the whole row, clip by clip."""
     total, tokens = 0.0, 0
-    for features, instruction, answer in zip(heard.clips(), INSTRUCTIONS, ANSWERS, strict=True):
-        spliced = model.splice(*model.listen(features), [instruction], [answer])
-        logits = model.llm(inputs_embeds=spliced.embeddings).logits[0, :-1]
-        total += cross_entropy(logits, spliced.labels[0, 1:], ignore_index=IGNORE, reduction="sum").item()
+    for features, instruction, answer in zip(encoded.clips(), INSTRUCTIONS, ANSWERS, strict=True):
+        spliced = model.splice(*model.get_audio_features(features), [instruction], [answer])
+        logits = model.llm(inputs_embeds=spliced.inputs_embeds).logits[0, :-1]
+        total += cross_entropy(
+            logits, spliced.labels[0, 1:], ignore_index=IGNORE_INDEX, reduction="sum"
+        ).item()
         tokens += len(model.prompt.answer(answer))
-    loss = model(heard, INSTRUCTIONS, ANSWERS)
+    loss = model(encoded, INSTRUCTIONS, ANSWERS)
     assert loss.tokens == tokens
     assert abs(loss.total.item() - total) < 1e-3
     torch.testing.assert_close(loss.mean, loss.total / tokens)
-    torch.testing.assert_close(-model.log_prob(heard, INSTRUCTIONS, ANSWERS).sum(), loss.total.detach())
+    torch.testing.assert_close(-model.log_prob(encoded, INSTRUCTIONS, ANSWERS).sum(), loss.total.detach())
 
 
 def test_log_prob_is_the_sum_of_generations_own_scores(
-    model: Salmonn, heard: Features, monkeypatch: pytest.MonkeyPatch
+    model: Salmonn, encoded: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = model.generate(heard, INSTRUCTIONS, max_new_tokens=6)
+    answers = model.generate(encoded, INSTRUCTIONS, max_new_tokens=6)
     ids = [[*answer.token_ids[:5], model.prompt.end] for answer in answers]
-    spliced = model.splice(*model.listen(heard), INSTRUCTIONS)
+    spliced = model.splice(*model.get_audio_features(encoded), INSTRUCTIONS)
     expected = []
     for i, own in enumerate(ids):
-        places = spliced.mask[i].nonzero()[:, 0]
-        embeddings = spliced.embeddings[i, places][None]
+        places = spliced.attention_mask[i].nonzero()[:, 0]
+        embeddings = spliced.inputs_embeds[i, places][None]
         for token in own:
             log_probs = model.llm(inputs_embeds=embeddings).logits[0, -1].log_softmax(-1)
             expected.append((i, log_probs[token].item()))
@@ -144,21 +146,21 @@ def test_log_prob_is_the_sum_of_generations_own_scores(
     by_text = dict(zip(ANSWERS, ids, strict=True))
     monkeypatch.setattr(model.prompt, "answer", by_text.__getitem__)
     torch.testing.assert_close(
-        model.log_prob(heard, INSTRUCTIONS, ANSWERS), torch.tensor(sums), atol=1e-4, rtol=0
+        model.log_prob(encoded, INSTRUCTIONS, ANSWERS), torch.tensor(sums), atol=1e-4, rtol=0
     )
 
 
-def learned(model: Salmonn, heard: Features) -> tuple[Tensor, Tensor, dict[str, Tensor], list[Tensor]]:
+def learned(model: Salmonn, encoded: Features) -> tuple[Tensor, Tensor, dict[str, Tensor], list[Tensor]]:
     """Loss, by row too, and gradients of a training step with dropout; and what the LLM's layers and the loss kept."""
     kept: list[Tensor] = []
-    H, lengths = model.listen(heard)
+    H, lengths = model.get_audio_features(encoded)
     spliced = model.splice(H, lengths, INSTRUCTIONS, ANSWERS)
     model.train()
     model.zero_grad()
     with torch.random.fork_rng():
         torch.manual_seed(3)
         with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x), x)[1], lambda x: x):
-            states, targets, _ = model.answer_states(spliced)
+            states, targets, _ = model.answer_hidden_states(spliced)
             total, each = model._cross_entropy(states, targets)
         total.backward()
     model.eval()
@@ -167,33 +169,33 @@ def learned(model: Salmonn, heard: Features) -> tuple[Tensor, Tensor, dict[str, 
 
 
 @pytest.mark.filterwarnings("error::FutureWarning")
-def test_gradient_checkpointing_keeps_less_and_changes_no_bit(heard: Features) -> None:
+def test_gradient_checkpointing_keeps_less_and_changes_no_bit(encoded: Features) -> None:
     model = tiny_salmonn()
-    total, each, gradients, kept = learned(model, heard)
-    model.checkpoint_gradients()
-    again = learned(model, heard)
+    total, each, gradients, kept = learned(model, encoded)
+    model.set_gradient_checkpointing()
+    again = learned(model, encoded)
     assert torch.equal(again[0], total) and torch.equal(again[1], each)
     assert all(torch.equal(again[2][name], gradient) for name, gradient in gradients.items())
     assert sum(x.nbytes for x in again[3]) < 0.5 * sum(x.nbytes for x in kept)
     assert not any(layer.training for layer in model.llm.get_base_model().model.layers)  # in evaluation
-    model.checkpoint_gradients(False)
-    assert len(learned(model, heard)[3]) == len(kept)
+    model.set_gradient_checkpointing(False)
+    assert len(learned(model, encoded)[3]) == len(kept)
 
 
-def test_logits_in_pieces_are_not_kept_and_give_the_same_loss(heard: Features) -> None:
+def test_logits_in_pieces_are_not_kept_and_give_the_same_loss(encoded: Features) -> None:
     model = tiny_salmonn()
-    total, each, gradients, kept = learned(model, heard)
+    total, each, gradients, kept = learned(model, encoded)
     V = model.llm.config.vocab_size
     assert any(x.shape == (len(each), V) for x in kept)
-    model.logits_at_once = 4 * V
-    again = learned(model, heard)
+    model.max_logits = 4 * V
+    again = learned(model, encoded)
     assert not any(x.shape[-1:] == (V,) and x.numel() > V for x in again[3])
     torch.testing.assert_close(again[0], total)
     torch.testing.assert_close(again[1], each)
     for name, gradient in gradients.items():
         torch.testing.assert_close(again[2][name], gradient, atol=1e-5, rtol=1e-3, msg=name)
-    scores = model.log_prob(heard, INSTRUCTIONS, ANSWERS)
-    torch.testing.assert_close(-scores.sum(), model(heard, INSTRUCTIONS, ANSWERS).total.detach())
+    scores = model.log_prob(encoded, INSTRUCTIONS, ANSWERS)
+    torch.testing.assert_close(-scores.sum(), model(encoded, INSTRUCTIONS, ANSWERS).total.detach())
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------
@@ -204,13 +206,13 @@ def test_a_clip_does_not_notice_its_batch(kind: str) -> None:
     model = of_kind(kind)
     clips = waves(0.4, 3.1, 1.7)
     batch = model.encode(clips)
-    H, lengths = model.listen(batch)
+    H, lengths = model.get_audio_features(batch)
     scores = model.log_prob(batch, INSTRUCTIONS, ANSWERS)
     answers = model.generate(batch, INSTRUCTIONS, max_new_tokens=12)
-    beams = model.generate(batch, INSTRUCTIONS, max_new_tokens=6, beams=3)
+    beams = model.generate(batch, INSTRUCTIONS, max_new_tokens=6, num_beams=3)
     for i, clip in enumerate(clips):
         alone, text = model.encode([clip]), [INSTRUCTIONS[i]]
-        tokens, length = model.listen(alone)
+        tokens, length = model.get_audio_features(alone)
         assert length == lengths[i]
         torch.testing.assert_close(H[i, :length], tokens[0], atol=1e-4, rtol=0)
         assert not H[i, length:].any()
@@ -218,20 +220,20 @@ def test_a_clip_does_not_notice_its_batch(kind: str) -> None:
             scores[i], model.log_prob(alone, text, [ANSWERS[i]])[0], atol=1e-4, rtol=1e-5
         )
         assert model.generate(alone, text, max_new_tokens=12) == [answers[i]]
-        assert model.generate(alone, text, max_new_tokens=6, beams=3) == [beams[i]]
+        assert model.generate(alone, text, max_new_tokens=6, num_beams=3) == [beams[i]]
 
 
-def test_features_are_stacked_and_taken_apart(heard: Features) -> None:
-    again = Features.stack(heard.clips())
-    assert torch.equal(again.whisper, heard.whisper) and torch.equal(again.beats, heard.beats)
-    assert torch.equal(again.whisper_lengths, heard.whisper_lengths)
-    half = heard.to(torch.float16)
+def test_features_are_stacked_and_taken_apart(encoded: Features) -> None:
+    again = Features.stack(encoded.clips())
+    assert torch.equal(again.whisper, encoded.whisper) and torch.equal(again.beats, encoded.beats)
+    assert torch.equal(again.whisper_lengths, encoded.whisper_lengths)
+    half = encoded.to(torch.float16)
     assert half.beats.dtype == torch.float16 and half.beats_lengths.dtype == torch.int64
 
 
-def test_features_may_be_kept_in_half_precision(model: Salmonn, heard: Features) -> None:
-    H, _ = model.listen(heard)
-    torch.testing.assert_close(model.listen(heard.to(torch.float16))[0], H, atol=5e-3, rtol=0)
+def test_features_may_be_kept_in_half_precision(model: Salmonn, encoded: Features) -> None:
+    H, _ = model.get_audio_features(encoded)
+    torch.testing.assert_close(model.get_audio_features(encoded.to(torch.float16))[0], H, atol=5e-3, rtol=0)
 
 
 # --- what is trained -------------------------------------------------------------------------------------------------
@@ -244,9 +246,9 @@ def test_frozen_means_frozen(model: Salmonn) -> None:
     assert {name.split(".")[0] for name in training} <= {"", "ln_speech", "ln_audio", "connector", "llm"}
     assert all(".lora_dropout" in name for name in training if name.startswith("llm"))
     before = {name: p.clone() for name, p in model.named_parameters()}
-    heard = model.encode(waves(1.0))
+    encoded = model.encode(waves(1.0))
     for _ in range(2):  # LoRA's A has no gradient while B is zero
-        model(heard, INSTRUCTIONS[:1], ANSWERS[:1]).total.backward()
+        model(encoded, INSTRUCTIONS[:1], ANSWERS[:1]).total.backward()
         with torch.no_grad():
             for p in model.parameters():
                 assert p.requires_grad or p.grad is None
@@ -258,13 +260,13 @@ def test_frozen_means_frozen(model: Salmonn) -> None:
     assert all(".attention.self." in name for name in still)
 
 
-def test_trainable_state_goes_into_another_model(model: Salmonn, heard: Features) -> None:
+def test_trainable_state_goes_into_another_model(model: Salmonn, encoded: Features) -> None:
     other = tiny_salmonn(seed=1)
     for parameter in other.connector.parameters():  # as in a stage that trains LoRA alone
         parameter.requires_grad_(False)
     assert other.trainable_state().keys() == model.trainable_state().keys()
     other.load_trainable({name: tensor.clone() for name, tensor in model.trainable_state().items()})
-    own = model.fuse(heard)
+    own = model.fuse(encoded)
     torch.testing.assert_close(other.connector(*own)[0], model.connector(*own)[0])
     state = model.trainable_state()
     state["ln_audio.bias"] = torch.zeros(3)
@@ -282,62 +284,62 @@ def test_trainable_state_goes_into_another_model(model: Salmonn, heard: Features
 def test_one_ear_is_enough(ear: str) -> None:
     deaf = "beats" if ear == "whisper" else "whisper"
     model = tiny_salmonn(config=tiny_config(**{deaf: None}))
-    heard = model.encode(waves(1.0, 0.5))
-    assert getattr(heard, deaf) is None and len(heard) == 2
-    assert model.fuse(heard)[0].shape[-1] == 16
-    assert len(Features.stack(heard.clips())) == 2
-    model(heard, INSTRUCTIONS[:2], ANSWERS[:2]).total.backward()
-    assert len(model.generate(heard, INSTRUCTIONS[:2], max_new_tokens=4)) == 2
+    encoded = model.encode(waves(1.0, 0.5))
+    assert getattr(encoded, deaf) is None and len(encoded) == 2
+    assert model.fuse(encoded)[0].shape[-1] == 16
+    assert len(Features.stack(encoded.clips())) == 2
+    model(encoded, INSTRUCTIONS[:2], ANSWERS[:2]).total.backward()
+    assert len(model.generate(encoded, INSTRUCTIONS[:2], max_new_tokens=4)) == 2
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def test_sampling_follows_its_seed_and_leaves_the_callers_alone(model: Salmonn, heard: Features) -> None:
-    settings = {"max_new_tokens": 8, "sample": True, "temperature": 2.0, "top_p": 1.0}
+def test_sampling_follows_its_seed_and_leaves_the_callers_alone(model: Salmonn, encoded: Features) -> None:
+    settings = {"max_new_tokens": 8, "do_sample": True, "temperature": 2.0, "top_p": 1.0}
     torch.manual_seed(5)
-    first = model.generate(heard, INSTRUCTIONS, seed=7, **settings)
+    first = model.generate(encoded, INSTRUCTIONS, seed=7, **settings)
     drawn = torch.rand(1)
-    assert first == model.generate(heard, INSTRUCTIONS, seed=7, **settings)
-    assert first != model.generate(heard, INSTRUCTIONS, seed=8, **settings)
+    assert first == model.generate(encoded, INSTRUCTIONS, seed=7, **settings)
+    assert first != model.generate(encoded, INSTRUCTIONS, seed=8, **settings)
     torch.manual_seed(5)
     assert torch.equal(drawn, torch.rand(1))
 
 
 def test_an_answer_ends_with_its_end_symbol_or_says_that_it_does_not(
-    model: Salmonn, heard: Features, monkeypatch: pytest.MonkeyPatch
+    model: Salmonn, encoded: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = model.generate(heard, INSTRUCTIONS, max_new_tokens=3, min_new_tokens=3)[0]
+    answer = model.generate(encoded, INSTRUCTIONS, max_new_tokens=3, min_new_tokens=3)[0]
     assert len(answer.token_ids) == 3 and not answer.ended
     monkeypatch.setattr(model.prompt, "end", answer.token_ids[1])
-    again = model.generate(heard, INSTRUCTIONS, max_new_tokens=3)[0]
+    again = model.generate(encoded, INSTRUCTIONS, max_new_tokens=3)[0]
     assert again.token_ids == answer.token_ids[:2] and again.ended
 
 
-def test_the_lora_scale_changes_the_answer_and_comes_back(model: Salmonn, heard: Features) -> None:
+def test_the_lora_scale_changes_the_answer_and_comes_back(model: Salmonn, encoded: Features) -> None:
     model = tiny_salmonn()
     with torch.no_grad():
         for name, p in model.named_parameters():
             if ".lora_B." in name:
                 p.normal_(std=0.3)
-    scores = [model.log_prob(heard, INSTRUCTIONS, ANSWERS)]
+    scores = [model.log_prob(encoded, INSTRUCTIONS, ANSWERS)]
     for s in (0.0, 2.0):
         with lora_scale(model, s):
-            scores.append(model.log_prob(heard, INSTRUCTIONS, ANSWERS))
+            scores.append(model.log_prob(encoded, INSTRUCTIONS, ANSWERS))
     assert not torch.allclose(scores[0], scores[1]) and not torch.allclose(scores[0], scores[2])
-    torch.testing.assert_close(model.log_prob(heard, INSTRUCTIONS, ANSWERS), scores[0])
+    torch.testing.assert_close(model.log_prob(encoded, INSTRUCTIONS, ANSWERS), scores[0])
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
-def test_texts_that_do_not_match_the_clips(model: Salmonn, heard: Features) -> None:
+def test_texts_that_do_not_match_the_clips(model: Salmonn, encoded: Features) -> None:
     with pytest.raises(SalmonnError, match="instructions: 1 for 3 clips"):
-        model.generate(heard, ["Listen."])
+        model.generate(encoded, ["Listen."])
     with pytest.raises(SalmonnError, match="answers: 2 for 3 clips"):
-        model(heard, INSTRUCTIONS, ANSWERS[:2])
+        model(encoded, INSTRUCTIONS, ANSWERS[:2])
     with pytest.raises(SalmonnError, match="instructions: a single text for 3 clips"):
-        model.generate(heard, "abc")
+        model.generate(encoded, "abc")
 
 
 def test_clips_that_cannot_be_heard(model: Salmonn) -> None:
@@ -351,4 +353,4 @@ def test_a_dropped_tail_needs_a_whole_window() -> None:
     connector = tiny_config().connector.replace(tail="drop", window_seconds=1.0)
     model = tiny_salmonn(config=tiny_config(connector=connector))
     with pytest.raises(SalmonnError, match=r"shorter than a window of 50"):
-        model.listen(model.encode(waves(0.5)))
+        model.get_audio_features(model.encode(waves(0.5)))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from salmonn_mini.bayes import BayesTable
-from salmonn_mini.widgets import over_fitting
+from salmonn_mini.course.figures import over_fitting
+from salmonn_mini.evaluation.bayes import BayesTable
 
 NAMES = ("transcript", "caption", "story")
 SCALES = (0.0, 1.0, 2.5, 4.0)

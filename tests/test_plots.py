@@ -1,4 +1,4 @@
-"""Figures: their alt text says what they show, colours can be told apart, words do not collide."""
+"""Figures: their alt text says what they show, colors can be told apart, words do not collide."""
 
 import base64
 import re
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from salmonn_mini import diagrams, plots
+from salmonn_mini.course import diagrams, plots
 
 PICTURE = Path(__file__).parents[1] / ".github" / "architecture.svg"
 RANDOM = np.random.default_rng(0)
@@ -76,7 +76,7 @@ def test_mel_scales_are_the_libraries(hz: float) -> None:
     assert plots.kaldi_mel(hz) == pytest.approx(hertz_to_mel(hz, "kaldi"))
 
 
-# Linear RGB as colour-blind eyes see it (Machado, Oliveira and Fernandes 2009, severity 1).
+# Linear RGB as color-blind eyes see it (Machado, Oliveira and Fernandes 2009, severity 1).
 VISIONS = {
     "usual": np.eye(3),
     "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
@@ -86,9 +86,9 @@ VISIONS = {
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_colours_can_be_told_apart_by_everyone(vision: str) -> None:
-    def seen(colour: str) -> np.ndarray:
-        return np.clip(VISIONS[vision] @ np.array(to_rgb(colour)) ** 2.2, 0, 1) ** (1 / 2.2)
+def test_colors_can_be_told_apart_by_everyone(vision: str) -> None:
+    def seen(color: str) -> np.ndarray:
+        return np.clip(VISIONS[vision] @ np.array(to_rgb(color)) ** 2.2, 0, 1) ** (1 / 2.2)
 
     for one, other in combinations(plots.PALETTE, 2):
         assert np.linalg.norm(seen(one) - seen(other)) > 0.1, (one, other)

@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from salmonn_mini import Salmonn
-from salmonn_mini.checkpoint import parts
-from salmonn_mini.checkpoint.published import published_name
 from salmonn_mini.data.manifest import load_clip, read_manifest, read_prompts
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.features import Features
-from salmonn_mini.lora import current_scale, lora_scale
+from salmonn_mini.models.features import Features
+from salmonn_mini.models.lora import current_scale, lora_scale
+from salmonn_mini.pretrained import backbones
+from salmonn_mini.pretrained.published import published_name
 
 GOLDEN = Path(__file__).parent / "golden" / "salmonn"
 FILES = {
@@ -72,7 +72,7 @@ def model() -> Salmonn:
 
 
 @pytest.fixture(scope="module")
-def heard(model: Salmonn) -> Callable[[int], Features]:
+def encoded(model: Salmonn) -> Callable[[int], Features]:
     """What the ears hear of a sample, computed once."""
     kept: dict[int, Features] = {}
 
@@ -109,22 +109,22 @@ def test_a_folder_with_tokenizer_model_alone_gives_the_published_ids(model: Salm
 # --- from sound to tokens --------------------------------------------------------------------------------------------
 
 
-def test_what_the_ears_hear(model: Salmonn, heard: Callable, close: Callable) -> None:
-    features = heard(0)
+def test_what_the_ears_hear(model: Salmonn, encoded: Callable, close: Callable) -> None:
+    features = encoded(0)
     close("beats", features.beats, NUMBERS["s1.beats_features"], 2e-5)
     close("whisper", features.whisper[:, :400], NUMBERS["s1.whisper_last_hidden_first400"], 2e-5)
     close("whisper", features.whisper[:, -50:], NUMBERS["s1.whisper_last_hidden_last50"], 2e-5)
 
 
 @pytest.mark.parametrize("case", ENCODED)
-def test_speech_tokens(model: Salmonn, heard: Callable, close: Callable, case: str) -> None:
+def test_speech_tokens(model: Salmonn, encoded: Callable, close: Callable, case: str) -> None:
     """Too short, stereo, several files in a row, too long: as the published loader has them."""
     place = ENCODED[case]
     clip, expected = load_clip(SAMPLES[place], model.config), CASES[case]
     assert len(clip) == expected["n_samples"]
     close("clip", clip.double().abs().sum(), expected["raw_wav_abs_sum"], 1e-2)
     with torch.no_grad():
-        H, lengths = model.listen(heard(place))
+        H, lengths = model.get_audio_features(encoded(place))
     assert lengths.tolist() == [88]
     close("speech tokens", H, NUMBERS[f"{case}.speech_tokens"], 1e-5)
 
@@ -133,18 +133,18 @@ def test_speech_tokens(model: Salmonn, heard: Callable, close: Callable, case: s
 
 
 @pytest.mark.parametrize("case", LOSSES)
-def test_embeddings_logits_and_loss(model: Salmonn, heard: Callable, close: Callable, case: str) -> None:
+def test_embeddings_logits_and_loss(model: Salmonn, encoded: Callable, close: Callable, case: str) -> None:
     place, limit = LOSSES[case][0], 5 if case == "s1_trunc5" else None
     with torch.no_grad():
         spliced = model.splice(
-            *model.listen(heard(place)),
+            *model.get_audio_features(encoded(place)),
             [prompt_of(place)],
             [answer_of(case, place)],
             max_answer_tokens=limit,
         )
         assert torch.equal(spliced.labels, NUMBERS[f"{case}.labels"])
         if case != "s_acc":
-            close("inputs_embeds", spliced.embeddings, NUMBERS[f"{case}.inputs_embeds"], 2e-5)
+            close("inputs_embeds", spliced.inputs_embeds, NUMBERS[f"{case}.inputs_embeds"], 2e-5)
         for alpha in SCALES.keys() & CASES[case].keys():
             with lora_scale(model, SCALES[alpha]):
                 logits, targets, _ = model.answer_logits(spliced)
@@ -159,26 +159,26 @@ def test_embeddings_logits_and_loss(model: Salmonn, heard: Callable, close: Call
             assert (right, len(targets)) == (expected["correct"], expected["total"])
 
 
-def test_every_logit_of_a_row(model: Salmonn, heard: Callable, close: Callable) -> None:
+def test_every_logit_of_a_row(model: Salmonn, encoded: Callable, close: Callable) -> None:
     with torch.no_grad():
-        spliced = model.splice(*model.listen(heard(0)), [prompt_of(0)], [SAMPLES[0].text])
-        logits = model.llm(inputs_embeds=spliced.embeddings, attention_mask=spliced.mask).logits
+        spliced = model.splice(*model.get_audio_features(encoded(0)), [prompt_of(0)], [SAMPLES[0].text])
+        logits = model.llm(inputs_embeds=spliced.inputs_embeds, attention_mask=spliced.attention_mask).logits
     close("logits", logits, NUMBERS["s1@alpha32.logits"], 1e-4)
 
 
 def test_forward_is_the_published_loss_and_log_prob_agrees(
-    model: Salmonn, heard: Callable, close: Callable
+    model: Salmonn, encoded: Callable, close: Callable
 ) -> None:
     with torch.no_grad():
-        loss = model(heard(0), [prompt_of(0)], [SAMPLES[0].text])
+        loss = model(encoded(0), [prompt_of(0)], [SAMPLES[0].text])
     close("loss", loss.mean, CASES["s1"]["alpha32"]["loss"], 2e-5)
-    close("loss", -model.log_prob(heard(0), [prompt_of(0)], [SAMPLES[0].text])[0], loss.total, 1e-4)
+    close("loss", -model.log_prob(encoded(0), [prompt_of(0)], [SAMPLES[0].text])[0], loss.total, 1e-4)
 
 
-def test_a_batch_gives_each_sample_its_loss_alone(model: Salmonn, heard: Callable, close: Callable) -> None:
+def test_a_batch_gives_each_sample_its_loss_alone(model: Salmonn, encoded: Callable, close: Callable) -> None:
     """The published code's own batches differ: padded BEATs frames reach its Q-Former, prompts are padded inside."""
     places = [0, 1, 3]
-    batch = Features.stack([heard(place) for place in places])
+    batch = Features.stack([encoded(place) for place in places])
     with torch.no_grad():
         scores = model.log_prob(
             batch, [prompt_of(place) for place in places], [SAMPLES[place].text for place in places]
@@ -189,10 +189,10 @@ def test_a_batch_gives_each_sample_its_loss_alone(model: Salmonn, heard: Callabl
 
 
 def test_scale_0_is_the_published_model_without_lora(
-    model: Salmonn, heard: Callable, close: Callable
+    model: Salmonn, encoded: Callable, close: Callable
 ) -> None:
     with torch.no_grad(), lora_scale(model, 0.0):
-        loss = model(heard(0), [prompt_of(0)], [SAMPLES[0].text])
+        loss = model(encoded(0), [prompt_of(0)], [SAMPLES[0].text])
     close("loss", loss.mean, CASES["s1_nolora"]["loss"], 2e-5)
 
 
@@ -205,9 +205,9 @@ def test_training_changes_what_the_published_code_trains(model: Salmonn) -> None
     assert {published_name(name) for name in model.trainable_state()} == trained
 
 
-def test_gradients(model: Salmonn, heard: Callable, close: Callable) -> None:
+def test_gradients(model: Salmonn, encoded: Callable, close: Callable) -> None:
     model.zero_grad()
-    model(heard(0), [prompt_of(0)], [SAMPLES[0].text]).mean.backward()
+    model(encoded(0), [prompt_of(0)], [SAMPLES[0].text]).mean.backward()
     gradients = {published_name(name): p.grad for name, p in model.named_parameters() if p.requires_grad}
     expected = load_file(GOLDEN / "grads_s1.safetensors")
     assert gradients.keys() == expected.keys()
@@ -220,7 +220,7 @@ def test_gradients(model: Salmonn, heard: Callable, close: Callable) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CASES["generate"] if "@" in name])
-def test_generated_ids(model: Salmonn, heard: Callable, name: str) -> None:
+def test_generated_ids(model: Salmonn, encoded: Callable, name: str) -> None:
     expected = CASES["generate"][name]
     (place,) = expected["annotation_indices"]
     prompt = (
@@ -229,10 +229,10 @@ def test_generated_ids(model: Salmonn, heard: Callable, name: str) -> None:
     alpha = name.partition("@")[2].partition(".")[0]
     with lora_scale(model, SCALES[alpha]):
         (answer,) = model.generate(
-            heard(place),
+            encoded(place),
             [prompt],
             max_new_tokens=expected["max_new_tokens"],
-            beams=expected["num_beams"],
+            num_beams=expected["num_beams"],
             repetition_penalty=expected.get("repetition_penalty", 1.0),
             # the old generate counts the start symbol, which it put before the answer
             min_new_tokens=expected["min_length"] - 1 if "min_length" in expected else None,
@@ -240,9 +240,9 @@ def test_generated_ids(model: Salmonn, heard: Callable, name: str) -> None:
     assert list(answer.token_ids) == expected["ids"][1:]
 
 
-def test_a_batch_is_answered_as_its_clips_alone(model: Salmonn, heard: Callable) -> None:
+def test_a_batch_is_answered_as_its_clips_alone(model: Salmonn, encoded: Callable) -> None:
     places = [0, 1]
-    batch = Features.stack([heard(place) for place in places])
+    batch = Features.stack([encoded(place) for place in places])
     prompts = [PROMPTS["asr"], PROMPTS["audiocaption"]]
     answers = model.generate(batch, prompts, max_new_tokens=24)
     generated = CASES["generate"]
@@ -254,7 +254,7 @@ def test_a_batch_is_answered_as_its_clips_alone(model: Salmonn, heard: Callable)
 # --- Whisper on the clip's own frames --------------------------------------------------------------------------------
 
 
-def test_short_audio_may_skip_the_silence(model: Salmonn, heard: Callable, close: Callable) -> None:
+def test_short_audio_may_skip_the_silence(model: Salmonn, encoded: Callable, close: Callable) -> None:
     """`pad_to_30s: false` works on published weights too, and the answers are others: the silence was heard.
 
     On these random weights, whose attention spreads over all 30 s, the tokens within a clip of 2.37 s move by 63 %
@@ -263,7 +263,7 @@ def test_short_audio_may_skip_the_silence(model: Salmonn, heard: Callable, close
     trimmed = Salmonn.from_published(**FILES, pad_to_30s=False)
     features = trimmed.encode([load_clip(SAMPLES[0], trimmed.config)])
     with torch.no_grad():
-        (H, lengths), (whole, _) = model.listen(features), model.listen(heard(0))
+        (H, lengths), (whole, _) = model.get_audio_features(features), model.get_audio_features(encoded(0))
         loss = model(features, [prompt_of(0)], [SAMPLES[0].text]).mean
     assert features.whisper_lengths.tolist() == [119] and lengths.tolist() == [119 // 17]
     inside = whole[:, : int(lengths)]
@@ -298,7 +298,7 @@ def test_the_settings_of_a_training_run_are_obeyed(checkpoint: dict, tmp_path: P
 def test_a_segment_level_q_former(checkpoint: dict, tmp_path: Path) -> None:
     run = {"config": {"model": {"window_level_Qformer": False}}}
     model = Salmonn.from_published(**saved(checkpoint | run, tmp_path))
-    assert model.listen(model.encode([torch.randn(20_000) * 0.1]))[1].tolist() == [1]
+    assert model.get_audio_features(model.encode([torch.randn(20_000) * 0.1]))[1].tolist() == [1]
 
 
 def test_rank_queries_and_heads(checkpoint: dict, tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_rank_queries_and_heads(checkpoint: dict, tmp_path: Path) -> None:
     assert (config.lora.r, config.lora.scale) == (4, 8.0)
     assert (config.connector.num_query_tokens, config.connector.num_attention_heads) == (3, 6)
     features = model.encode([torch.randn(20_000) * 0.1])
-    assert model.listen(features)[1].tolist() == [88 * 3]
+    assert model.get_audio_features(features)[1].tolist() == [88 * 3]
 
 
 def test_without_beats(checkpoint: dict, tmp_path: Path) -> None:
@@ -333,14 +333,16 @@ def test_without_lora(checkpoint: dict, tmp_path: Path, close: Callable) -> None
     weights = {key: tensor for key, tensor in checkpoint["model"].items() if ".lora_" not in key}
     model = Salmonn.from_published(**saved({"model": weights}, tmp_path))
     spliced = model.splice(
-        *model.listen(model.encode([load_clip(SAMPLES[0], model.config)])), [prompt_of(0)], [SAMPLES[0].text]
+        *model.get_audio_features(model.encode([load_clip(SAMPLES[0], model.config)])),
+        [prompt_of(0)],
+        [SAMPLES[0].text],
     )
     logits, targets, _ = model.answer_logits(spliced)
     loss = torch.nn.functional.cross_entropy(logits[:, :-1], targets)
     close("loss", loss, CASES["s1_nolora"]["loss_V"], 2e-5)
 
 
-def test_in_bfloat16(heard: Callable) -> None:
+def test_in_bfloat16(encoded: Callable) -> None:
     """Whisper and the LLM; BEATs and what is trained stay in float32."""
     model = Salmonn.from_published(**FILES, dtype=torch.bfloat16)
     assert model.whisper.encoder.conv1.weight.dtype == torch.bfloat16
@@ -408,10 +410,10 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_with_one_file_will_do(tmp_path: Path) -> None:
     shutil.copy(FILES["beats"], tmp_path / "beats.pt")
-    assert parts.locate(tmp_path) == tmp_path / "beats.pt"
+    assert backbones.locate(tmp_path) == tmp_path / "beats.pt"
     shutil.copy(FILES["checkpoint"], tmp_path / "other.pth")
     with pytest.raises(SalmonnError, match=r"holds beats.pt, other.pth; name the one file"):
-        parts.locate(tmp_path)
+        backbones.locate(tmp_path)
 
 
 def test_names_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -422,10 +424,10 @@ def test_names_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         asked.append(args)
         return str(tmp_path / args[1] if len(args) > 1 else tmp_path)
 
-    monkeypatch.setattr(parts, "snapshot_download", fetch)
-    monkeypatch.setattr(parts, "hf_hub_download", fetch)
-    assert parts.locate("owner/salmonn") == tmp_path / "salmonn_v1.pth"
-    assert parts.locate("owner/salmonn/salmonn_v1.pth") == tmp_path / "salmonn_v1.pth"
+    monkeypatch.setattr(backbones, "snapshot_download", fetch)
+    monkeypatch.setattr(backbones, "hf_hub_download", fetch)
+    assert backbones.locate("owner/salmonn") == tmp_path / "salmonn_v1.pth"
+    assert backbones.locate("owner/salmonn/salmonn_v1.pth") == tmp_path / "salmonn_v1.pth"
     assert asked == [("owner/salmonn",), ("owner/salmonn", "salmonn_v1.pth")]
 
 
@@ -433,15 +435,15 @@ def test_without_a_network_the_name_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*args: object, **settings: object) -> str:
         raise LocalEntryNotFoundError("cannot reach the hub")
 
-    monkeypatch.setattr(parts, "snapshot_download", fail)
+    monkeypatch.setattr(backbones, "snapshot_download", fail)
     with pytest.raises(SalmonnError, match=r"owner/salmonn: neither a file .* \(cannot reach the hub\)"):
-        parts.locate("owner/salmonn")
+        backbones.locate("owner/salmonn")
 
 
 # --- into the hub's format and back ----------------------------------------------------------------------------------
 
 
-def test_saved_as_the_hub_has_it_and_loaded_again(model: Salmonn, heard: Callable, tmp_path: Path) -> None:
+def test_saved_as_the_hub_has_it_and_loaded_again(model: Salmonn, encoded: Callable, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "mine")
     files = {file.name: file.stat().st_size for file in (tmp_path / "mine").iterdir()}
     assert files.keys() == {"config.json", "adapter.safetensors", "README.md"}
@@ -450,6 +452,6 @@ def test_saved_as_the_hub_has_it_and_loaded_again(model: Salmonn, heard: Callabl
     again = Salmonn.from_pretrained(tmp_path / "mine")
     assert again.config == model.config
     with torch.no_grad():
-        assert torch.equal(again.listen(heard(0))[0], model.listen(heard(0))[0])
-    answers = [m.generate(heard(0), [PROMPTS["asr"]], max_new_tokens=24)[0] for m in (model, again)]
+        assert torch.equal(again.get_audio_features(encoded(0))[0], model.get_audio_features(encoded(0))[0])
+    answers = [m.generate(encoded(0), [PROMPTS["asr"]], max_new_tokens=24)[0] for m in (model, again)]
     assert answers[0] == answers[1]

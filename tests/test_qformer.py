@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from salmonn_mini.blip2 import Blip2
-from salmonn_mini.config import ConnectorConfig
-from salmonn_mini.connectors import SegmentQFormer, WindowQFormer
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.qformer import MASKS, QFormer, blip2_mask
+from salmonn_mini.models.blip2 import Blip2
+from salmonn_mini.models.config import ConnectorConfig
+from salmonn_mini.models.connectors import SegmentQFormer, WindowQFormer
+from salmonn_mini.models.qformer import MASKS, QFormer, blip2_mask
 
 GOLDEN = Path(__file__).parent / "golden" / "qformer"
 CASES = json.loads((GOLDEN / "qformer_cases.json").read_text())
@@ -203,7 +203,7 @@ def test_text_needs_a_text_side():
         QFormer(TINY, 10)(torch.randn(1, 2, 24), torch.randn(1, 5, 10), text_ids=torch.tensor([[1]]))
 
 
-def test_the_three_objectives_are_learnt_on_toy_pairs():
+def test_the_three_objectives_are_learned_on_toy_pairs():
     torch.manual_seed(0)
     model = Blip2(dataclasses.replace(TINY, num_query_tokens=2), 10, vocab_size=12)
     Z = torch.randn(6, 5, 10)

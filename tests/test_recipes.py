@@ -11,15 +11,15 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import DistributedType
 from tiny import tiny_config, tiny_toy
 
-from salmonn_mini import checkpoint
+from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.data import read_prompts
+from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.tasks import TASKS
-from salmonn_mini.train import load_recipe, run
-from salmonn_mini.train.plan import epoch_of, make_plan
+from salmonn_mini.tools.plan import epoch_of, make_plan
+from salmonn_mini.train import load_recipe, train_recipe
 from salmonn_mini.train.recipe import RECIPES
-from salmonn_mini.train.stage import clips_of
+from salmonn_mini.train.run import make_dataset
 
 SIZES = ("small", "7b", "13b")
 ENGINES = {
@@ -105,7 +105,7 @@ def test_the_arithmetic_of_a_plan():
     assert plan.hours == pytest.approx(20_480_000 / (8 * 40) / 3600)
     parts = make_plan(load_recipe("13b-stage1"), 6, at_once=8)
     assert (parts.accumulation, parts.at_once) == (6, 8)  # shares of 43 and 42 clips
-    assert make_plan(load_recipe("13b-stage1", ["accumulation=4"]), 8).at_once == 8
+    assert make_plan(load_recipe("13b-stage1", ["gradient_accumulation_steps=4"]), 8).at_once == 8
     story = make_plan(load_recipe("13b-stage3"), 1, clips=12)
     assert (story.epoch, story.epochs, story.hours) == (12, 1.0, None)
     with pytest.raises(SalmonnError, match="batch_size is 1, but 8 GPUs with accumulation 1 need 8"):
@@ -165,11 +165,11 @@ def test_stage_3_reads_what_activate_writes(size, tmp_path, monkeypatch):
     assert command[2] == load_recipe(f"{size}-stage2").output_dir == load_recipe(f"{size}-stage3").init
     here = ["--stage", "0", "--data", "long_asr", "--samples", "3"]
     assert main([word.replace(command[2], "toy") for word in command] + here) == 0
-    changes = ["model=toy", "init=scratch", "precision=float32", "threads=1", "steps=3", "trackers=[]"]
+    changes = ["model=toy", "init=scratch", "dtype=float32", "threads=1", "steps=3", "trackers=[]"]
     recipe = load_recipe(f"{size}-stage3", changes)
-    clips = clips_of(recipe, tiny_config())
+    clips = make_dataset(recipe, tiny_config())
     written = json.loads((tmp_path / recipe.manifest).read_text(encoding="utf-8"))["annotation"]
-    asked = [(question.prompt, question.answer) for question in clips.questions]
+    asked = [(example.prompt, example.answer) for example in clips.examples]
     assert asked == [(row["Q"], row["text"]) for row in written] and len(asked) == 3
-    folder = run(recipe)
-    assert checkpoint.read_info(folder)["steps"] == 3
+    folder = train_recipe(recipe)
+    assert pretrained.read_info(folder)["steps"] == 3

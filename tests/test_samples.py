@@ -9,12 +9,12 @@ import pytest
 import soundfile
 
 from salmonn_mini.audio import load_audio
-from salmonn_mini.config import SAMPLE_RATE
 from salmonn_mini.data.manifest import read_manifest
+from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.samples import SAMPLES, Sample, _with_serial, annotate, build_samples, draw
-from salmonn_mini.tasks import TASKS
-from salmonn_mini.world.grammar import split_of
+from salmonn_mini.models.config import SAMPLE_RATE
+from salmonn_mini.toy.samples import SAMPLES, SampleSpec, _with_serial, annotate, build_samples, draw
+from salmonn_mini.toy.world.grammar import split_of
 
 FOLDER = Path(__file__).parents[1] / "data_samples"
 BY_NAME = {sample.file: sample for sample in SAMPLES}
@@ -95,7 +95,7 @@ def test_an_ogg_file_keeps_its_sound_under_another_number() -> None:
 
 
 def test_a_row_that_nothing_fits_is_refused() -> None:
-    impossible = Sample("nobody.wav", "audio_caption", fits=lambda example: False)
+    impossible = SampleSpec("nobody.wav", "audio_caption", fits=lambda example: False)
     with pytest.raises(
         SalmonnError, match=r"nobody\.wav: none of 20,000 drawn examples of audio_caption fits"
     ):

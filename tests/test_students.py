@@ -8,7 +8,7 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from salmonn_mini.checks import EXERCISES
+from salmonn_mini.course.exercises import EXERCISES
 from tools import students
 from tools.badges import install
 from tools.course import COLAB, INSTRUCTOR, chapters, read, tags

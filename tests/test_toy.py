@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from salmonn_mini.backbones.build import CARD, SCORES
-from salmonn_mini.checkpoint import load, toy_folder
-from salmonn_mini.evaluate import evaluate
-from salmonn_mini.tasks import TASKS
-from salmonn_mini.world.audio_tasks import draw_examples
-from salmonn_mini.world.text_tasks import MAKERS, draw_samples
+from salmonn_mini.data.tasks import TASKS
+from salmonn_mini.evaluation.evaluate import evaluate
+from salmonn_mini.pretrained import load, toy_folder
+from salmonn_mini.toy.backbones.build import CARD, SCORES
+from salmonn_mini.toy.world.audio_tasks import draw_examples
+from salmonn_mini.toy.world.text_tasks import MAKERS, draw_samples
 
 MIB = 2**20
 
@@ -61,6 +61,6 @@ def written() -> set[int]:
 
 @pytest.mark.parametrize("task", [task.name for task in TASKS.values() if task.stage == 2])
 def test_no_answer_wants_a_word_that_the_llm_has_never_written(task, written):
-    """LoRA on queries and values cannot teach a new word: such answers are never learnt."""
+    """LoRA on queries and values cannot teach a new word: such answers are never learned."""
     answers = [one.answer for one in draw_examples([task] * 100, np.random.default_rng(0), "train")]
     assert tokens_of(answers) <= written

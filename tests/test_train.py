@@ -9,12 +9,12 @@ import torch
 from runs import Tones, changed, killed_after, losses, recipe_for, rows, weights
 from tiny import tiny_config, tiny_salmonn, tiny_toy
 
-from salmonn_mini import checkpoint
+from salmonn_mini import pretrained
 from salmonn_mini.audio import save_wav
-from salmonn_mini.config import PRESETS
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, recipe_names, run
-from salmonn_mini.train.folder import is_sound
+from salmonn_mini.models.config import PRESETS
+from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, recipe_names, train_recipe
+from salmonn_mini.train.checkpointing import is_sound
 
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
@@ -22,14 +22,16 @@ from salmonn_mini.train.folder import is_sound
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_of_the_package_is_sound(name):
     recipe = load_recipe(name)
-    assert (recipe.tasks or recipe.sources) and recipe.trains and Recipe.from_json(recipe.to_json()) == recipe
+    assert (
+        (recipe.tasks or recipe.sources) and recipe.trainable and Recipe.from_json(recipe.to_json()) == recipe
+    )
 
 
 def test_a_recipe_is_found_by_name_or_file_and_can_be_changed(tmp_path):
     recipe = load_recipe(
-        "toy-stage1", ["steps=7", "tasks.asr=2", "lora_lr=1e-2", "trains=[lora]", "dropout=0"]
+        "toy-stage1", ["steps=7", "tasks.asr=2", "lora_lr=1e-2", "trainable=[lora]", "dropout=0"]
     )
-    assert (recipe.steps, recipe.tasks["asr"], recipe.lora_lr, recipe.trains) == (7, 2, 0.01, ("lora",))
+    assert (recipe.steps, recipe.tasks["asr"], recipe.lora_lr, recipe.trainable) == (7, 2, 0.01, ("lora",))
     assert recipe.dropout == 0.0
     assert load_recipe("recipes/toy-stage1.yaml") == load_recipe("toy-stage1")
     file = tmp_path / "my.yaml"
@@ -53,11 +55,11 @@ def test_a_recipe_is_found_by_name_or_file_and_can_be_changed(tmp_path):
         ("tasks.sing=1", "unknown task 'sing'"),
         ("tasks.asr=-1", "change asr"),
         ("tasks={asr: 0}", "some share"),
-        ("reworded=2", "reworded is 2.*from 0 to 1"),
-        ("framed=-1", "framed is -1.*from 0 to 1"),
-        ("reworded=0", "reworded is 0.*above 0 for prompts to be used"),
-        ("trains=[llm]", "among connector, lora"),
-        ("precision=float16", "one of float32, bfloat16"),
+        ("paraphrase_prob=2", "paraphrase_prob is 2.*from 0 to 1"),
+        ("affix_prob=-1", "affix_prob is -1.*from 0 to 1"),
+        ("paraphrase_prob=0", "paraphrase_prob is 0.*above 0 for prompts to be used"),
+        ("trainable=[llm]", "among connector, lora"),
+        ("dtype=float16", "one of float32, bfloat16"),
         ("dropout=1", "dropout is 1.0.*below 1"),
         ("beta2=1", "beta2 is 1.0"),
         ("warmup=-1", "warmup is -1"),
@@ -88,7 +90,7 @@ def test_files_that_are_no_recipes_are_refused(tmp_path):
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_in_a_cosine(tmp_path):
-    recipe = recipe_for(tmp_path, steps=12, warmup=2, final_lr=0.1)
+    recipe = recipe_for(tmp_path, steps=12, warmup=2, min_lr_ratio=0.1)
     factors = [recipe.factor(step) for step in range(12)]
     assert factors[:3] == [0.5, 1.0, 1.0]
     assert factors[7] == pytest.approx(0.55) and factors[11] == pytest.approx(0.1, abs=0.03)
@@ -134,7 +136,7 @@ def test_only_what_the_recipe_trains_changes(tmp_path):
     for trains in (("connector", "lora"), ("lora",)):
         model = tiny_salmonn()
         before, learning = weights(model), set(model.trainable_state())
-        fit(model, Tones(), recipe_for(tmp_path, steps=3, trains=list(trains)), fresh=True)
+        fit(model, Tones(), recipe_for(tmp_path, steps=3, trainable=list(trains)), fresh=True)
         expected = learning if "connector" in trains else {name for name in learning if "lora_" in name}
         # Some biases have no gradient: a key's, and those of a self-attention among N = 1 queries.
         learned = changed(before, weights(model))
@@ -228,23 +230,25 @@ def test_a_recipe_leads_from_the_toys_parts_to_a_model_and_on_to_the_next_stage(
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
     monkeypatch.chdir(tmp_path)
     small = ["steps=2", "clips=8", "batch_size=4", "threads=1"]
-    first = run(load_recipe("toy-stage1", [*small, "output_dir=one", "dropout=0"]))
-    model = checkpoint.load(first)
-    info = checkpoint.read_info(first)
+    first = train_recipe(load_recipe("toy-stage1", [*small, "output_dir=one", "dropout=0"]))
+    model = pretrained.load(first)
+    info = pretrained.read_info(first)
     assert info["stage"] == 1 and info["steps"] == 2 and info["recipe"]["clips"] == 8
     assert model.config.connector.dropout == model.config.lora.dropout == 0
-    untrained = checkpoint.build(model.config, seed=info["recipe"]["seed"])
+    untrained = pretrained.build(model.config, seed=info["recipe"]["seed"])
     assert changed(weights(untrained), weights(model))
 
-    changes = [*small, "output_dir=two", "stage=2", "init=one", "tasks={gender: 1}", "trains=[lora]"]
-    second = checkpoint.load(run(load_recipe("toy-stage1", changes)))
+    changes = [*small, "output_dir=two", "stage=2", "init=one", "tasks={gender: 1}", "trainable=[lora]"]
+    second = pretrained.load(train_recipe(load_recipe("toy-stage1", changes)))
     learned = changed(weights(model), weights(second))
     assert learned and all("lora_" in name for name in learned)
 
     save_wav(tmp_path / "tone.wav", torch.zeros(8_000))
     (tmp_path / "m.csv").write_text("path,text\ntone.wav,hello\ntone.wav,hello\n")
     mine = ["manifest=m.csv", "clips=null", "tasks={}", "batch_size=2", "steps=1", "output_dir=three"]
-    assert checkpoint.load(run(load_recipe("toy-stage1", [*mine, "config.beats=null"]))).beats is None
+    assert (
+        pretrained.load(train_recipe(load_recipe("toy-stage1", [*mine, "config.beats=null"]))).beats is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -264,7 +268,7 @@ def test_a_run_that_cannot_begin_says_why(tmp_path_factory, monkeypatch, changes
     monkeypatch.setenv("SALMONN_MINI_TOY", str(folder))
     if not folder.exists():
         tiny_toy(folder)
-        checkpoint.save(checkpoint.build(PRESETS["toy"]), folder / "one")
+        pretrained.save(pretrained.build(PRESETS["toy"]), folder / "one")
     monkeypatch.chdir(folder)
     with pytest.raises(SalmonnError, match=words):
-        run(load_recipe("toy-stage1", changes))
+        train_recipe(load_recipe("toy-stage1", changes))

@@ -10,9 +10,9 @@ from runs import Tones, changed, killed_after, losses, recipe_for, rows, weights
 from tiny import tiny_config, tiny_salmonn, tiny_toy
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train import Recipe, fit, learning, load_recipe, run
-from salmonn_mini.train.stage import first_model
-from salmonn_mini.train.track import Plateau, flat
+from salmonn_mini.train import Recipe, fit, load_recipe, optim, train_recipe
+from salmonn_mini.train.run import initial_model
+from salmonn_mini.train.tracking import Plateau, flat
 
 
 def still():
@@ -26,7 +26,9 @@ def test_accumulation_changes_neither_losses_nor_weights(tmp_path):
     """The answers differ in length, so a mean of the parts' means would be another loss."""
     curves, models = [], []
     for parts in (1, 3, 4):
-        recipe = recipe_for(tmp_path, batch_size=4, accumulation=parts, output_dir=str(tmp_path / f"{parts}"))
+        recipe = recipe_for(
+            tmp_path, batch_size=4, gradient_accumulation_steps=parts, output_dir=str(tmp_path / f"{parts}")
+        )
         models.append(still())
         fit(models[-1], Tones(), recipe)
         curves.append(losses(recipe))
@@ -50,7 +52,7 @@ def test_layers_that_compute_twice_give_the_same_bits(tmp_path):
 
 
 def test_compiled_layers_give_the_same_losses_and_leave_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(learning.shutil, "which", lambda name: name)
+    monkeypatch.setattr(optim.shutil, "which", lambda name: name)
     recipe, curves, compiled = recipe_for(tmp_path, steps=3), [], []
     ours = torch.nn.Module.compile
 
@@ -63,20 +65,20 @@ def test_compiled_layers_give_the_same_losses_and_leave_nothing_behind(tmp_path,
         model = still()
         fit(model, Tones(), recipe.replace(compile=on), fresh=True)
         curves.append(losses(recipe))
-    assert compiled == learning.transformer_blocks(model)
+    assert compiled == optim.transformer_blocks(model)
     assert not any(block._compiled_call_impl for block in compiled)
     assert curves[1] == pytest.approx(curves[0], abs=1e-4)
 
 
 def test_a_compiler_that_is_missing_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "COMPILERS", ("no-such-compiler",))
+    monkeypatch.setattr(optim, "COMPILERS", ("no-such-compiler",))
     with pytest.raises(SalmonnError, match=r"needs a C\+\+ compiler on a CPU, and no-such-compiler are not"):
         fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, compile=True))
 
 
 def test_fewer_clips_than_parts_are_refused(tmp_path):
-    with pytest.raises(SalmonnError, match=r"accumulation is 5.*at most batch_size = 4"):
-        recipe_for(tmp_path, accumulation=5)
+    with pytest.raises(SalmonnError, match=r"gradient_accumulation_steps is 5.*at most batch_size = 4"):
+        recipe_for(tmp_path, gradient_accumulation_steps=5)
 
 
 def test_an_engine_that_was_asked_for_and_is_not_there_is_refused(tmp_path, monkeypatch):
@@ -101,8 +103,8 @@ def test_each_task_has_its_loss_and_their_mean_by_tokens_is_the_whole(tmp_path):
     fit(model, Tones(), whole)
     (row,) = rows(whole)
     tokens = {"asr": 0, "audio_caption": 0}
-    for question in Tones().questions:
-        tokens[question.task] += len(model.prompt.answer(question.answer))
+    for example in Tones().examples:
+        tokens[example.task] += len(model.prompt.answer(example.answer))
     total = sum(row["tasks"][task] * n for task, n in tokens.items())
     assert row["loss"] == pytest.approx(total / sum(tokens.values()), rel=1e-5)
 
@@ -129,9 +131,9 @@ def test_tensorboard_gets_every_step_once_also_of_a_run_that_was_killed(tmp_path
 def test_a_tracker_that_is_not_installed_is_left_out_and_an_unknown_one_refused(
     tmp_path, monkeypatch, capsys
 ):
-    from salmonn_mini.train import track
+    from salmonn_mini.train import tracking
 
-    monkeypatch.setattr(track, "get_available_trackers", list)
+    monkeypatch.setattr(tracking, "get_available_trackers", list)
     fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=2, trackers=["tensorboard"]))
     assert capsys.readouterr().out.count("tracker tensorboard: not installed") == 1
     with pytest.raises(
@@ -141,17 +143,17 @@ def test_a_tracker_that_is_not_installed_is_left_out_and_an_unknown_one_refused(
 
 
 def test_the_word_error_rate_on_the_way_changes_nothing_else(tmp_path):
-    plain, watched = tiny_salmonn(), tiny_salmonn()
+    plain, eval_dataset = tiny_salmonn(), tiny_salmonn()
     recipe = recipe_for(tmp_path)
     fit(plain, Tones(), recipe)
     without = losses(recipe)
-    fit(watched, Tones(), recipe.replace(eval_every=3), watched=Tones(5), fresh=True)
-    assert losses(recipe) == without and not changed(weights(plain), weights(watched))
+    fit(eval_dataset, Tones(), recipe.replace(eval_every=3), eval_dataset=Tones(5), fresh=True)
+    assert losses(recipe) == without and not changed(weights(plain), weights(eval_dataset))
     assert [row["step"] for row in rows(recipe) if "wer" in row] == [3, 6]
     assert all(row["wer"] > 0.5 for row in rows(recipe) if "wer" in row)  # eight steps teach little
     taught = recipe_for(tmp_path, steps=60, batch_size=3, clips=3, connector_lr=1e-2, lora_lr=1e-2)
     taught = taught.replace(eval_every=60, output_dir=str(tmp_path / "taught"))
-    fit(still(), Tones(3), taught, watched=Tones(3))
+    fit(still(), Tones(3), taught, eval_dataset=Tones(3))
     assert rows(taught)[-1]["wer"] < 0.2
 
 
@@ -160,13 +162,13 @@ def test_a_recipe_names_the_clips_to_watch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ["steps=2", "clips=8", "batch_size=4", "threads=1", "trackers=[]", "output_dir=one"]
     recipe = load_recipe("toy-stage1", [*small, "eval_every=2", "eval_clips=3"])
-    run(recipe)
+    train_recipe(recipe)
     assert rows(recipe)[1]["wer"] > 0 and "wer" not in rows(recipe)[0]
     with pytest.raises(SalmonnError, match=r"eval_manifest is None.*given for eval_every"):
         load_recipe("13b-stage1", ["eval_every=100"])
     (tmp_path / "m.csv").write_text("path,text,task\ntone.wav,hello,audio_caption\n")
     with pytest.raises(SalmonnError, match="no sample of task asr"):
-        run(recipe.replace(eval_manifest="m.csv"))
+        train_recipe(recipe.replace(eval_manifest="m.csv"))
 
 
 def plateau(losses_told, **changes) -> list[int]:
@@ -201,12 +203,12 @@ def test_numbers_in_tables_get_names_with_a_slash():
 def test_in_bfloat16_the_frozen_parts_are_halved_and_the_trained_ones_are_not(tmp_path, monkeypatch):
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
     monkeypatch.chdir(tmp_path)
-    small = ["steps=3", "clips=8", "batch_size=4", "threads=1", "trackers=[]", "precision=bfloat16"]
+    small = ["steps=3", "clips=8", "batch_size=4", "threads=1", "trackers=[]", "dtype=bfloat16"]
     recipe = load_recipe("toy-stage1", [*small, "output_dir=one"])
-    model = first_model(recipe)
+    model = initial_model(recipe)
     assert {p.dtype for p in model.trainable_state().values()} == {torch.float32}
     assert model.llm.get_input_embeddings().weight.dtype == torch.bfloat16
-    run(recipe)
+    train_recipe(recipe)
     assert all(row["loss"] is not None and row["gradient_norm"] > 0 for row in rows(recipe))
     second = load_recipe("toy-stage1", [*small, "output_dir=two", "init=one", "stage=2"])
-    assert first_model(second).llm.get_input_embeddings().weight.dtype == torch.bfloat16
+    assert initial_model(second).llm.get_input_embeddings().weight.dtype == torch.bfloat16

@@ -12,8 +12,8 @@ from runs import changed, killed_after, losses, pack_tones, packed_recipe, rows,
 from tiny import tiny_salmonn, tiny_toy
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train import fit, load_recipe, run, source
-from salmonn_mini.train.source import Streamed
+from salmonn_mini.train import fit, load_recipe, sources, train_recipe
+from salmonn_mini.train.sources import StreamingSource
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def packed(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(source, "CHUNK", 3)
+    monkeypatch.setattr(sources, "CHUNK", 3)
 
 
 def shares_of(
@@ -31,9 +31,9 @@ def shares_of(
 ) -> list[list]:
     """The clips and lengths of each step, of one process."""
     process = SimpleNamespace(process_index=rank, num_processes=world)
-    stream = Streamed(tiny_salmonn(), streams_of(recipe), recipe, process, tmp_path)
-    found = [stream.share(step) for step in range(start, steps)]
-    return [[(item.question.clip, len(item.heard), item.question.prompt) for item in step] for step in found]
+    stream = StreamingSource(tiny_salmonn(), streams_of(recipe), recipe, process, tmp_path)
+    found = [stream.batch(step) for step in range(start, steps)]
+    return [[(item.example.clip, len(item.encoded), item.example.prompt) for item in step] for step in found]
 
 
 def test_what_a_step_sees_follows_from_its_number_alone(packed, tmp_path):
@@ -61,7 +61,7 @@ def test_each_clip_comes_once_an_epoch_and_processes_share_them(packed, tmp_path
 
 
 def test_a_run_that_is_stopped_in_mid_chunk_ends_bit_for_bit_as_one_that_is_not(packed, tmp_path):
-    recipe = packed_recipe(tmp_path, packed, accumulation=2)
+    recipe = packed_recipe(tmp_path, packed, gradient_accumulation_steps=2)
     whole, again = tiny_salmonn(), tiny_salmonn()
     fit(whole, streams_of(recipe), recipe.replace(output_dir=str(tmp_path / "whole")))
     with killed_after(5):
@@ -125,9 +125,9 @@ def test_a_recipe_streams(packed, tmp_path, monkeypatch):
         "steps=2",
         "trackers=[]",
     ]
-    run(load_recipe("toy-stage1", [*changes, "batch_size=4", "threads=1", "output_dir=one"]))
+    train_recipe(load_recipe("toy-stage1", [*changes, "batch_size=4", "threads=1", "output_dir=one"]))
     assert (tmp_path / "one" / "adapter.safetensors").exists()
     with pytest.raises(SalmonnError, match=r"stream is True.*false without a manifest"):
         load_recipe("toy-stage1", ["stream=true"])
     with pytest.raises(SalmonnError, match="index"):
-        run(load_recipe("toy-stage1", [*changes, "manifest=nowhere", "output_dir=two"]))
+        train_recipe(load_recipe("toy-stage1", [*changes, "manifest=nowhere", "output_dir=two"]))

@@ -11,13 +11,13 @@ from transformers import WhisperConfig, WhisperModel
 
 from salmonn_mini.audio import load_audio, log_mel
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.whisper import WhisperEars
+from salmonn_mini.models.encoders.whisper import WhisperEncoder
 
 GOLDEN = Path(__file__).parent / "golden" / "salmonn"
 
 
-def ears_of(whisper: WhisperModel) -> WhisperEars:
-    ears = WhisperEars(whisper.config).eval()
+def ears_of(whisper: WhisperModel) -> WhisperEncoder:
+    ears = WhisperEncoder(whisper.config).eval()
     ears.encoder.load_state_dict(whisper.encoder.state_dict())
     return ears
 
@@ -51,7 +51,7 @@ def whisper() -> WhisperModel:
 
 
 @pytest.fixture(scope="module")
-def ears(whisper) -> WhisperEars:
+def ears(whisper) -> WhisperEncoder:
     return ears_of(whisper)
 
 
@@ -60,7 +60,7 @@ def noise(*samples: int) -> list[torch.Tensor]:
     return [0.1 * torch.randn(n, generator=generator) for n in samples]
 
 
-def encode(ears: WhisperEars, waves: list[torch.Tensor], pad: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(ears: WhisperEncoder, waves: list[torch.Tensor], pad: bool) -> tuple[torch.Tensor, torch.Tensor]:
     with torch.no_grad():
         return ears.encode(waves, pad_to_30s=pad)
 
@@ -78,7 +78,7 @@ def filled(wave: torch.Tensor, seconds: int) -> torch.Tensor:
 
 def test_the_golden_features_are_met():
     weights = load_file(GOLDEN / "whisper" / "model.safetensors")
-    ears = WhisperEars(WhisperConfig.from_pretrained(GOLDEN / "whisper")).eval()
+    ears = WhisperEncoder(WhisperConfig.from_pretrained(GOLDEN / "whisper")).eval()
     own = {
         key.removeprefix("model."): value
         for key, value in weights.items()
@@ -147,10 +147,12 @@ def test_long_audio_is_its_windows_joined(ears, pad, frames):
 
 
 def test_an_hour_is_encoded_in_bounded_steps(ears, monkeypatch):
-    monkeypatch.setattr("salmonn_mini.ears.SECONDS_AT_ONCE", 4)
+    monkeypatch.setattr("salmonn_mini.models.encoders.windowing.SECONDS_AT_ONCE", 4)
     waves, seen = noise(70_000, 40_000), []
-    hear = ears._hear
-    monkeypatch.setattr(ears, "_hear", lambda windows, pad: seen.append(len(windows)) or hear(windows, pad))
+    hear = ears._encode_windows
+    monkeypatch.setattr(
+        ears, "_encode_windows", lambda windows, pad: seen.append(len(windows)) or hear(windows, pad)
+    )
     stepwise, lengths = encode(ears, waves, pad=False)
     assert seen == [2, 2, 1]
     monkeypatch.undo()

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salmonn_mini import windows
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.windows import join, n_windows, split, window_frames
+from salmonn_mini.models import windows
+from salmonn_mini.models.windows import join, n_windows, split, window_frames
 
 
 def test_worked_example():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from salmonn_mini.config import SAMPLE_RATE
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.world import acoustics
-from salmonn_mini.world.events import EVENTS, synthesise
-from salmonn_mini.world.grammar import spoken_words
-from salmonn_mini.world.music import MODES, MUSIC, TEMPI, compose
-from salmonn_mini.world.voice import MOODS, PHONES, VOICES, Utterance, phonemes, speak
+from salmonn_mini.models.config import SAMPLE_RATE
+from salmonn_mini.toy.world import acoustics
+from salmonn_mini.toy.world.events import EVENTS, synthesize
+from salmonn_mini.toy.world.grammar import spoken_words
+from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI, compose
+from salmonn_mini.toy.world.voice import MOODS, PHONES, VOICES, Utterance, phonemes, speak
 
 TEXT = "the old farmer saw a yellow bird near the river"
 
@@ -36,7 +36,7 @@ def profile(wave: np.ndarray) -> np.ndarray:
 
 
 def nearest_class(train: np.ndarray, test: np.ndarray) -> float:
-    """Accuracy of the nearest neighbour; train (C, N, D) and test (C, M, D) are grouped by class."""
+    """Accuracy of the nearest neighbor; train (C, N, D) and test (C, M, D) are grouped by class."""
     spread = train.reshape(-1, train.shape[-1]).std(0) + 1e-6
     gaps = [
         [(((one - kind) / spread) ** 2).sum(-1).min() for kind in train] for group in test for one in group
@@ -154,7 +154,7 @@ def tone(seconds: float, hertz: float = 300, level: float = 0.5) -> np.ndarray:
 def test_acoustics_keep_length_and_bounds(wave):
     rng = np.random.default_rng(0)
     done = [
-        acoustics.normalise(wave, 0.9),
+        acoustics.normalize(wave, 0.9),
         acoustics.add_noise(wave, rng, -20),
         acoustics.reverberate(wave, rng, 0.4),
         acoustics.mix(wave, tone(0.3), 0),
@@ -185,15 +185,15 @@ def test_overlap_keeps_both_whole_and_join_leaves_gaps():
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("seconds", [0.5, 1.2345])
 def test_events_have_their_length_and_are_never_alike(name, seconds):
-    clips = [synthesise(name, np.random.default_rng(seed), seconds) for seed in (0, 1, 2)]
+    clips = [synthesize(name, np.random.default_rng(seed), seconds) for seed in (0, 1, 2)]
     assert all(is_sound(clip) and len(clip) == round(seconds * SAMPLE_RATE) for clip in clips)
     assert len({clip.tobytes() for clip in clips}) == 3
-    np.testing.assert_array_equal(clips[0], synthesise(name, np.random.default_rng(0), seconds))
+    np.testing.assert_array_equal(clips[0], synthesize(name, np.random.default_rng(0), seconds))
 
 
 def test_events_tell_apart():
     clips = np.array(
-        [[profile(synthesise(n, np.random.default_rng(s), 2)) for s in range(20)] for n in EVENTS]
+        [[profile(synthesize(n, np.random.default_rng(s), 2)) for s in range(20)] for n in EVENTS]
     )
     assert nearest_class(clips[:, :14], clips[:, 14:]) > 0.95
 
@@ -240,8 +240,8 @@ def test_fast_music_has_more_onsets(style):
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda rng: synthesise("ufo", rng, 2),
-        lambda rng: synthesise("dog", rng, 0.1),
+        lambda rng: synthesize("ufo", rng, 2),
+        lambda rng: synthesize("dog", rng, 0.1),
         lambda rng: compose("kazoo", rng, 2),
         lambda rng: compose("piano", rng, 2, tempo="presto"),
         lambda rng: compose("piano", rng, 2, mode="angry"),

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from salmonn_mini.data.tasks import TASKS, get_task, tasks_of
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.tasks import TASKS, get_task, tasks_of
-from salmonn_mini.world import audio_tasks, clips, facts, grammar, story, text_tasks, translate
-from salmonn_mini.world.events import EVENTS
-from salmonn_mini.world.grammar import Statement, split_of
-from salmonn_mini.world.voice import phonemes
+from salmonn_mini.toy.world import audio_tasks, clips, facts, grammar, story, text_tasks, translate
+from salmonn_mini.toy.world.events import EVENTS
+from salmonn_mini.toy.world.grammar import Statement, split_of
+from salmonn_mini.toy.world.voice import phonemes
 
 FARMER = Statement("farmer", "sells", "apple", "old", "red", "a", "park", "today")
 ANNA = Statement("anna", "sees", "book", None, "new", "the")

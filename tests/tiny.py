@@ -7,13 +7,20 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
-from salmonn_mini.backbones.text import train_tokenizer
-from salmonn_mini.beats import Beats, BeatsConfig
-from salmonn_mini.checkpoint import save_backbones
-from salmonn_mini.config import BeatsShape, ConnectorConfig, LlmShape, LoraConfig, SalmonnConfig, WhisperShape
-from salmonn_mini.model import Salmonn
-from salmonn_mini.whisper import WhisperEars
-from salmonn_mini.world.text_tasks import TextSample
+from salmonn_mini.models.config import (
+    BeatsShape,
+    ConnectorConfig,
+    LlmShape,
+    LoraSettings,
+    SalmonnConfig,
+    WhisperShape,
+)
+from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
+from salmonn_mini.models.encoders.whisper import WhisperEncoder
+from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.pretrained import save_backbones
+from salmonn_mini.toy.backbones.text import train_tokenizer
+from salmonn_mini.toy.world.text_tasks import TextSample
 
 SENTENCES = ("the farmer buys a red apple", "a dog barks , then a bell rings", "anna sings in the garden")
 END = 2  # the token id of </s>
@@ -43,7 +50,7 @@ def tiny_config(dropout: float = 0.1, **changes: object) -> SalmonnConfig:
         "beats": beats,
         "llm": llm,
         "connector": connector,
-        "lora": LoraConfig(dropout=dropout),
+        "lora": LoraSettings(dropout=dropout),
     }
     return SalmonnConfig(name="tiny", pad_to_30s=False, **parts).replace(**changes)
 
@@ -52,7 +59,7 @@ def tiny_salmonn(seed: int = 0, config: SalmonnConfig | None = None) -> Salmonn:
     """Random weights; equal seeds give equal models."""
     config = config or tiny_config()
     whisper, beats, llm, tokenizer = _parts(seed, config)
-    ears = WhisperEars(whisper.config)
+    ears = WhisperEncoder(whisper.config)
     ears.encoder = whisper.model.encoder
     with torch.random.fork_rng():
         torch.manual_seed(seed)

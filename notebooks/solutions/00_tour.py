@@ -5,8 +5,8 @@ From the root of the project: python notebooks/solutions/00_tour.py
 
 from math import ceil
 
-from salmonn_mini.checks import check
-from salmonn_mini.metrics.words import word_errors
+from salmonn_mini.course.exercises import check
+from salmonn_mini.evaluation.metrics.words import word_errors
 
 
 # Exercise 0.1: write the prompt (●○○, 4 minutes)

@@ -6,7 +6,7 @@ From the root of the project: python notebooks/solutions/01_sound.py
 import torch
 from torch import Tensor
 
-from salmonn_mini.checks import check
+from salmonn_mini.course.exercises import check
 
 
 # Exercise 1.1: what a slow sampler hears (●●○, 8 minutes)

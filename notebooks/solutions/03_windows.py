@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from salmonn_mini.checks import check
+from salmonn_mini.course.exercises import check
 
 
 # Exercise 3.1: count the windows (●○○, 3 minutes)

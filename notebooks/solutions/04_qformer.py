@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from salmonn_mini.checks import check
+from salmonn_mini.course.exercises import check
 
 
 # Exercise 4.1: whom a query hears (●○○, 8 minutes)

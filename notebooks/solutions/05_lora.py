@@ -5,8 +5,8 @@ From the root of the project: python notebooks/solutions/05_lora.py
 
 from torch import Tensor
 
-from salmonn_mini.checks import check
-from salmonn_mini.lora import LoraLinear
+from salmonn_mini.course.exercises import check
+from salmonn_mini.models.lora import LoraLinear
 
 
 # Exercise 5.1: count LoRA's numbers (●○○, 5 minutes)

@@ -5,8 +5,8 @@ From the root of the project: python notebooks/solutions/08_instruction_tuning.p
 
 from torch import Tensor
 
-from salmonn_mini.checks import check
-from salmonn_mini.metrics.words import word_errors
+from salmonn_mini.course.exercises import check
+from salmonn_mini.evaluation.metrics.words import word_errors
 
 
 # Exercise 8.1: from an annotation to a question (●○○, 8 minutes)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from salmonn_mini.checks import check
+from salmonn_mini.course.exercises import check
 
 
 # Exercise 9.1: Bayes' rule from counts (●○○, 8 minutes)

@@ -6,8 +6,8 @@ From the root of the project: python notebooks/solutions/10_activation_tuning.py
 import math
 from collections import Counter
 
-from salmonn_mini.checks import check
-from salmonn_mini.splice import Answer
+from salmonn_mini.course.exercises import check
+from salmonn_mini.models.splice import Answer
 
 
 # Exercise 10.1: the right scale (●●○, 8 minutes)

@@ -7,8 +7,8 @@ from collections import Counter
 
 import numpy as np
 
-from salmonn_mini.checks import check
-from salmonn_mini.metrics.words import word_errors
+from salmonn_mini.course.exercises import check
+from salmonn_mini.evaluation.metrics.words import word_errors
 
 
 # Exercise 11.1: the rate of a set (●○○, 5 minutes)

@@ -6,7 +6,7 @@ From the root of the project: python notebooks/solutions/12_full_scale.py
 import numpy as np
 from torch import Tensor
 
-from salmonn_mini.checks import check
+from salmonn_mini.course.exercises import check
 
 
 # Exercise 12.1: what training must hold (●○○, 6 minutes)

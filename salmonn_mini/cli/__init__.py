@@ -20,10 +20,10 @@ from salmonn_mini.cli import (
     answer,
     backbones,
     bench,
+    claims,
     data,
     doctor,
     evaluate,
-    ledger,
     plan,
     sweep,
     train,
@@ -31,7 +31,7 @@ from salmonn_mini.cli import (
 from salmonn_mini.errors import SalmonnError
 
 PROGRAM = "salmonn-mini"
-COMMANDS = (answer, train, plan, evaluate, sweep, activate, ledger, backbones, data, bench, doctor)
+COMMANDS = (answer, train, plan, evaluate, sweep, activate, claims, backbones, data, bench, doctor)
 QUIET = {  # the libraries' own settings, unless the user has set them
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_VERBOSITY": "error",

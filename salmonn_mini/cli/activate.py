@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     model, _ = options.load_model(arguments.model, arguments.stage)
-    from salmonn_mini.activation import save_examples, self_generated
+    from salmonn_mini.evaluation.activation_tuning import save_examples, self_generated
 
     examples = self_generated(
         model, arguments.data, arguments.samples, arguments.seed, scale=arguments.lora_scale

@@ -14,8 +14,8 @@ from salmonn_mini.errors import SalmonnError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from salmonn_mini.model import Salmonn
-    from salmonn_mini.splice import Answer
+    from salmonn_mini.models.salmonn import Salmonn
+    from salmonn_mini.models.splice import Answer
 
 PROMPT = "Transcribe the speech."
 SAMPLING = {"temperature": 1.0, "top_p": 0.9, "seed": None}
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_model(parser)
     options.add_decoding(parser, max_new_tokens=80)
-    parser.add_argument("--sample", action="store_true", help="draw the answer at random")
-    parser.add_argument("--temperature", metavar="T", type=options.positive, help="with --sample (1.0)")
-    parser.add_argument("--top-p", metavar="P", type=options.share, help="with --sample (0.9)")
+    parser.add_argument("--do-sample", action="store_true", help="draw the answer at random")
+    parser.add_argument("--temperature", metavar="T", type=options.positive, help="with --do-sample (1.0)")
+    parser.add_argument("--top-p", metavar="P", type=options.share, help="with --do-sample (0.9)")
     parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), help="with --sample: the same answer again"
+        "--seed", metavar="N", type=options.whole(0), help="with --do-sample: the same answer again"
     )
     options.add_parts(parser, without="left out, the model hears by Whisper alone")
 
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_room(model, arguments)
     import torch
 
-    from salmonn_mini.lora import current_scale, lora_scale
+    from salmonn_mini.models.lora import current_scale, lora_scale
 
     scale = current_scale(model.llm) if arguments.lora_scale is None else arguments.lora_scale
     status = 0
@@ -71,8 +71,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if not any(os.path.lexists(clip) for clip in arguments.clips):
         raise SalmonnError(f"{', '.join(arguments.clips)}: no such file; check the path")
     for name in SAMPLING:
-        if getattr(arguments, name) is not None and not arguments.sample:
-            raise SalmonnError(f"--{name.replace('_', '-')} changes nothing without --sample: add it")
+        if getattr(arguments, name) is not None and not arguments.do_sample:
+            raise SalmonnError(f"--{name.replace('_', '-')} changes nothing without --do-sample: add it")
     places = options.places(arguments)
     missing = [part for part in REQUIRED if part not in places]
     if places and missing:
@@ -89,7 +89,7 @@ def _model(arguments: argparse.Namespace) -> tuple[Salmonn, str]:
     if not places:
         return options.load_model(arguments.model, arguments.stage)[0], arguments.model or "toy"
     with options.without_collection():
-        from salmonn_mini.checkpoint import Salmonn
+        from salmonn_mini.pretrained import Salmonn
 
     return Salmonn.from_published(**{"beats": None} | places), places["checkpoint"]
 
@@ -109,7 +109,7 @@ def _check_room(model: Salmonn, arguments: argparse.Namespace, sound: int = 0) -
 def _answer(model: Salmonn, clip: str, arguments: argparse.Namespace) -> Answer:
     features = model.encode([_load(model, clip)])
     try:
-        _check_room(model, arguments, sound=int(model.listen(features)[1]))
+        _check_room(model, arguments, sound=int(model.get_audio_features(features)[1]))
     except SalmonnError as problem:
         raise SalmonnError(f"{clip}: {problem}") from problem
     drawn = {name: getattr(arguments, name) for name in SAMPLING if getattr(arguments, name) is not None}
@@ -117,9 +117,9 @@ def _answer(model: Salmonn, clip: str, arguments: argparse.Namespace) -> Answer:
         features,
         [arguments.prompt],
         max_new_tokens=arguments.max_new_tokens,
-        beams=arguments.beams,
+        num_beams=arguments.num_beams,
         repetition_penalty=arguments.repetition_penalty,
-        sample=arguments.sample,
+        do_sample=arguments.do_sample,
         **drawn,
     )
     return answer

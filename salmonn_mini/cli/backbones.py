@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keeps the training's state and log",
     )
     parser.add_argument(
-        "--precision", metavar="P", default="float32", help="float32, or bfloat16 where a CPU has it"
+        "--dtype", metavar="T", default="float32", help="float32, or bfloat16 where a CPU has it"
     )
     parser.add_argument(
         "--samples",
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from salmonn_mini.backbones.build import build_all
-    from salmonn_mini.checkpoint import toy_folder
+    from salmonn_mini.pretrained import toy_folder
+    from salmonn_mini.toy.backbones.build import build_all
 
     target = arguments.out or toy_folder()
-    build_all(target, arguments.runs, precision=arguments.precision, samples=arguments.samples)
+    build_all(target, arguments.runs, dtype=arguments.dtype, samples=arguments.samples)
     print(f"trained: {target}")
     return 0

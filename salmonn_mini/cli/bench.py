@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     if config == LEVERS:
         report = _levers(arguments)
     else:
-        from salmonn_mini.bench import bench
+        from salmonn_mini.tools.bench import bench
 
         report = bench(config, runs=arguments.runs)
     print(json.dumps(report, indent=2))
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _levers(arguments: argparse.Namespace) -> dict:
-    from salmonn_mini.bench.presets import compare, table
+    from salmonn_mini.tools.bench.presets import compare, table
 
     report = compare(
         arguments.preset,

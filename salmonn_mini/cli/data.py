@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def make_samples(arguments: argparse.Namespace) -> int:
-    from salmonn_mini.samples import build_samples
+    from salmonn_mini.toy.samples import build_samples
 
     files = build_samples(arguments.out)
     print(f"{len(files)} files in {arguments.out}")

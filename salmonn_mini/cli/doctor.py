@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if nothing has failed, else 1."""
-    from salmonn_mini.doctor import FAIL, examine
+    from salmonn_mini.tools.doctor import FAIL, examine
 
     failed = 0
     for section, findings in examine(arguments.preset, options.places(arguments)):

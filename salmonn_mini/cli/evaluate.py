@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from salmonn_mini.cli import options
-from salmonn_mini.tasks import TASKS, tasks_of
+from salmonn_mini.data.tasks import TASKS, tasks_of
 
 if TYPE_CHECKING:
-    from salmonn_mini.evaluate import Report
+    from salmonn_mini.evaluation.evaluate import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from salmonn_mini.metrics import java
+    from salmonn_mini.evaluation.metrics import java
 
     named = options.task_names(arguments.tasks)
     java.require(arguments.java)
     model, stage = options.load_model(arguments.model, arguments.stage)
-    from salmonn_mini.evaluate import evaluate
+    from salmonn_mini.evaluation.evaluate import evaluate
 
     report = evaluate(
         model,
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         stage=stage,
         name=arguments.model or "toy",
         lora_scale=arguments.lora_scale,
-        beams=arguments.beams,
+        num_beams=arguments.num_beams,
         max_new_tokens=arguments.max_new_tokens,
         repetition_penalty=arguments.repetition_penalty,
     )

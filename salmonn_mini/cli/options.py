@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from salmonn_mini.data.tasks import TASKS, get_task
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.tasks import TASKS, get_task
 
 if TYPE_CHECKING:
-    from salmonn_mini.model import Salmonn
+    from salmonn_mini.models.salmonn import Salmonn
 
 PARTS = ("whisper", "beats", "llm", "checkpoint")
 
@@ -89,7 +89,9 @@ def task_names(given: list[str] | None) -> list[str]:
 
 def add_decoding(parser: argparse.ArgumentParser, max_new_tokens: int) -> None:
     """How answers are searched for."""
-    parser.add_argument("--beams", metavar="N", type=whole(1), default=1, help="width of the beam search (1)")
+    parser.add_argument(
+        "--num-beams", metavar="N", type=whole(1), default=1, help="width of the beam search (1)"
+    )
     parser.add_argument(
         "--max-new-tokens", metavar="N", type=whole(1), default=max_new_tokens,
         help=f"length of an answer at most ({max_new_tokens})",
@@ -117,7 +119,7 @@ def places(arguments: argparse.Namespace) -> dict[str, str]:
 
 def newest_stage() -> int | None:
     """The toy's newest stage that is there."""
-    from salmonn_mini.checkpoint import toy_folder
+    from salmonn_mini.pretrained import toy_folder
 
     stages = [path.name.removeprefix("stage") for path in toy_folder().glob("stage*")]
     return max((int(stage) for stage in stages if stage.isdigit()), default=None)
@@ -130,22 +132,22 @@ def load_model(name: str | None, stage: int | None) -> tuple[Salmonn, int | None
         SalmonnError: no such model or stage, or a folder of another stage.
     """
     with without_collection():
-        from salmonn_mini import checkpoint
+        from salmonn_mini import pretrained
 
     name = name or "toy"
     if name != "toy" and Path(name).is_dir():
-        found = checkpoint.read_info(name).get("stage")
+        found = pretrained.read_info(name).get("stage")
         if stage is not None and found not in (None, stage):
             raise SalmonnError(f"--stage is {stage}, but {name} was left by stage {found}: leave --stage out")
-        return checkpoint.load(name), stage if found is None else found
+        return pretrained.load(name), stage if found is None else found
     if name == "toy" and stage is None:
         stage = newest_stage()
         if stage is None:
             raise SalmonnError(
-                f"no trained toy in {checkpoint.toy_folder()}: `salmonn-mini train toy-stage1` makes one, "
+                f"no trained toy in {pretrained.toy_folder()}: `salmonn-mini train toy-stage1` makes one, "
                 f"--stage 0 is untrained"
             )
-    return checkpoint.load(name, stage or None), stage
+    return pretrained.load(name, stage or None), stage
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _one(arguments: argparse.Namespace) -> int:
-    from salmonn_mini.train.plan import make_plan
+    from salmonn_mini.tools.plan import make_plan
     from salmonn_mini.train.recipe import load_recipe
 
     plan = make_plan(
@@ -67,7 +67,7 @@ def _one(arguments: argparse.Namespace) -> int:
 
 
 def _all(arguments: argparse.Namespace) -> int:
-    from salmonn_mini.bench.costs import REACHED, costs, table
+    from salmonn_mini.tools.bench.costs import REACHED, costs, table
 
     rows = costs(arguments.tflops or REACHED)
     if arguments.json:

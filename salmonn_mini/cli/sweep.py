@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salmonn_mini.cli import options
+from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.tasks import TASKS
+
+if TYPE_CHECKING:
+    from salmonn_mini.evaluation.sweep import Sweep
 
 FIGURES = (".png", ".svg", ".pdf")
 
@@ -34,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.figure and Path(arguments.figure).suffix not in FIGURES:
         raise SalmonnError(f"--figure {arguments.figure}: choose a file that ends in {', '.join(FIGURES)}")
     model, stage = options.load_model(arguments.model, arguments.stage)
-    from salmonn_mini.sweep import sweep
+    from salmonn_mini.evaluation.sweep import sweep
 
     swept = sweep(
         model, tasks, arguments.samples, arguments.seed, arguments.scales,
@@ -43,6 +47,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         swept.save(arguments.json)
     if arguments.figure:
-        swept.picture(title="Following rate").savefig(arguments.figure)
+        _draw(swept, arguments.figure)
     print(swept.table())
     return 0
+
+
+def _draw(swept: Sweep, path: str) -> None:
+    """A curve of the following rate for each task that has one, over the scales."""
+    from salmonn_mini.course.plots import curves
+
+    rates = {task: swept.curve(task, "following_rate") for task in swept.tasks}
+    rates = {task: values for task, values in rates.items() if None not in values}
+    if not rates:
+        raise SalmonnError(f"none of the tasks {', '.join(swept.tasks)} has a following rate: sweep others")
+    curves(swept.scales, rates, "LoRA scale s", "following rate", "Following rate").savefig(path)

@@ -26,8 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     from salmonn_mini.train.recipe import load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.changes)
-    from salmonn_mini.train import run as train
+    from salmonn_mini.train import train_recipe
 
-    folder = train(recipe, fresh=arguments.fresh)
+    folder = train_recipe(recipe, fresh=arguments.fresh)
     print(f"trained: {folder}")
     return 0

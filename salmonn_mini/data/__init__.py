@@ -1,44 +1,38 @@
-"""Clips to train on: out of manifests or the toy world, with their prompts and answers, in batches."""
+"""Clips to train on: out of manifests and tar files, with their prompts and answers, in batches."""
 
-from salmonn_mini.data.clips import ClipSet, ManifestClips, Question, WorldClips, frame
-from salmonn_mini.data.loader import in_order, one_ahead
-from salmonn_mini.data.manifest import (
-    Bad,
-    Sample,
-    load_clip,
-    read_manifest,
-    read_prompts,
-    try_clip,
-    write_manifest,
-)
-from salmonn_mini.data.mixture import Mixture
-from salmonn_mini.data.order import BatchOrder
-from salmonn_mini.data.packed import pack
-from salmonn_mini.data.quarantine import check_share, list_bad, usable
-from salmonn_mini.data.stream import PackedClips, TarStream, open_clips
+from __future__ import annotations
 
-__all__ = [
-    "Bad",
-    "BatchOrder",
-    "ClipSet",
-    "ManifestClips",
-    "Mixture",
-    "PackedClips",
-    "Question",
-    "Sample",
-    "TarStream",
-    "WorldClips",
-    "check_share",
-    "frame",
-    "in_order",
-    "list_bad",
-    "load_clip",
-    "one_ahead",
-    "open_clips",
-    "pack",
-    "read_manifest",
-    "read_prompts",
-    "try_clip",
-    "usable",
-    "write_manifest",
-]
+from importlib import import_module
+from typing import Any
+
+_EXPORTS = {  # imported when they are asked for: the task table alone needs no torch
+    "BadClip": "manifest",
+    "BatchOrder": "order",
+    "ClipDataset": "clips",
+    "Example": "clips",
+    "ManifestDataset": "clips",
+    "MixtureDataset": "mixture",
+    "PackedDataset": "stream",
+    "Sample": "manifest",
+    "TarStream": "stream",
+    "check_bad_share": "quarantine",
+    "load_clip": "manifest",
+    "map_in_order": "loader",
+    "open_dataset": "stream",
+    "pack": "packed",
+    "prefetch": "loader",
+    "read_manifest": "manifest",
+    "read_prompts": "manifest",
+    "try_clip": "manifest",
+    "usable": "quarantine",
+    "write_manifest": "manifest",
+    "write_quarantine": "quarantine",
+}
+
+__all__ = list(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)

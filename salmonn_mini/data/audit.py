@@ -12,9 +12,9 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
-from salmonn_mini.config import SAMPLE_RATE, SalmonnConfig
-from salmonn_mini.data.manifest import Bad, Sample, try_clip
-from salmonn_mini.tasks import TASKS
+from salmonn_mini.data.manifest import BadClip, Sample, try_clip
+from salmonn_mini.data.tasks import TASKS
+from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
 
 SILENT = 10 ** (-60 / 20)  # a peak below -60 dB of full scale
 FULL = 1 - 2**-15  # the largest sample of 16 bits
@@ -110,7 +110,7 @@ def audit(samples: Sequence[Sample], max_seconds: float = 30.0, jobs: int = 1) -
 def look(sample: Sample) -> Facts:
     """Read a sample's files, whole."""
     X = try_clip(sample, SalmonnConfig(name="audit", min_seconds=0))
-    if isinstance(X, Bad):
+    if isinstance(X, BadClip):
         return Facts(X.reason, 0.0, (), (), 0.0, 0.0, "")
     paths = (sample.path, *sample.expand_wav)
     files = [soundfile.info(path) for path in paths]

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
-def in_order(
+def map_in_order(
     do: Callable[[Job], Result], jobs: Iterable[Job], workers: int = 0, ahead: int = 8
 ) -> Iterator[Result]:
     """`do` of each job, in the order of the jobs, through torch's DataLoader; without workers in this process.
@@ -46,7 +46,7 @@ def in_order(
         yield pickle.loads(packed)
 
 
-def one_ahead(items: Iterable[Result]) -> Iterator[Result]:
+def prefetch(items: Iterable[Result]) -> Iterator[Result]:
     """The same items; while one is in use, a thread gets the next."""
     items, end = iter(items), object()
     with ThreadPoolExecutor(1) as reader:

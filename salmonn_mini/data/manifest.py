@@ -17,10 +17,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from salmonn_mini.audio import load_audio
-from salmonn_mini.config import SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.weights import replacing
-from salmonn_mini.world.clips import GAP_SECONDS
+from salmonn_mini.files import replacing
+from salmonn_mini.models.config import GAP_SECONDS, SAMPLE_RATE, SalmonnConfig
 
 PLACEHOLDER = "<Speech><SpeechHere></Speech>"  # begins the prompts of the published files
 
@@ -188,13 +187,13 @@ def _sample(row: object, where: str, folder: Path) -> Sample:
 
 
 @dataclass(frozen=True)
-class Bad:
+class BadClip:
     """Stands where a clip's sound would: why it cannot be used."""
 
     reason: str
 
 
-def try_clip(sample: Sample, config: SalmonnConfig) -> Tensor | Bad:
+def try_clip(sample: Sample, config: SalmonnConfig) -> Tensor | BadClip:
     """The sound X (S,) of a sample as `load_clip` gives it, or the reason why there is none.
 
     A sample of which only the beginning can be read is bad too: its text tells of the whole.
@@ -203,11 +202,11 @@ def try_clip(sample: Sample, config: SalmonnConfig) -> Tensor | Bad:
     try:
         X = load_clip(sample, config, notes)
     except SalmonnError as problem:
-        return Bad(_without_path(str(problem), sample))
+        return BadClip(_without_path(str(problem), sample))
     damage = [note for note in notes if note.startswith("damaged")]
     # An MP3 without a table of its frames only guesses its own length: no proof that anything is missing.
     sure = any(path.suffix.lower() != ".mp3" for path in (sample.path, *sample.expand_wav))
-    return Bad(damage[0]) if damage and sure else X
+    return BadClip(damage[0]) if damage and sure else X
 
 
 def _without_path(problem: str, sample: Sample) -> str:

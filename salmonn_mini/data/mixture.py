@@ -9,12 +9,12 @@ from itertools import accumulate
 
 from torch import Tensor
 
-from salmonn_mini.data.clips import ClipSet
-from salmonn_mini.data.manifest import Bad
+from salmonn_mini.data.clips import ClipDataset
+from salmonn_mini.data.manifest import BadClip
 from salmonn_mini.errors import SalmonnError
 
 
-class Mixture(ClipSet):
+class MixtureDataset(ClipDataset):
     """Several sets of clips as one, each group of clips in a share of its own.
 
     Args:
@@ -28,19 +28,19 @@ class Mixture(ClipSet):
 
     def __init__(
         self,
-        parts: Mapping[str, ClipSet],
+        parts: Mapping[str, ClipDataset],
         part_shares: Mapping[str, float] | None = None,
         task_shares: Mapping[str, float] | None = None,
     ) -> None:
         self.parts = list(parts.values())
         self.starts = list(accumulate(map(len, self.parts), initial=0))
-        self.questions = [
-            replace(question, group=question.task if task_shares else name)
+        self.examples = [
+            replace(example, group=example.task if task_shares else name)
             for name, part in parts.items()
-            for question in part.questions
+            for example in part.examples
         ]
         self.shares = dict(task_shares or part_shares or {})
-        _check_shares(self.shares, {question.group for question in self.questions})
+        _check_shares(self.shares, {example.group for example in self.examples})
 
     def shards(self) -> list[range]:
         """The parts' own shards, one part after the other."""
@@ -50,7 +50,7 @@ class Mixture(ClipSet):
             for shard in part.shards()
         ]
 
-    def waves(self, shard: range) -> Sequence[Tensor | Bad]:
+    def waves(self, shard: range) -> Sequence[Tensor | BadClip]:
         part, own = self._own(shard)
         return part.waves(own)
 
@@ -58,7 +58,7 @@ class Mixture(ClipSet):
         part, own = self._own(shard)
         return part.key(own)
 
-    def _own(self, shard: range) -> tuple[ClipSet, range]:
+    def _own(self, shard: range) -> tuple[ClipDataset, range]:
         """The part that a shard belongs to, and the shard in the part's own numbers."""
         which = bisect_right(self.starts, shard.start) - 1
         start = self.starts[which]

@@ -68,7 +68,7 @@ class BatchOrder:
 
     def _drawn(self, epoch: int) -> np.ndarray:
         """The clips of an epoch, as many from each group as its share says."""
-        counts = whole_shares(self.shares, self.batches * self.batch_size)
+        counts = apportion(self.shares, self.batches * self.batch_size)
         labels = np.array(self.groups)
         drawn = []
         for number, (group, count) in enumerate(counts.items()):
@@ -89,7 +89,7 @@ class BatchOrder:
         return group[np.argsort(place, kind="stable")]
 
 
-def whole_shares(shares: Mapping[str, float], n: int) -> dict[str, int]:
+def apportion(shares: Mapping[str, float], n: int) -> dict[str, int]:
     """n in shares: rounded down, what is left goes to the largest remainders."""
     total = sum(shares.values())
     exact = {name: n * weight / total for name, weight in shares.items()}

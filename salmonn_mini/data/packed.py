@@ -23,12 +23,12 @@ from torch import Tensor
 from tqdm import tqdm
 from webdataset import TarWriter, tariterators
 
-from salmonn_mini.config import SalmonnConfig
-from salmonn_mini.data.clips import SHARD, Question
-from salmonn_mini.data.manifest import Bad, Sample, try_clip
-from salmonn_mini.data.quarantine import MAX_BAD_SHARE, check_share, list_bad, usable
+from salmonn_mini.data.clips import SHARD, Example
+from salmonn_mini.data.manifest import BadClip, Sample, try_clip
+from salmonn_mini.data.quarantine import MAX_BAD_SHARE, check_bad_share, usable, write_quarantine
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.weights import load_json, replacing
+from salmonn_mini.files import load_json, replacing
+from salmonn_mini.models.config import SalmonnConfig
 
 RULES = SalmonnConfig(name="packed")  # for reading a file once; whoever trains has rules of their own
 INDEX, LINES = "index.json", "samples.jsonl"
@@ -120,7 +120,7 @@ def line_of(row: dict[str, str]) -> Sample:
     return Sample(Path(row["path"]), row["text"], row["task"], row["Q"])
 
 
-def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | Bad:
+def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | BadClip:
     """The sound X (S,) of a packed sample, by the same way as that of a manifest's files."""
     with tempfile.TemporaryDirectory() as place:
         paths = [Path(place) / name for name in sounds]
@@ -132,15 +132,15 @@ def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | Bad:
 def _good(samples: Sequence[Sample], folder: Path, max_bad_share: float, jobs: int) -> list[Sample]:
     with ThreadPoolExecutor(jobs) as pool:
         results = list(tqdm(pool.map(_look, samples), desc="reading", unit="clip", total=len(samples)))
-    questions = [Question(str(sample.path), sample.task, "", sample.text) for sample in samples]
-    list_bad(questions, results, folder)
-    check_share(questions, results, max_bad_share, folder)
+    examples = [Example(str(sample.path), sample.task, "", sample.text) for sample in samples]
+    write_quarantine(examples, results, folder)
+    check_bad_share(examples, results, max_bad_share, folder)
     return [samples[i] for i in usable(results)]
 
 
-def _look(sample: Sample) -> Bad | None:
+def _look(sample: Sample) -> BadClip | None:
     found = try_clip(sample, RULES)
-    return found if isinstance(found, Bad) else None
+    return found if isinstance(found, BadClip) else None
 
 
 def _write(file: Path, numbers: range, samples: Sequence[Sample]) -> str:

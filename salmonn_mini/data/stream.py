@@ -11,33 +11,33 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from salmonn_mini.config import SalmonnConfig
-from salmonn_mini.data.clips import PROMPTS, ClipSet, ManifestClips, Question, draw_prompt, rules_of
-from salmonn_mini.data.manifest import Bad, Sample, read_manifest
+from salmonn_mini.data.clips import PROMPTS, ClipDataset, Example, ManifestDataset, draw_prompt, rules_of
+from salmonn_mini.data.manifest import BadClip, Sample, read_manifest
 from salmonn_mini.data.packed import LINES, Shard, decode, line_of, raw_samples, read_index
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import SalmonnConfig
 
 Prompts = Mapping[str, Sequence[str]]
 Packed = dict[str, bytes]  # a sample's sound files by name, as they were
-TOGETHER = 4  # shards whose samples a stream mixes with one another
+MIXED_SHARDS = 4  # shards whose samples a stream mixes with one another
 
 
-def open_clips(name: str, config: SalmonnConfig, seed: int, prompts: Prompts | None = None) -> ClipSet:
+def open_dataset(name: str, config: SalmonnConfig, seed: int, prompts: Prompts | None = None) -> ClipDataset:
     """The clips of a manifest, or of a folder that `pack` has written, each with a prompt of its task.
 
     Raises:
-        SalmonnError: as `read_manifest`, `read_index` and `ManifestClips`.
+        SalmonnError: as `read_manifest`, `read_index` and `ManifestDataset`.
     """
     if Path(name).is_dir():
-        return PackedClips(Path(name), config, seed, prompts)
-    return ManifestClips(read_manifest(name), config, seed, prompts)
+        return PackedDataset(Path(name), config, seed, prompts)
+    return ManifestDataset(read_manifest(name), config, seed, prompts)
 
 
-class PackedClips(ManifestClips):
+class PackedDataset(ManifestDataset):
     """The clips of a packed folder, with the same prompts as those of its manifest; a shard is a tar file.
 
     Raises:
-        SalmonnError: as `read_index` and `ManifestClips`; lines that are not those of the shards.
+        SalmonnError: as `read_index` and `ManifestDataset`; lines that are not those of the shards.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class PackedClips(ManifestClips):
         """The samples of each tar file."""
         return [tar.samples for tar in self.tars]
 
-    def waves(self, shard: range) -> list[Tensor | Bad]:
+    def waves(self, shard: range) -> list[Tensor | BadClip]:
         sounds, lost = _all_of(self._tar(shard))
         return [decode(sounds[number][1], self.config) if number in sounds else lost for number in shard]
 
@@ -73,7 +73,7 @@ class TarStream:
     """One process's part of a packed folder, in an order that is a function of (seed, epoch, position).
 
     An epoch is a random order of the tar files. Process `rank` of `world` reads every world-th of them and mixes
-    the samples of `TOGETHER` files with one another; only these are in memory, as they were packed. To begin
+    the samples of `MIXED_SHARDS` files with one another; only these are in memory, as they were packed. To begin
     in mid-epoch costs no more than to begin with the file that holds the position.
 
     Raises:
@@ -103,7 +103,7 @@ class TarStream:
         """The samples that each process reads in an epoch: of the process that has the fewest."""
         return min(sum(len(tar.samples) for tar in self._own(epoch, rank)) for rank in range(self.world))
 
-    def read(self, epoch: int, position: int = 0) -> Iterator[tuple[Question, Tensor | Bad]]:
+    def read(self, epoch: int, position: int = 0) -> Iterator[tuple[Example, Tensor | BadClip]]:
         """This process's samples of an epoch from `position` on: what is asked, and the sound X (S,) or why not.
 
         Raises:
@@ -111,11 +111,11 @@ class TarStream:
         """
         return map(partial(unpack, self.config), self.packed(epoch, position))
 
-    def packed(self, epoch: int, position: int = 0) -> Iterator[tuple[Question, Packed | Bad]]:
+    def packed(self, epoch: int, position: int = 0) -> Iterator[tuple[Example, Packed | BadClip]]:
         """What `read` gives, its sound still to be decoded: `unpack` does that, in any process."""
         own, left = self._own(epoch, self.rank), self.length(epoch) - position
-        for start in range(0, len(own), TOGETHER):
-            group = own[start : start + TOGETHER]
+        for start in range(0, len(own), MIXED_SHARDS):
+            group = own[start : start + MIXED_SHARDS]
             numbers = [number for tar in group for number in tar.samples]
             if position < len(numbers):
                 mixed = self._rng(11, epoch, numbers[0]).permutation(numbers)[position:][: max(0, left)]
@@ -129,34 +129,36 @@ class TarStream:
 
     def _mixed(
         self, epoch: int, group: list[Shard], numbers: list[int]
-    ) -> Iterator[tuple[Question, Packed | Bad]]:
+    ) -> Iterator[tuple[Example, Packed | BadClip]]:
         parts = [_all_of(tar) for tar in group]
         found = {number: raw for sounds, _ in parts for number, raw in sounds.items()}
         lost = {number: bad for tar, (_, bad) in zip(group, parts, strict=True) for number in tar.samples}
         for number in numbers:
             if number not in found:
-                yield Question(f"sample {number}", "", "", ""), lost[number]
+                yield Example(f"sample {number}", "", "", ""), lost[number]
                 continue
             sample, sounds = found[number]
             prompt = draw_prompt(sample, self.prompts, self._rng(12, epoch, number))
-            yield Question(str(sample.path), sample.task, prompt, sample.text), sounds
+            yield Example(str(sample.path), sample.task, prompt, sample.text), sounds
 
     def _rng(self, *what: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, *what))
 
 
-def unpack(config: SalmonnConfig, asked: tuple[Question, Packed | Bad]) -> tuple[Question, Tensor | Bad]:
+def unpack(
+    config: SalmonnConfig, asked: tuple[Example, Packed | BadClip]
+) -> tuple[Example, Tensor | BadClip]:
     """A sample of `TarStream.packed` with its sound X (S,), or why there is none."""
-    question, sounds = asked
-    return question, sounds if isinstance(sounds, Bad) else decode(sounds, config)
+    example, sounds = asked
+    return example, sounds if isinstance(sounds, BadClip) else decode(sounds, config)
 
 
-def _all_of(tar: Shard) -> tuple[dict[int, tuple[Sample, dict[str, bytes]]], Bad]:
+def _all_of(tar: Shard) -> tuple[dict[int, tuple[Sample, dict[str, bytes]]], BadClip]:
     """What can be read of a tar file, by number, and what to say of the rest."""
     found: dict[int, tuple[Sample, dict[str, bytes]]] = {}
     try:
         for number, sample, sounds in raw_samples(tar):
             found[number] = sample, sounds
     except Exception as problem:  # tarfile, json and webdataset each have their own
-        return found, Bad(f"{tar.file.name} is damaged here ({type(problem).__name__})")
-    return found, Bad(f"{tar.file.name} ends before it")
+        return found, BadClip(f"{tar.file.name} is damaged here ({type(problem).__name__})")
+    return found, BadClip(f"{tar.file.name} ends before it")

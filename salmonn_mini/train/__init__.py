@@ -1,6 +1,6 @@
 """Training in three stages: recipes, and one loop for all of them.
 
-`run` follows a recipe to the trained model; `fit` trains any model on any clips.
+`train_recipe` follows a recipe to the trained model; `fit` trains any model on any clips.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from typing import Any
 
 from salmonn_mini.train.recipe import STAGES, Recipe, load_recipe, recipe_names
 
-__all__ = ["STAGES", "Recipe", "fit", "load_recipe", "recipe_names", "run"]
+__all__ = ["STAGES", "Recipe", "fit", "load_recipe", "recipe_names", "train_recipe"]
 
-_LATE = {"fit": "loop", "run": "stage"}  # torch takes seconds to import; a wrong recipe is told at once
+_LATE = {
+    "fit": "loop",
+    "train_recipe": "run",
+}  # torch takes seconds to import; a wrong recipe is told at once
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train import zero
+from salmonn_mini.train import deepspeed
 from salmonn_mini.train.recipe import Recipe
 
 MIXED = {"float32": "no", "bfloat16": "bf16"}  # Accelerate's names
@@ -25,7 +25,7 @@ def make_accelerator(recipe: Recipe, trackers: list[str]) -> Accelerator:
         SalmonnError: what is asked for is not to be had, or there are fewer clips a step than processes.
     """
     AcceleratorState._reset_state()  # else a second run in this process must have the first one's precision
-    options = zero.options(recipe) if _asked(DEEPSPEED) else _options(recipe)
+    options = deepspeed.options(recipe) if _asked(DEEPSPEED) else _options(recipe)
     accelerator = Accelerator(log_with=trackers or None, project_dir=recipe.output_dir, **options)
     _check(accelerator, recipe)
     return accelerator
@@ -35,16 +35,16 @@ def _options(recipe: Recipe) -> dict[str, Any]:
     """The arguments without DeepSpeed."""
     return {
         "cpu": not torch.cuda.is_available(),  # else several processes on a CPU become one
-        "mixed_precision": MIXED[recipe.precision],
+        "mixed_precision": MIXED[recipe.dtype],
         "kwargs_handlers": [DistributedDataParallelKwargs(broadcast_buffers=False)],
     }
 
 
 def _check(accelerator: Accelerator, recipe: Recipe) -> None:
     """What is asked of the launcher is what there is, and each process gets something to do."""
-    if _asked(FSDP) and recipe.quantize is not None:
+    if _asked(FSDP) and recipe.bits is not None:
         raise SalmonnError(
-            f"quantize is {recipe.quantize!r}, but FSDP cannot spread such weights: leave quantize out, or take "
+            f"bits is {recipe.bits!r}, but FSDP cannot spread such weights: leave bits out, or take "
             f"ddp.yaml, which gives each GPU the LLM in few bits"
         )
     if _asked(FSDP) and accelerator.distributed_type != DistributedType.FSDP:
@@ -58,11 +58,12 @@ def _check(accelerator: Accelerator, recipe: Recipe) -> None:
             f"Accelerate counts {accelerator.num_processes} processes, but {started} were started, and each would "
             f"train on all clips: let no other part of the program use Accelerate before the run"
         )
-    parts = accelerator.num_processes * recipe.accumulation
+    parts = accelerator.num_processes * recipe.gradient_accumulation_steps
     if recipe.batch_size < parts:
         raise SalmonnError(
-            f"batch_size is {recipe.batch_size}, but {accelerator.num_processes} processes with accumulation "
-            f"{recipe.accumulation} need {parts} clips a step at least: raise batch_size or lower accumulation"
+            f"batch_size is {recipe.batch_size}, but {accelerator.num_processes} processes with "
+            f"gradient_accumulation_steps {recipe.gradient_accumulation_steps} need {parts} clips a step at least: "
+            f"raise batch_size or lower gradient_accumulation_steps"
         )
 
 

@@ -22,43 +22,50 @@ from accelerate.utils import DistributedType, broadcast_object_list, gather_obje
 from torch import Tensor
 from tqdm import tqdm
 
-from salmonn_mini.data import ClipSet
+from salmonn_mini.data import ClipDataset
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.model import Salmonn
-from salmonn_mini.train import zero
-from salmonn_mini.train.folder import RunFolder, read_checkpoint
-from salmonn_mini.train.hearing import fingerprint, progress
+from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.train import deepspeed
+from salmonn_mini.train.checkpointing import RunFolder, read_checkpoint
+from salmonn_mini.train.feature_cache import fingerprint, progress
 from salmonn_mini.train.launch import make_accelerator
-from salmonn_mini.train.learning import (
+from salmonn_mini.train.optim import (
+    autocast,
     compiled,
-    in_precision,
+    deterministic,
+    enter_training,
+    leave_training,
     make_optimizer,
-    only,
-    repeatable,
-    start_learning,
-    stop_learning,
+    set_trainable,
 )
 from salmonn_mini.train.recipe import Recipe
-from salmonn_mini.train.source import Item, Kept, Streamed, Streams
-from salmonn_mini.train.spread import adding, gather_in, gathered, load_moments, make_whole, whole_moments
-from salmonn_mini.train.track import Track, usable_trackers
-from salmonn_mini.train.watch import Watch
+from salmonn_mini.train.sharding import (
+    accumulate_gradients,
+    full_optimizer_state,
+    full_tensors,
+    load_full_optimizer_state,
+    register_forward_methods,
+    unshard,
+)
+from salmonn_mini.train.sources import CachedSource, Item, StreamingDataset, StreamingSource
+from salmonn_mini.train.tracking import Tracking, installed_trackers
+from salmonn_mini.train.validation import Validation
 
-PATIENCE = 3  # steps in a row without a finite loss and gradient
+MAX_NONFINITE_STEPS = 3  # steps in a row without a finite loss and gradient
 
 
 def fit(
     model: Salmonn,
-    clips: ClipSet | Streams,
+    clips: ClipDataset | StreamingDataset,
     recipe: Recipe,
     *,
-    watched: ClipSet | None = None,
+    eval_dataset: ClipDataset | None = None,
     fresh: bool = False,
 ) -> dict[str, Any]:
     """Train `model` in place, going on where a run of this recipe in its folder was stopped.
 
     Several processes share each batch. The loss is the mean over the answer tokens of the whole batch, so neither
-    the number of processes nor `accumulation` changes it.
+    the number of processes nor `gradient_accumulation_steps` changes it.
 
     Args:
         clips: what is learned from; streams are heard at each step instead of being kept.
@@ -71,9 +78,10 @@ def fit(
 
     Raises:
         SalmonnError: the folder holds another run; clips that cannot be used; fewer clips a step than processes; an
-            engine that is asked for and not to be had; `PATIENCE` steps in a row whose loss or gradient is not finite.
+            engine that is asked for and not to be had; `MAX_NONFINITE_STEPS` steps in a row without a finite loss
+            and gradient.
     """
-    trackers = usable_trackers(recipe)
+    trackers = installed_trackers(recipe)
     accelerator = make_accelerator(recipe, trackers)
     folder, found = RunFolder(recipe), [None]
     if accelerator.is_main_process:
@@ -83,10 +91,10 @@ def fit(
             tqdm.write(f"tracker {name}: not installed; {folder.log_path} has everything")
     broadcast_object_list(found)
     model.to(accelerator.device)
-    with repeatable(), only(model, recipe.trains):
+    with deterministic(), set_trainable(model, recipe.trainable):
         run = _Run(model, recipe, accelerator, folder, found[0])
         if run.done < recipe.steps:
-            run.go(clips, watched)
+            run.go(clips, eval_dataset)
     took = {"steps": run.done, "seconds": round(run.seconds), "skipped": run.lost}
     return took | {"processes": accelerator.num_processes, "wrapper": type(run.net).__name__}
 
@@ -113,36 +121,36 @@ class _Run:
         if accelerator.is_main_process:
             folder.cut_log(self.done)
 
-    def go(self, clips: ClipSet | Streams, watched: ClipSet | None) -> None:
+    def go(self, clips: ClipDataset | StreamingDataset, eval_dataset: ClipDataset | None) -> None:
         """Take the steps that are left."""
-        source = Streamed if isinstance(clips, Streams) else Kept
+        source = StreamingSource if isinstance(clips, StreamingDataset) else CachedSource
         self.source = source(self.model, clips, self.recipe, self.accelerator, self.folder.path)
         cache = Path(self.recipe.cache_dir)
-        looks = watched is not None and self.recipe.eval_every is not None
-        self.watch = Watch(self.model, watched, cache, self.accelerator) if looks else None
-        self.track = Track(self.accelerator, self.recipe, self.folder.rows())
+        looks = eval_dataset is not None and self.recipe.eval_every is not None
+        self.validation = Validation(self.model, eval_dataset, cache, self.accelerator) if looks else None
+        self.tracking = Tracking(self.accelerator, self.recipe, self.folder.rows())
         self._prepare()
-        start_learning(self.model, self.recipe)
+        enter_training(self.model, self.recipe)
         with closing(self.source), compiled(self.model, self.recipe.compile):
             self._go()
-        stop_learning(self.model, self.recipe)
-        self.track.close()
-        make_whole(self.model)
+        leave_training(self.model, self.recipe)
+        self.tracking.close()
+        unshard(self.model)
         if self.zero:
-            zero.release(self.net)
+            deepspeed.release(self.net)
         self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)  # the model's own forward again
 
     def _prepare(self) -> None:
         if self.zero:
-            prepared = zero.prepare(self.accelerator, self.model, self.optimizer, self.recipe)
+            prepared = deepspeed.prepare(self.accelerator, self.model, self.optimizer, self.recipe)
         else:
             prepared = self.accelerator.prepare(self.model, self.optimizer)
         self.net, self.optimizer = prepared
-        gather_in(self.model, "encode", "generate")
+        register_forward_methods(self.model, "encode", "generate")
         now = dict(self.model.named_parameters())  # FSDP has put others in their places
         self.trained = {name: now[name] for name in self.trained}
         if self.moments is not None:
-            load_moments(self.optimizer, self.moments)
+            load_full_optimizer_state(self.optimizer, self.moments)
             self.moments = None
 
     def _go(self) -> None:
@@ -152,7 +160,7 @@ class _Run:
             for step in range(self.done, self.recipe.steps):
                 row = self._step(step)
                 self.done = step + 1
-                if self.watch is not None and self.done % self.recipe.eval_every == 0:
+                if self.validation is not None and self.done % self.recipe.eval_every == 0:
                     row["wer"] = self._wer()
                 self.seconds = time.monotonic() - began
                 self._keep(row)
@@ -161,7 +169,7 @@ class _Run:
 
     def _step(self, step: int) -> dict[str, Any]:
         """One update, unless loss or gradient are not finite; the row for the log."""
-        own, factor = self.source.share(step), self.recipe.factor(step)
+        own, factor = self.source.batch(step), self.recipe.factor(step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         loss, norm, of_tasks = self._backward(step, own)
@@ -175,7 +183,7 @@ class _Run:
         row |= {"lr": self.recipe.connector_lr * factor, "lora_lr": self.recipe.lora_lr * factor}
         row["tasks"] = {name: _number(value) for name, value in of_tasks.items()}
         if not finite:
-            row["skipped"] = gather_object([item.question.clip for item in own])
+            row["skipped"] = gather_object([item.example.clip for item in own])
         return row
 
     def _backward(self, step: int, own: list[Item]) -> tuple[float, float, dict[str, float]]:
@@ -190,7 +198,7 @@ class _Run:
         sums = torch.zeros(1 + len(tokens), device=self.accelerator.device)
         *first, last = (own[part[0] : part[-1] + 1] for part in self._parts(len(own)))
         for part in first:
-            with adding(self.accelerator, self.net):
+            with accumulate_gradients(self.accelerator, self.net):
                 self.accelerator.backward(self._loss(part, sums) * share)
         loss = self._loss(last, sums)
         total, *each = self.accelerator.reduce(sums, "sum").tolist()
@@ -199,35 +207,35 @@ class _Run:
         if not math.isfinite(total):
             share = math.nan  # then the gradient is not finite either, for which DeepSpeed skips a step
         self.accelerator.backward(loss * share)
-        norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.recipe.clip_norm)
+        norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.recipe.max_grad_norm)
         return total / sum(tokens), float(norm), of_tasks
 
     def _parts(self, clips: int) -> list[np.ndarray]:
         """A process's clips cut into as many parts as the recipe accumulates."""
-        return np.array_split(np.arange(clips), self.recipe.accumulation)
+        return np.array_split(np.arange(clips), self.recipe.gradient_accumulation_steps)
 
     def _loss(self, part: Sequence[Item], sums: Tensor) -> Tensor:
         """The loss of some clips, summed over their answers' tokens; added to `sums`, in all and of each task."""
         features = self.source.features(part).to(self.accelerator.device)
-        asked = [item.question for item in part]
+        asked = [item.example for item in part]
         loss = self.net(features, [q.prompt for q in asked], [q.answer for q in asked])
         sums[0] += loss.total.detach()
         place = torch.tensor([1 + self.source.tasks.index(q.task) for q in asked], device=sums.device)
-        sums.index_add_(0, place, loss.rows.to(sums.dtype))
+        sums.index_add_(0, place, loss.per_sample.to(sums.dtype))
         return loss.total
 
     def _answer_tokens(self, own: list[Item]) -> Tensor:
         """How many tokens the answers of each task have."""
         tokens = torch.zeros(len(self.source.tasks), device=self.accelerator.device)
-        for question, _ in own:
-            tokens[self.source.tasks.index(question.task)] += len(self.model.prompt.answer(question.answer))
+        for example, _ in own:
+            tokens[self.source.tasks.index(example.task)] += len(self.model.prompt.answer(example.answer))
         return tokens
 
     def _wer(self) -> float:
-        stop_learning(self.model, self.recipe)
-        with in_precision(self.recipe, self.accelerator.device):
-            wer = self.watch.wer(self.model)
-        start_learning(self.model, self.recipe)
+        leave_training(self.model, self.recipe)
+        with autocast(self.recipe, self.accelerator.device):
+            wer = self.validation.wer(self.model)
+        enter_training(self.model, self.recipe)
         return wer
 
     def _keep(self, row: dict[str, Any]) -> None:
@@ -239,19 +247,19 @@ class _Run:
             self.folder.note(row)
             if due:
                 self.folder.save(state)
-            if warning := self.track.note(row):
+            if warning := self.tracking.note(row):
                 tqdm.write(warning, file=sys.stderr)
-        if self.skipped == PATIENCE:
+        if self.skipped == MAX_NONFINITE_STEPS:
             raise SalmonnError(
-                f"the loss or its gradient was not finite in {PATIENCE} steps in a row, the last of them "
+                f"the loss or its gradient was not finite in {MAX_NONFINITE_STEPS} steps in a row, the last of them "
                 f"step {self.done}; {self.folder.log_path} names their clips: look at these, or lower "
                 f"connector_lr = {self.recipe.connector_lr} and lora_lr = {self.recipe.lora_lr}"
             )
 
     def _state(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in ("seconds", "skipped", "lost", "start")}
-        weights = {name: gathered(p.detach()) for name, p in self.trained.items()}
-        moments = whole_moments(self.optimizer)
+        weights = {name: full_tensors(p.detach()) for name, p in self.trained.items()}
+        moments = full_optimizer_state(self.optimizer)
         return {"step": self.done, "trained": weights, "optimizer": moments} | state
 
     def _restore(self, state: dict[str, Any]) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import yaml
 
-from salmonn_mini.config import preset
+from salmonn_mini.data.tasks import get_task, tasks_of
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.settings import Settings
-from salmonn_mini.tasks import get_task, tasks_of
+from salmonn_mini.models.config import preset
+from salmonn_mini.models.settings import Settings
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PARTS = ("connector", "lora")  # what can be trained; the two LayerNorms go with the connector
-PRECISIONS = ("float32", "bfloat16")
-BITS = {"8bit": 8, "4bit": 4}
+DTYPES = ("float32", "bfloat16")
+BITS = (8, 4)
 SCRATCH = "scratch"
 
 
@@ -30,7 +30,7 @@ class Stage:
 
     name: str
     tasks: dict[str, float]
-    trains: tuple[str, ...] = PARTS
+    trainable: tuple[str, ...] = PARTS
 
 
 STAGES: dict[int, Stage] = {
@@ -45,7 +45,7 @@ class Recipe(Settings):
     """A run, whole: equal recipes give equal runs.
 
     Attributes:
-        stage: the row of STAGES; `tasks` (with their shares) and `trains` (PARTS) may change it. With a manifest,
+        stage: the row of STAGES; `tasks` (with their shares) and `trainable` (PARTS) may change it. With a manifest,
             `tasks` are the shares of its tasks in an epoch; without them every clip comes once.
         model: the name of a preset; its ears and LLM stay as they are.
         init: "scratch" for a random connector and LoRA, or what they start as: "stage1" and so on for the
@@ -55,23 +55,24 @@ class Recipe(Settings):
         clips: how many clips of the toy world are drawn; or all those of `manifest`; or a mixture, `manifests`: files,
             each with its share of an epoch, such as its number of clips.
         prompts: a prompt file with other wordings than the task table's, for all clips of a manifest.
-        reworded: of the toy world's clips of those tasks that `prompts` names, the share that is asked in its words.
-        framed: of all the toy world's clips, the share whose prompt stands between an opening and an ending, as in
+        paraphrase_prob: of the toy world's clips of those tasks that `prompts` names, the share that is asked in its
+            words.
+        affix_prob: of all the toy world's clips, the share whose prompt stands between an opening and an ending, as in
             "Now: Describe the audio. Thank you."
         stream: the manifests are packed folders, whose clips are read and heard at each step, and not kept: for more
             than memory holds.
         workers: processes that read and decode sound, for each process that trains; 0: it does so itself.
         max_bad_share: more clips than this share that cannot be read end the run; fewer are put aside.
         steps, batch_size: batch_size clips a step, over all processes.
-        accumulation: the parts, one after the other, in which a process computes its share of a step: more parts,
-            less memory, the same loss.
+        gradient_accumulation_steps: the parts, one after the other, in which a process computes its share of a
+            step: more parts, less memory, the same loss.
         gradient_checkpointing: the LLM's layers compute their inner values twice instead of keeping them.
-        connector_lr, lora_lr: the peaks, reached after `warmup` steps; from there a cosine down to `final_lr`
+        connector_lr, lora_lr: the peaks, reached after `warmup` steps; from there a cosine down to `min_lr_ratio`
             of them at the last step.
         weight_decay: on matrices; biases and norms have none.
         dropout: in the connector and in LoRA; the model's own if left out.
-        precision: of the frozen Whisper and LLM, and of what is computed; what is trained stays in float32.
-        quantize: "8bit" or "4bit" for a frozen LLM whose matrices take less memory; needs a GPU and bitsandbytes.
+        dtype: of the frozen Whisper and LLM, and of what is computed; what is trained stays in float32.
+        bits: 8 or 4 for a frozen LLM whose matrices take less memory; needs a GPU and bitsandbytes.
         compile: the layers of ears and LLM run as torch.compile makes them: a slow start, faster steps on a GPU.
         cache_dir: keeps what the frozen ears heard. It may be deleted at any time.
         cache_limit: in GB; at the end of a run the files there that were used longest ago make room.
@@ -89,28 +90,28 @@ class Recipe(Settings):
     init: str = SCRATCH
     config: dict = field(default_factory=dict)
     tasks: dict = field(default_factory=dict)
-    trains: tuple[str, ...] = ()
+    trainable: tuple[str, ...] = ()
     clips: int | None = None
     manifest: str | None = None
     manifests: dict = field(default_factory=dict)
     prompts: str | None = None
-    reworded: float = 0.0
-    framed: float = 0.0
+    paraphrase_prob: float = 0.0
+    affix_prob: float = 0.0
     stream: bool = False
     workers: int = 0
     max_bad_share: float = 0.05
     batch_size: int = 32
-    accumulation: int = 1
+    gradient_accumulation_steps: int = 1
     gradient_checkpointing: bool = False
     warmup: int = 100
-    final_lr: float = 0.05
+    min_lr_ratio: float = 0.05
     weight_decay: float = 0.05
     beta1: float = 0.9
     beta2: float = 0.999
-    clip_norm: float = 1.0
+    max_grad_norm: float = 1.0
     dropout: float | None = None
-    precision: str = "float32"
-    quantize: str | None = None
+    dtype: str = "float32"
+    bits: int | None = None
     compile: bool = False
     seed: int = 0
     threads: int | None = None
@@ -125,17 +126,19 @@ class Recipe(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         row = STAGES[self.stage]
-        object.__setattr__(self, "trains", self.trains or row.trains)
+        object.__setattr__(self, "trainable", self.trainable or row.trainable)
         if not self.sources:
             object.__setattr__(self, "tasks", dict(self.tasks or row.tasks))
 
     def _check(self) -> None:
         self._rule(self.stage in STAGES, "stage", f"one of {', '.join(map(str, STAGES))}", "choose one")
-        self._positive("steps", "batch_size", "accumulation", "clip_norm", "save_every", "eval_clips")
+        self._positive(
+            "steps", "batch_size", "gradient_accumulation_steps", "max_grad_norm", "save_every", "eval_clips"
+        )
         self._rule(self.cache_limit >= 0, "cache_limit", "at least 0", "20 is usual")
         self._rule(
-            self.accumulation <= self.batch_size,
-            "accumulation",
+            self.gradient_accumulation_steps <= self.batch_size,
+            "gradient_accumulation_steps",
             f"at most batch_size = {self.batch_size}",
             "lower it",
         )
@@ -148,17 +151,17 @@ class Recipe(Settings):
         self._check_watch()
         for name in ("connector_lr", "lora_lr"):
             self._rule(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", "1e-3 is a start")
-        for name, usual in (("final_lr", 0.05), ("beta1", 0.9), ("beta2", 0.999)):
+        for name, usual in (("min_lr_ratio", 0.05), ("beta1", 0.9), ("beta2", 0.999)):
             self._rule(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", f"{usual} is usual")
         for name in ("warmup", "weight_decay", "workers"):
             self._rule(getattr(self, name) >= 0, name, "at least 0", "0 turns it off")
         self._rule(
             self.dropout is None or 0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "try 0.1"
         )
-        self._rule(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", "choose one")
-        known = self.quantize is None or self.quantize in BITS
-        self._rule(known, "quantize", f"one of {', '.join(BITS)}, or left out", "choose one")
-        self._rule(set(self.trains) <= set(PARTS), "trains", f"among {', '.join(PARTS)}", "choose some")
+        self._rule(self.dtype in DTYPES, "dtype", f"one of {', '.join(DTYPES)}", "choose one")
+        known = self.bits is None or self.bits in BITS
+        self._rule(known, "bits", f"one of {', '.join(map(str, BITS))}, or left out", "choose one")
+        self._rule(set(self.trainable) <= set(PARTS), "trainable", f"among {', '.join(PARTS)}", "choose some")
         self._rule(0 <= self.seed < 2**31, "seed", "at least 0 and below 2^31", "choose another")
         self._rule(self.threads is None or self.threads > 0, "threads", "greater than 0", "leave it out")
         self._rule(bool(self.output_dir.strip()), "output_dir", "the name of a folder", "name one")
@@ -175,10 +178,12 @@ class Recipe(Settings):
                 "draw more",
             )
             self._rule(not self.stream, "stream", "false without a manifest", "leave it out")
-            for name in ("reworded", "framed"):
+            for name in ("paraphrase_prob", "affix_prob"):
                 self._rule(0 <= getattr(self, name) <= 1, name, "from 0 to 1", "0.5 is half of the clips")
-            used = self.prompts is None or self.reworded > 0
-            self._rule(used, "reworded", "above 0 for prompts to be used", "raise it, or leave prompts out")
+            used = self.prompts is None or self.paraphrase_prob > 0
+            self._rule(
+                used, "paraphrase_prob", "above 0 for prompts to be used", "raise it, or leave prompts out"
+            )
         for name, share in self.tasks.items():
             get_task(name)
             self._rule(_is_share(share), "tasks", "shares of at least 0", f"change {name}")
@@ -211,17 +216,12 @@ class Recipe(Settings):
         """Manifests with their shares of an epoch; empty for the toy world."""
         return dict(self.manifests) if self.manifest is None else {self.manifest: 1.0}
 
-    @property
-    def bits(self) -> int | None:
-        """Of the frozen LLM's matrices; None: as many as `precision` has."""
-        return None if self.quantize is None else BITS[self.quantize]
-
     def factor(self, step: int) -> float:
         """The factor on the learning rates at a step, counted from 0: up in a line, down in a cosine."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         progress = (step - self.warmup) / (self.steps - self.warmup)
-        return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.min_lr_ratio + (1 - self.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _is_share(value: object) -> bool:

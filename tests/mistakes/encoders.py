@@ -52,7 +52,7 @@ MISTAKES = {
         (lambda x, lengths: x.mean(2), "over the features"),
     ],
     "2.5": [
-        (lambda a, b, ln_a, ln_b: torch.cat([ln_a(a), ln_b(longer(b, len(a)))], 1), "Normalise first"),
+        (lambda a, b, ln_a, ln_b: torch.cat([ln_a(a), ln_b(longer(b, len(a)))], 1), "Normalize first"),
         (lambda a, b, ln_a, ln_b: side_by_side(a, b), "LayerNorms are missing"),
         (
             lambda a, b, ln_a, ln_b: torch.cat([x[: min(len(a), len(b))] for x in (ln_a(a), ln_b(b))], 1),

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from salmonn_mini.metrics.words import word_errors
+from salmonn_mini.evaluation.metrics.words import word_errors
 
 
 def grams(words, n):

@@ -10,7 +10,7 @@ def cut(order, step, n, batch_size):
     return list(order)[place * batch_size : (place + 1) * batch_size]
 
 
-def in_order(seed, step, n, batch_size):
+def map_in_order(seed, step, n, batch_size):
     return cut(range(n), step, n, batch_size)
 
 
@@ -84,7 +84,7 @@ MISTAKES = {
         (lambda losses, tokens, processes: losses.sum().item() * processes / tokens, "has no gradient"),
     ],
     "12.4": [
-        (in_order, "in the order of their numbers"),
+        (map_in_order, "in the order of their numbers"),
         (same_in_every_epoch, "Step 5 begins a new epoch"),
         (drawn_each_step, "a clip comes twice"),
         (from_the_global_generator, "It changes the global generator"),

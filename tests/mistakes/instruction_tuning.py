@@ -1,7 +1,7 @@
 """Wrong answers to the exercises of chapter 8, each with a piece of the hint that is meant for it."""
 
-from salmonn_mini.data.order import whole_shares
-from salmonn_mini.metrics.words import word_errors
+from salmonn_mini.data.order import apportion
+from salmonn_mini.evaluation.metrics.words import word_errors
 
 
 def wording(row, prompts, place):
@@ -109,7 +109,7 @@ MISTAKES = {
         (floored, "belong to nobody"),
         (rest_to_largest, "went to the largest share"),
         (rest_to_first, "went to the first tasks"),
-        (lambda shares, n: list(whole_shares(shares, n).values()), "That a dict"),
+        (lambda shares, n: list(apportion(shares, n).values()), "That a dict"),
     ],
     "8.3": [
         (lambda wanted, tokens: wanted, "shares of tokens themselves"),

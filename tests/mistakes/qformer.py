@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from salmonn_mini.qformer import blip2_mask
+from salmonn_mini.models.qformer import blip2_mask
 
 
 def scores(q, k, own):

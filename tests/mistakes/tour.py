@@ -1,6 +1,6 @@
 """Wrong answers to the exercises of chapter 0, each with a piece of the hint that is meant for it."""
 
-from salmonn_mini.metrics.words import word_errors
+from salmonn_mini.evaluation.metrics.words import word_errors
 
 
 def rate(reference, answer):

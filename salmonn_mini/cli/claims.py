@@ -1,0 +1,74 @@
+"""Measure the paper's claims in the toy, and give a verdict on each."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from salmonn_mini.cli import options
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.files import write_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--claim", metavar="N", type=options.whole(1), help="one claim alone; all by default")
+    parser.add_argument(
+        "--seed", metavar="N", type=options.whole(0), help="one seed alone; those of claims.yaml by default"
+    )
+    parser.add_argument(
+        "--samples", metavar="N", type=options.whole(1), default=200, help="clips a task (200)"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="measure nothing: verdicts from the rows that are there"
+    )
+    parser.add_argument(
+        "--runs", metavar="FOLDER", default="runs/claims", help="keeps what is trained (runs/claims)"
+    )
+    parser.add_argument(
+        "--rows",
+        metavar="FOLDER",
+        help="per-sample files; the package's own by default, and claims.json beside them",
+    )
+    parser.add_argument("--markdown", metavar="FILE", help="write the table there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from salmonn_mini.evaluation import claims
+
+    rules = claims.read_claims()
+    evidence = claims.Evidence(Path(arguments.rows)) if arguments.rows else claims.shipped()
+    if not arguments.verify:
+        chosen = rules.claims if arguments.claim is None else (rules[arguments.claim],)
+        seeds = rules.seeds if arguments.seed is None else (arguments.seed,)
+        claims.measure_claims(chosen, seeds, evidence, Path(arguments.runs), n=arguments.samples)
+    table = claims.claims_table(evidence, rules)
+    target = evidence.folder.with_name("claims.json")
+    if arguments.verify:
+        _compare(table, target)
+    else:
+        claims.write(table, target)
+    text = claims.markdown(table)
+    if arguments.markdown:
+        write_text(arguments.markdown, text)
+    print(text, end="")
+    return 0
+
+
+def _compare(table: dict, path: Path) -> None:
+    """Whether the claims that are written down follow from the rows.
+
+    Raises:
+        SalmonnError: it does not.
+    """
+    from salmonn_mini.evaluation.claims import read
+
+    written = read(path)
+    wrong = [
+        str(new["id"])
+        for new, old in zip(table["claims"], written["claims"], strict=True)
+        if (new["verdict"], new["ours"]) != (old["verdict"], old["ours"])
+    ]
+    if wrong:
+        raise SalmonnError(
+            f"{path}: claims {', '.join(wrong)} do not follow from their rows: run `salmonn-mini claims`"
+        )

@@ -1,0 +1,1 @@
+"""What only notebooks use: exercises, figures, plots, diagrams."""

@@ -1,0 +1,43 @@
+"""What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A room a chapter."""
+
+from salmonn_mini.course.card import compare, within
+from salmonn_mini.course.exercises import (
+    activation_tuning,
+    encoders,
+    evaluation,
+    full_scale,
+    instruction_tuning,
+    lora,
+    over_fitting,
+    pretraining,
+    qformer,
+    salmonn,
+    sound,
+    tour,
+    windows,
+)
+from salmonn_mini.course.exercises.exercise import EXERCISES, check, verdict
+from salmonn_mini.course.exercises.quiz import QUIZZES, quiz
+
+__all__ = [
+    "EXERCISES",
+    "QUIZZES",
+    "activation_tuning",
+    "check",
+    "compare",
+    "encoders",
+    "evaluation",
+    "full_scale",
+    "instruction_tuning",
+    "lora",
+    "over_fitting",
+    "pretraining",
+    "qformer",
+    "quiz",
+    "salmonn",
+    "sound",
+    "tour",
+    "verdict",
+    "windows",
+    "within",
+]

@@ -1,0 +1,214 @@
+"""Chapter 3, windows: exercises and quiz."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
+from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.models import windows
+
+
+@exercise(
+    "3.1", "count the windows", level=1, minutes=3, wanted="⌈T / L⌉, how many windows of L hold T frames"
+)
+def count(n_windows: Student) -> None:
+    given = n_windows(10, 3)
+    hint(same(given, 3), "The last window was dropped: 10 frames in windows of 3 make 4, not 3.")
+    hint(same(given, 10 / 3), "10 / 3 is no whole number: a window that is filled in part is a window too.")
+    hint(same(n_windows(9, 3), 4), "One too many: 9 frames fill 3 windows exactly; a 4th would be all zeros.")
+    hint(same(n_windows(16, 5), 3), "Rounded to the nearest: 16 / 5 = 3.2 needs 4 windows. Round up.")
+    for T, L in ((10, 3), (9, 3), (1, 17), (1500, 17), (2, 2)):
+        expect(n_windows(T, L), windows.n_windows(T, L), f"{T} frames in windows of {L}")
+
+
+@exercise(
+    "3.2",
+    "cut Z into windows",
+    level=2,
+    minutes=10,
+    wanted="a tensor (W, L, D): Z's frames (T, D) in windows of L, the last filled with zeros",
+)
+def cut(cut: Student) -> None:
+    Z = torch.stack([torch.arange(1.0, 11.0), torch.arange(10.0, 101.0, 10.0)], 1)  # (10, 2)
+    given = cut(Z.clone(), 3)
+    hint(same(given, Z[:9].view(3, 3, 2)), "The last window was dropped: z10 stands in none of the windows.")
+    hint(
+        same(given, torch.cat([torch.zeros(2, 2), Z]).view(4, 3, 2)),
+        "The zeros stand before the first frame. They belong behind the last.",
+    )
+    hint(
+        same(given, torch.cat([Z, Z[-1:].expand(2, 2)]).view(4, 3, 2)),
+        "The tail repeats the last frame. A window without frames of its own holds zeros.",
+    )
+    padded = torch.cat([Z, torch.zeros(2, 2)])
+    hint(
+        same(given, padded.view(3, 4, 2)),
+        "Cut into 3 windows of 4. The windows come first: (W, L, D) is (4, 3, 2).",
+    )
+    hint(
+        same(given, padded.view(3, 4, 2).transpose(0, 1)),
+        "The first window holds z1, z5 and z9. Neighbors in time belong in one window: z1, z2, z3.",
+    )
+    expect(given, padded.view(4, 3, 2), "10 frames of width 2 in windows of 3")
+    whole = cut(Z[:9].clone(), 3)
+    hint(
+        isinstance(whole, Tensor) and len(whole) == 4,
+        "9 frames fill 3 windows exactly: no window of zeros may follow.",
+    )
+    expect(whole, Z[:9].view(3, 3, 2), "9 frames in windows of 3")
+    alone = torch.cat([Z[:1], torch.zeros(2, 2)])[None]
+    expect(cut(Z[:1].clone(), 3), alone, "1 frame in windows of 3")
+
+
+@exercise(
+    "3.3",
+    "mark the clip's own frames",
+    level=1,
+    minutes=5,
+    wanted="a boolean tensor (W, L), True where a window holds a frame of the clip, False where zeros were added",
+)
+def mark(mark: Student) -> None:
+    right = torch.tensor([[True, True, True]] * 3 + [[True, False, False]])
+    given = mark(10, 3)
+    hint(same(given, ~right), "True and False are swapped: True marks the clip's own frames.")
+    hint(same(given, right.float()), "These are numbers; a mask holds True and False (torch.bool).")
+    hint(
+        same(given, torch.ones_like(right)),
+        "All True: but the last window has 1 frame of its own, and 2 zeros.",
+    )
+    hint(
+        same(given, right.all(1)) or same(given, right.all(1, keepdim=True).expand(4, 3)),
+        "The whole last window is marked as padding, but its first frame, z10, is the clip's own.",
+    )
+    for T, L in ((10, 3), (9, 3), (1, 5)):
+        expect(
+            mark(T, L),
+            windows.split(torch.zeros(1, T, 1), L)[1][0],
+            f"The mask of {T} frames in windows of {L}",
+        )
+
+
+@exercise(
+    "3.4",
+    "what a clip costs",
+    level=2,
+    minutes=8,
+    wanted="the number of tokens of a clip: 50 frames a second, windows of round(50 · window_seconds) frames with a "
+    "padded tail, N tokens each",
+)
+def cost(n_tokens: Student) -> None:
+    given = n_tokens(30, 0.333333, 1)
+    hint(same(given, 88), "The tail was dropped, as in the published code: 1500 = 88 · 17 + 4. Pad it: 89.")
+    hint(same(given, 94), "0.333333 s are 16.67 frames. They were cut to 16; round them: L = 17.")
+    hint(
+        same(given, 90) or same(given, 91),
+        "The seconds were divided. But a window has a whole number of frames, 17, and so lasts 0.34 s: 89 windows.",
+    )
+    hint(
+        same(n_tokens(30, 0.333333, 2), given) and same(given, 89),
+        "N is missing: each of the 89 windows becomes N tokens.",
+    )
+    for seconds, window_seconds, N in ((30, 0.333333, 1), (30, 0.333333, 4), (2.5, 0.2, 1), (10, 0.5, 3)):
+        T, L = round(50 * seconds), windows.window_frames(window_seconds)
+        what = f"{seconds} s in windows of {window_seconds} s with N = {N}"
+        expect(n_tokens(seconds, window_seconds, N), windows.n_windows(T, L) * N, what)
+
+
+@exercise(
+    "3.5",
+    "windows that overlap",
+    level=3,
+    minutes=12,
+    wanted="how many windows of L frames, one every `stride` frames, it takes until every frame is in a window",
+)
+def overlap(n_windows: Student) -> None:
+    given = n_windows(10, 4, 2)
+    hint(
+        same(given, 5),
+        "⌈T / stride⌉ is one too many: the 4th window, z7 to z10, has reached the end already.",
+    )
+    hint(same(given, 3), "⌈T / L⌉ counts windows that touch. These begin every 2 frames.")
+    hint(
+        same(n_windows(11, 4, 2), 4) and same(given, 4),
+        "The last frame was dropped: 4 windows reach z10, and z11 needs a 5th.",
+    )
+    short = n_windows(2, 8, 2)
+    hint(
+        same(short, 0) or same(short, -2),
+        "A clip shorter than a window still needs one: 2 frames in windows of 8 make 1.",
+    )
+    for T, L, stride in ((10, 4, 2), (11, 4, 2), (2, 8, 2), (12, 3, 3), (50, 10, 1)):
+        expect(
+            n_windows(T, L, stride), windows.n_windows(T, L, stride), f"T = {T}, L = {L}, stride = {stride}"
+        )
+
+
+enter(
+    3,
+    (
+        ask(
+            "A clip has T = 100 frames. L = 17, N = 2. How many tokens does the language model get?",
+            no("10", "⌊100 / 17⌋ = 5 windows, but 15 frames are left over. They fill a 6th in part."),
+            yes("12", "⌈100 / 17⌉ = 6 windows with 2 tokens each."),
+            no("100", "One token a frame is what windows save us from."),
+            no("2", "That is a Q-Former without windows: N tokens, however long the clip."),
+        ),
+        ask(
+            "Why not one window over the whole clip?",
+            no(
+                "A Q-Former cannot read more than 17 frames.",
+                "It can: its attention takes any number of frames.",
+            ),
+            no(
+                "One window would be slower.",
+                "It would be a little faster: there are fewer queries to answer.",
+            ),
+            yes(
+                "N tokens would have to hold a minute as well as a second, and they would have no order in time.",
+                "Windows make the number of tokens grow with the clip, and keep them in its order. "
+                "The paper calls this high temporal resolution.",
+            ),
+        ),
+        ask(
+            "The paper's formula gives 89 tokens for 30 s, the published code gives 88. Which is right?",
+            no(
+                "89: the code has a bug.",
+                "Its weights were trained on 88. With 89 they would get a token they never saw.",
+            ),
+            no(
+                "88: the paper has an error.",
+                "The formula is sound: it keeps the last 4 frames, which the code drops.",
+            ),
+            yes(
+                "Each for itself: take what the weights were trained with.",
+                "They differ in 4 frames of 1,500, 0.08 s. It matters only that training and use agree.",
+            ),
+        ),
+        ask(
+            "You double N and double L. What happens to the number of tokens?",
+            yes(
+                "It stays about the same.",
+                "Half as many windows, twice as many tokens each. But now 2 queries look at one longer window.",
+            ),
+            no("It doubles.", "N alone would do that. Longer windows are fewer windows."),
+            no("It becomes four times as large.", "N doubles it, L halves it."),
+        ),
+        ask(
+            "A batch holds a clip of 4 s and one of 9 s. What must hold for the short clip's tokens?",
+            yes(
+                "They are the same as if it were alone.",
+                "Its own frames are marked, the rest is left out of attention. The package tests this.",
+            ),
+            no(
+                "They may differ a little, because of the padding.",
+                "Then an answer would depend on who is asked beside.",
+            ),
+            no(
+                "There are as many as for the long clip.",
+                "The batch is padded to one size, but the extra ones are marked.",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,209 @@
+"""Figures of chapter 12: what a training step takes of a GPU's memory, what it computes, how long a run lasts.
+
+All of it is arithmetic: no figure here was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from salmonn_mini.course.figures.explorer import Explorer
+from salmonn_mini.course.plots import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, Picture
+from salmonn_mini.models.config import FRAMES_PER_SECOND, SalmonnConfig, preset
+from salmonn_mini.tools.bench.ablations import ANSWER_TOKENS
+from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
+from salmonn_mini.tools.bench.presets import CLIP_SECONDS, TEXT_TOKENS
+from salmonn_mini.tools.doctor.memory import ADAM, LAYER, needs
+from salmonn_mini.tools.plan import make_plan
+from salmonn_mini.train.recipe import load_recipe
+
+LARGE = ("small", "7b", "13b")
+GPUS = {"24 GB": 24e9, "48 GB": 48e9, "80 GB": 80e9, "141 GB": 141e9}  # as many graphics cards have
+SHARES = {
+    "ears": SKY,
+    "LLM": BLUE,
+    "trained parts": VERMILION,
+    "layers": ORANGE,
+    "listening": GREEN,
+    "logits": PURPLE,
+}
+WORK = {"whisper": SKY, "beats": GREEN, "connector": VERMILION, "llm": BLUE, "logits": PURPLE}
+TICKS = (0.1, 1, 10, 100, 1000)  # hours
+LOGIT = 12  # bytes: the number itself, its softmax, its gradient, in float32
+
+
+def memory_parts(
+    config: SalmonnConfig, clips: int, bits: int = 16, checkpointing: bool = False
+) -> dict[str, float]:
+    """Bytes of a training step on one GPU in bfloat16, part by part, for clips that are padded to 30 s.
+
+    Args:
+        clips: heard and learned from at once.
+        bits: of each number in the LLM's matrices; the words' vectors keep 16.
+        checkpointing: the LLM's layers keep their inputs alone.
+    """
+    need, shape = needs(config), config.llm
+    vocabulary = shape.sizes()["vocab_size"]
+    words = (1 if shape.tie_word_embeddings else 2) * vocabulary * shape.hidden_size
+    tokens = clips * tokens_of(config, StepWork(1, 30.0, TEXT_TOKENS, ANSWER_TOKENS, pad_to_30s=True))
+    inputs = 2 * shape.num_hidden_layers if checkpointing else 0
+    whole = LAYER * (1 if checkpointing else shape.num_hidden_layers)
+    heads = max(ear.encoder_attention_heads for ear in (config.whisper, config.beats) if ear)
+    return {
+        "ears": 2 * need.parameters["whisper"] + 4 * need.parameters["beats"],
+        "LLM": bits / 8 * (need.parameters["llm"] - words) + 2 * words,
+        "trained parts": ADAM * need.parameters["trained"],
+        "layers": tokens * shape.hidden_size * (inputs + whole),
+        "listening": clips * 3 * 4 * heads * (30 * FRAMES_PER_SECOND) ** 2,
+        "logits": clips * ANSWER_TOKENS * vocabulary * LOGIT,
+    }
+
+
+def memory(model: str, clips: int, LLM_bits: int = 16, checkpointing: str = "off") -> Picture:
+    """The parts of `memory_parts` as one bar, against the memory that GPUs have."""
+    parts = memory_parts(preset(model), clips, LLM_bits, checkpointing == "on")
+    total = sum(parts.values())
+    holds = next(
+        (f"fits into {name}" for name, size in GPUS.items() if total <= size), "fits into none of them"
+    )
+    alt = (
+        f"{model}, {clips} clip{'s' * (clips > 1)}, LLM in {LLM_bits} bits, checkpointing {checkpointing}: "
+        f"{total / 1e9:.1f} GB, {holds}. "
+    )
+    picture = Picture(alt + _listed(parts, 1e9, "GB"), width=8.0, height=2.4)
+    axes = picture.subplots()
+    axes.set_title(alt, loc="left", fontsize=10)
+    _stack(axes, 0, parts, SHARES, 1e9)
+    end = 1.08 * (GPUS["80 GB"] if total <= GPUS["80 GB"] else max(total, GPUS["141 GB"]))
+    for name, size in GPUS.items():
+        if size <= end:
+            axes.axvline(size / 1e9, color=INK, linewidth=1.0, linestyle=":")
+            axes.text(size / 1e9, 0.62, f" {name}", fontsize=9, color=INK, va="top")
+    axes.set_xlim(0, end / 1e9)
+    axes.set_ylim(-0.45, 0.65)
+    axes.set_yticks([])
+    axes.set_xlabel("GB, by arithmetic")
+    axes.legend(frameon=False, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.32), fontsize=9)
+    return picture
+
+
+def step_work(model: str, seconds: float = CLIP_SECONDS) -> Picture:
+    """FLOPs of a training step with one clip: as published, trimmed, and with features from the cache."""
+    config = preset(model)
+    common = {"clips": 1, "seconds": seconds, "text_tokens": TEXT_TOKENS, "answer_tokens": ANSWER_TOKENS}
+    rows = {
+        "padded to 30 s, all logits": StepWork(**common, pad_to_30s=True, prompt_logits=True),
+        "padded to 30 s": StepWork(**common, pad_to_30s=True),
+        "the clip's own frames": StepWork(**common),
+        "own frames, ears cached": StepWork(**common, cached=True),
+    }
+    flops = {name: step_flops(config, work) for name, work in rows.items()}
+    told = "; ".join(f"{name} {part['total'] / 1e12:.2f}" for name, part in flops.items())
+    alt = f"{model}, one clip of {seconds:g} s, TFLOP of a training step"
+    picture = Picture(f"{alt}: {told}.", width=8.0, height=2.7)
+    axes = picture.subplots()
+    axes.set_title(alt, loc="left", fontsize=10)
+    for row, parts in enumerate(flops.values()):
+        _stack(axes, row, {name: parts[name] for name in WORK}, WORK, 1e12, row == 0)
+        axes.annotate(
+            f"{parts['total'] / 1e12:.2f}",
+            (parts["total"] / 1e12, row),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axes.set_yticks(range(len(flops)), flops)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.1 * max(part["total"] for part in flops.values()) / 1e12)
+    axes.set_xlabel("TFLOP, by arithmetic")
+    axes.legend(frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.4, -0.28), fontsize=9)
+    return picture
+
+
+def samples_per_second(
+    config: SalmonnConfig, tflops: float, seconds: float = CLIP_SECONDS, padded: bool = True
+) -> float:
+    """Clips that a GPU trains on in a second if it reaches `tflops` TFLOP/s: an estimate."""
+    work = StepWork(1, seconds, TEXT_TOKENS, ANSWER_TOKENS, pad_to_30s=padded)
+    return tflops * 1e12 / step_flops(config, work)["total"]
+
+
+def hours(model: str, GPUs: int, TFLOPs_reached: float, clips: str = "padded to 30 s") -> Picture:
+    """Hours of a preset's stage 1 against the number of GPUs, at a speed that each of them is thought to reach."""
+    recipe = load_recipe(f"{model}-stage1")
+    speed = samples_per_second(preset(model), TFLOPs_reached, padded=clips == "padded to 30 s")
+    counts = [2**i for i in range(9) if 2**i <= recipe.batch_size]
+    curve = [make_plan(recipe, n, samples_per_second=speed).hours for n in counts]
+    GPUs = min(GPUs, counts[-1])  # no more than the batch has clips
+    here = make_plan(recipe, GPUs, samples_per_second=speed)
+    alt = (
+        f"{model}, stage 1, {clips}, {GPUs} GPU{'s' * (GPUs > 1)} at {TFLOPs_reached:g} TFLOP/s: "
+        f"{speed:.1f} clips/s each, {_rounded(here.hours)} hours, {_rounded(here.hours * GPUs)} GPU hours (estimated)."
+    )
+    picture = Picture(alt, width=8.0, height=3.0)
+    axes = picture.subplots()
+    axes.set_title(alt, loc="left", fontsize=9)
+    axes.loglog(counts, curve, color=BLUE, marker="o", markersize=4)
+    axes.plot([GPUs], [here.hours], "o", color=VERMILION, markersize=9)
+    for name, value in {"a day": 24, "a week": 168, "a month": 730}.items():
+        axes.axhline(value, color=GRAY, linewidth=0.8, linestyle=":")
+        axes.text(counts[-1] * 1.15, value, name, fontsize=9, color=INK, va="center")
+    axes.set_xticks(counts, counts)
+    axes.set_yticks(TICKS, [f"{tick:,g}" for tick in TICKS])
+    axes.minorticks_off()
+    axes.set_xlim(0.8 * counts[0], 1.1 * counts[-1])
+    axes.set_ylim(TICKS[0], max(TICKS[-1], 1.5 * curve[0]))
+    axes.set_xlabel("GPUs")
+    axes.set_ylabel("hours")
+    axes.spines[["top", "right"]].set_visible(False)
+    return picture
+
+
+def _stack(
+    axes: Axes,
+    row: float,
+    parts: Mapping[str, float],
+    colors: Mapping[str, str],
+    unit: float,
+    named: bool = True,
+) -> None:
+    """A bar of parts, one behind the other; `named`: they enter the legend."""
+    starts = np.cumsum([0.0, *parts.values()]) / unit
+    for (name, value), start in zip(parts.items(), starts, strict=False):
+        label = name if named else None
+        axes.barh(row, value / unit, left=start, height=0.6, color=colors[name], label=label)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _listed(parts: Mapping[str, float], unit: float, name: str) -> str:
+    return "; ".join(f"{part} {value / unit:.2f} {name}" for part, value in parts.items()) + "."
+
+
+MEMORY = Explorer(
+    memory,
+    {
+        "model": ("13b", "7b", "small"),
+        "clips": (1, 2, 4, 8, 16, 32, 64),
+        "LLM_bits": (16, 8, 4),
+        "checkpointing": ("off", "on"),
+    },
+    {"model": "13b", "clips": 8, "LLM_bits": 16, "checkpointing": "off"},
+)
+HOURS = Explorer(
+    hours,
+    {
+        "model": ("13b", "7b", "small"),
+        "GPUs": (1, 2, 4, 8, 16, 32, 64, 128, 256),
+        "TFLOPs_reached": (10, 25, 50, 100, 200, 400),
+        "clips": ("padded to 30 s", "own frames"),
+    },
+    {"model": "13b", "GPUs": 32, "TFLOPs_reached": 100, "clips": "padded to 30 s"},
+)

@@ -1,0 +1,98 @@
+"""Sound to hear: a player with its picture and its words, alone or side by side.
+
+The sound stands in the page itself, as MP3: nothing is loaded from elsewhere, and it plays without a kernel.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import ArrayLike
+
+from salmonn_mini.course.plots import Picture
+from salmonn_mini.models.config import SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Samples X (S,) at 16 kHz with a player; the last value of a notebook's cell shows it.
+
+    Attributes:
+        title: above the player.
+        picture: above it as well, its spectrogram say.
+        text: below, what is said in it or what a model says of it.
+    """
+
+    X: ArrayLike
+    title: str = ""
+    picture: Picture | None = None
+    text: str = ""
+
+    @property
+    def alt(self) -> str:
+        """All of it in words, for a page without sound."""
+        about = [f"{self.title or 'Sound'}: {len(self.X) / SAMPLE_RATE:.1f} s of sound."]
+        return " ".join(
+            about + ([self.picture.alt] if self.picture else []) + ([self.text] if self.text else [])
+        )
+
+    def html(self) -> str:
+        """A <figure> without anything from outside."""
+        title = html.escape(self.title)
+        parts = [f"<b>{title}</b><br>" if title else ""]
+        if self.picture:
+            alt, image = html.escape(self.picture.alt), _encoded(webp(self.picture))
+            parts.append(
+                f'<img src="data:image/webp;base64,{image}" alt="{alt}" style="max-width: 100%"><br>'
+            )
+        parts.append(
+            f'<audio controls preload="auto" style="width: 100%; max-width: 24em" aria-label="{title}" '
+            f'src="data:audio/mpeg;base64,{_encoded(mp3(self.X))}"></audio>'
+        )
+        if self.text:
+            parts.append(f'<figcaption style="white-space: pre-line">{html.escape(self.text)}</figcaption>')
+        return f'<figure style="margin: 0.5em 1em 1em 0">{"".join(parts)}</figure>'
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": self.alt}
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Sounds side by side, as many as fit."""
+
+    sounds: Sequence[Sound]
+    width: str = "22em"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        style = f"display: grid; grid-template-columns: repeat(auto-fill, minmax({self.width}, 1fr))"
+        cells = "".join(sound.html() for sound in self.sounds)
+        return {
+            "text/html": f'<div style="{style}">{cells}</div>',
+            "text/plain": "\n".join(sound.alt for sound in self.sounds),
+        }
+
+
+def mp3(X: ArrayLike) -> bytes:
+    """X (S,) at 16 kHz as MP3, a fifth of WAV's size; louder than full scale is clipped."""
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(np.asarray(X, dtype=np.float32), -1, 1), SAMPLE_RATE, format="MP3")
+    return file.getvalue()
+
+
+def webp(picture: Picture) -> bytes:
+    """A picture as WebP, an eighth of PNG's size where it shows a spectrogram."""
+    file = io.BytesIO()
+    picture.savefig(file, format="webp", pil_kwargs={"quality": 85})
+    return file.getvalue()
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,151 @@
+"""Activation tuning, stage 3: the model wakes itself with a dozen long answers of its own (paper, section 3.2).
+
+At a reduced LoRA scale an over-fitted model still follows. A few of its answers there, chosen by their form alone, are
+written down as a manifest that a person can read, and become the training data of the last stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch.nn.functional import cross_entropy
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.evaluation.evaluate import answer, draw_task, encode_examples
+from salmonn_mini.evaluation.metrics.following import STORY_WORDS
+from salmonn_mini.evaluation.metrics.words import basic, loops
+from salmonn_mini.files import replacing, write_json
+from salmonn_mini.models.config import SAMPLE_RATE
+from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.splice import Answer
+from salmonn_mini.toy.world import text_tasks
+from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_long_speech
+from salmonn_mini.toy.world.clips import render
+
+SAMPLES = 12  # as in the paper
+SCALE = 1.0  # the answers are generated there
+POOL = 4  # clips listened to for each answer kept
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of KINDS: which clips are heard, what is asked, and which answers are kept.
+
+    Attributes:
+        text: what it is, in words.
+        draw: n examples from a seed, of the training split.
+        keeps: whether an answer has the form that is wanted.
+        scale: answers are generated at this LoRA scale; None takes the examples' own.
+    """
+
+    text: str
+    draw: Callable[[int, int], list[ToyExample]]
+    keeps: Callable[[Answer], bool]
+    scale: float | None = SCALE
+
+
+def _is_long(given: Answer) -> bool:
+    """Ended, without loops, and of the length that a story has at least."""
+    return given.ended and not loops(given.text) and len(basic(given.text).split()) >= STORY_WORDS
+
+
+def _stories(n: int, seed: int) -> list[ToyExample]:
+    return draw_task("story", n, seed, split="train")
+
+
+def _long_answers(n: int, seed: int) -> list[ToyExample]:
+    """Statements, with the demand to tell in detail what is said: a text task that no stage trains."""
+    examples = draw_task("keywords", n, seed, split="train")
+    prompts = text_tasks.TEXT_ONLY_PROMPTS["detail"]
+    return [replace(one, task="detail", prompt=prompts[i % len(prompts)]) for i, one in enumerate(examples)]
+
+
+def _long_speech(n: int, seed: int) -> list[ToyExample]:
+    return draw_long_speech(n, np.random.default_rng((seed, 8)), "train")
+
+
+KINDS: dict[str, Kind] = {
+    "story": Kind("stories about speech and sounds", _stories, _is_long),
+    "long_qa": Kind("long answers about speech", _long_answers, _is_long),
+    "long_asr": Kind("transcripts of long speech", _long_speech, lambda given: True, scale=None),
+}
+
+
+def self_generated(
+    model: Salmonn, kind: str = "story", n: int = SAMPLES, seed: int = 0, *, scale: float | None = None
+) -> list[ToyExample]:
+    """n examples whose answers the model gave itself at a reduced LoRA scale.
+
+    Nobody looks at what an answer says: kept are the first n that end, do not go round in circles, are long, and have
+    not been given before.
+
+    Args:
+        kind: a row of KINDS.
+        scale: the absolute factor s; the kind's own by default.
+
+    Raises:
+        SalmonnError: an unknown kind, or too few answers of the wanted form.
+    """
+    if kind not in KINDS:
+        raise SalmonnError(f"unknown activation data {kind!r}: choose one of {', '.join(KINDS)}")
+    row = KINDS[kind]
+    examples = row.draw(n * POOL, seed)
+    scale = row.scale if scale is None else scale
+    if scale is None:
+        return examples[:n]
+    answers = answer(model, encode_examples(model, examples), scale=scale)
+    kept: dict[str, ToyExample] = {}
+    for example, given in zip(examples, answers, strict=True):
+        if row.keeps(given):
+            kept.setdefault(given.text, replace(example, answer=given.text))
+    if len(kept) < n:
+        raise SalmonnError(
+            f"only {len(kept)} of {len(examples)} answers at LoRA scale {scale:g} have the form of {row.text} and are "
+            f"no copies, and {n} are wanted: lower the scale"
+        )
+    return list(kept.values())[:n]
+
+
+def save_examples(examples: Sequence[ToyExample], folder: Path | str) -> Path:
+    """Write clips, `manifest.json` and `prompts.json` in the published forms; the manifest's path.
+
+    The prompt of a sample is its `Q`, so that it is asked as it was.
+
+    Raises:
+        SalmonnError: a folder that cannot be written to.
+    """
+    folder = Path(folder)
+    rows = []
+    with replacing(folder) as beside:
+        waves = render([example.plan for example in examples])
+        for number, (example, wave) in enumerate(zip(examples, waves, strict=True), 1):
+            name = f"{number:02d}_{example.task}.flac"
+            soundfile.write(beside / name, wave, SAMPLE_RATE)
+            rows.append({"path": name, "text": example.answer, "task": example.task, "Q": example.prompt})
+        write_json(beside / "manifest.json", {"annotation": rows})
+        write_json(beside / "prompts.json", {row["task"]: ["{}"] for row in rows})
+    return folder / "manifest.json"
+
+
+def tune_on_text(model: Salmonn, examples: Sequence[ToyExample], lr: float) -> None:
+    """Activation tuning without sound: one step an example, in place; the words stand before the instruction.
+
+    No sound passes the connector, so LoRA alone learns.
+    """
+    lora = [p for name, p in model.named_parameters() if p.requires_grad and ".lora_" in name]
+    optimizer = torch.optim.AdamW(lora, lr=lr)
+    silence = torch.zeros(1, 0, model.llm.config.hidden_size, device=model.device)
+    lengths = torch.zeros(1, dtype=torch.long, device=model.device)
+    model.train()
+    for example in examples:
+        told = f"{example.words or text_tasks.caption(example.plan.events)} {example.prompt}"
+        logits, targets, _ = model.answer_logits(model.splice(silence, lengths, [told], [example.answer]))
+        cross_entropy(logits, targets).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()

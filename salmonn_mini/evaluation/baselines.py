@@ -1,0 +1,144 @@
+"""Two other ways to give a language model ears, to measure SALMONN against.
+
+    spectrogram only   one ear, BEATs, and no speech encoder           as LTU hears (arXiv 2305.10790)
+    cascade            what Whisper writes and BEATs tags, as words    as AudioGPT works (arXiv 2304.12995)
+
+The first is a configuration, and is trained like any other. The second has nothing to train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperForConditionalGeneration
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import PRESETS, SalmonnConfig
+from salmonn_mini.models.encoders.beats import Beats
+from salmonn_mini.models.encoders.whisper import WhisperEncoder
+from salmonn_mini.models.features import Features, length_mask
+from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.pretrained import beats_tags, load_backbones, load_whisper_for_generation
+from salmonn_mini.toy.world.events import EVENTS
+from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
+
+# How the toy's tags are told to its LLM. What a voice is like is not: the LLM would take it for words that were said.
+TOY_PHRASES: dict[str, str] = (
+    {name: event.phrase for name, event in EVENTS.items()}
+    | {style: style for style in MUSIC}
+    | {f"tempo {tempo}": tempo for tempo in TEMPI}
+    | {f"mode {mode}": mode for mode in MODES}
+)
+TOY_VOICES = ("male", "female")
+
+
+def spectrogram_only(config: SalmonnConfig) -> SalmonnConfig:
+    """The same model without Whisper: `checkpoint.build` makes it, and any recipe trains it."""
+    return config.replace(name=f"{config.name}-spectrogram", whisper=None)
+
+
+class Cascade(Salmonn):
+    """A SALMONN without a connector: the words of a transcript and of tags stand in the place of the sound.
+
+    LoRA is as new, so that the LLM is itself at every LoRA scale. Everything else is `Salmonn`'s: features are
+    encoded once, answers generated and scored.
+
+    Args:
+        whisper: a whole Whisper, whose decoder writes with `tokenizer`.
+        beats: fine-tuned; `tags` name its classes.
+        phrases: what the LLM is told of a tag; tags without a phrase are kept from it.
+        voices: tags of a voice; what Whisper writes counts only where one of them is heard. Empty: always.
+        threshold: the least probability of a tag that counts.
+    """
+
+    def __init__(
+        self,
+        config: SalmonnConfig,
+        whisper: WhisperForConditionalGeneration,
+        beats: Beats,
+        llm: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        tags: Sequence[str],
+        phrases: Mapping[str, str],
+        voices: Sequence[str] = (),
+        threshold: float = 0.5,
+    ) -> None:
+        ears = WhisperEncoder(whisper.config)
+        ears.encoder = whisper.model.encoder
+        super().__init__(config, ears, beats, llm, tokenizer)
+        self.ln_speech = self.ln_audio = self.connector = None
+        self.writer = whisper.requires_grad_(False).eval()
+        self.tags, self.phrases, self.voices, self.threshold = tuple(tags), phrases, voices, threshold
+        if len(self.tags) != beats.config.predictor_class or not beats.config.finetuned_model:
+            raise SalmonnError(
+                f"BEATs has {beats.config.predictor_class} classes, but there are {len(self.tags)} names of "
+                "tags: give a fine-tuned BEATs and a name for each of its classes, in order"
+            )
+
+    def get_audio_features(self, features: Features) -> tuple[Tensor, Tensor]:
+        """The words of clips, embedded: (B, M, d_llm), and how many tokens they are (B,)."""
+        embed = self.llm.get_input_embeddings()
+        ids = [torch.tensor(self.prompt.ids(text), dtype=torch.long) for text in self.words(features)]
+        lengths = torch.tensor([len(row) for row in ids], device=self.device)
+        return embed(pad_sequence(ids, batch_first=True).to(self.device)), lengths
+
+    def words(self, features: Features) -> list[str]:
+        """What the LLM is told of each clip: what is said, then what is heard, the likeliest tag first."""
+        told = []
+        for clip, probabilities in zip(features.clips(), self.probabilities(features), strict=True):
+            order = probabilities.argsort(descending=True).tolist()
+            encoded = [self.tags[i] for i in order if probabilities[i] >= self.threshold]
+            voice = not self.voices or any(tag in self.voices for tag in encoded)
+            said = self.transcribe(clip) if voice else []
+            told.append(" ".join([*said, *(self.phrases[tag] for tag in encoded if tag in self.phrases)]))
+        return told
+
+    @torch.no_grad()
+    def probabilities(self, features: Features) -> Tensor:
+        """Of each of BEATs' tags in each clip, (B, C)."""
+        padding = ~length_mask(features.beats, features.beats_lengths)
+        return self.beats.class_logits(features.beats, padding).sigmoid()
+
+    @torch.no_grad()
+    def transcribe(self, clip: Features) -> list[str]:
+        """What Whisper's decoder writes, greedily, of each window of one clip."""
+        windows = clip.whisper.split(self.writer.config.max_source_positions, dim=1)
+        return [text for window in windows if (text := self._write(window))]
+
+    def _write(self, states: Tensor) -> str:
+        config, ids, cache = self.writer.config, [self.writer.config.decoder_start_token_id], None
+        while len(ids) < config.max_target_positions and (len(ids) == 1 or ids[-1] != config.eos_token_id):
+            step = self.writer(
+                encoder_outputs=(states,),
+                decoder_input_ids=torch.tensor([ids[-1:]], device=states.device),
+                past_key_values=cache,
+                use_cache=True,
+            )
+            cache = step.past_key_values
+            ids.append(int(step.logits[0, -1].argmax()))
+        return self.prompt.text(ids)
+
+
+def load_cascade(threshold: float = 0.5) -> Cascade:
+    """The toy's cascade.
+
+    Raises:
+        SalmonnError: the toy's parts are not there.
+    """
+    config = PRESETS["toy"].replace(name="toy-cascade")
+    parts = load_backbones(config)
+    return Cascade(
+        config,
+        load_whisper_for_generation(),
+        parts.beats,
+        parts.llm,
+        parts.tokenizer,
+        tags=beats_tags(),
+        phrases=TOY_PHRASES,
+        voices=TOY_VOICES,
+        threshold=threshold,
+    )

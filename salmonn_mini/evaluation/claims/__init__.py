@@ -1,0 +1,86 @@
+"""The paper's claims, the toy's figures, and a verdict for each by a rule that was written down first.
+
+claims.yaml ─ claims.py      what is compared with what, and by how much
+models.py ─ conditions.py    what is trained, and what is asked of it: rows
+verdicts.py                  rows → figures → verdicts, at any time again
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.evaluation.claims.rules import Claim, Rules, read_claims
+from salmonn_mini.evaluation.claims.verdicts import Evidence, claims_table, decide, markdown
+from salmonn_mini.files import write_json
+from salmonn_mini.pretrained import toy_folder
+
+__all__ = [
+    "Claim",
+    "Evidence",
+    "Rules",
+    "claims_table",
+    "decide",
+    "markdown",
+    "measure_claims",
+    "read",
+    "read_claims",
+    "shipped",
+    "shipped_claims",
+    "write",
+]
+
+SAMPLES = 200
+
+
+def shipped() -> Evidence:
+    """The rows that come with the package."""
+    return Evidence(toy_folder() / "claims")
+
+
+def shipped_claims() -> dict[str, Any]:
+    """The claims that come with the package; as long as none is written down, what the rows that are there tell."""
+    path = shipped().folder.with_name("claims.json")
+    return read(path) if path.exists() else claims_table(shipped(), read_claims())
+
+
+def measure_claims(
+    claims: Iterable[Claim], seeds: Sequence[int], evidence: Evidence, runs: Path, *, n: int = SAMPLES
+) -> None:
+    """Measure what is missing for the claims; what is there stays. May be stopped at any time.
+
+    Args:
+        runs: the folder of the trained models and of what the ears heard.
+        n: clips of each task.
+    """
+    from salmonn_mini.evaluation.claims.conditions import measure
+    from salmonn_mini.evaluation.claims.models import Models
+
+    names = list(dict.fromkeys(name for claim in claims for name in claim.conditions))
+    for seed in seeds:
+        models = Models(seed, runs, runs / "features")
+        for name in names:
+            if not evidence.has(name, seed):
+                evidence.save(name, seed, measure(name, models, n))
+
+
+def write(table: dict[str, Any], path: Path) -> None:
+    """Write the claims as JSON."""
+    write_json(path, table)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The claims that `write` wrote.
+
+    Raises:
+        SalmonnError: a file that cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise SalmonnError(
+            f"{path} cannot be read ({problem}): write it by `salmonn-mini claims`"
+        ) from problem

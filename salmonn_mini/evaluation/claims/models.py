@@ -1,0 +1,143 @@
+"""The models that the claims are measured on, each trained when it is first asked for, and kept.
+
+A row of MODELS is a recipe with changes. The models of a seed share what they can: stage 2 begins with that seed's
+stage 1, stage 3 with its stage 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from salmonn_mini import pretrained, train
+from salmonn_mini.data import ClipDataset
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.evaluation.activation_tuning import SAMPLES, save_examples, self_generated, tune_on_text
+from salmonn_mini.evaluation.claims.causes import FewInstructions, LongAnswers, ManyInstructions
+from salmonn_mini.evaluation.evaluate import EncodedExamples, encode_examples
+from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.toy.world.audio_tasks import ToyExample
+from salmonn_mini.train import Recipe, load_recipe
+
+Draw = Callable[[str, int, int], list[ToyExample]]  # from (task, n, seed)
+
+SHORT = {"steps": 1200, "clips": 4000}  # of the runs that are only compared with each other
+HEATED = {"steps": 700, "clips": 3000, "warmup": 100}  # of the runs on what makes a model over-fit
+RATES, STEPS = (1e-3, 3e-3, 9e-3), (200, 600)  # of LoRA, for how far it moves
+SHOTS = (1, 3, 6, 12, 24, 48)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of MODELS: a recipe, what begins it, and what is changed.
+
+    Attributes:
+        after: the row whose model it begins with, "" for the recipe's own beginning.
+        data: the kind of activation data, for stage 3.
+        shots: how many samples of it.
+        as_text: the samples' words stand in the prompt, and nothing is heard.
+        clips: other clips than the recipe's.
+    """
+
+    recipe: str
+    after: str = ""
+    changes: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
+    shots: int = SAMPLES
+    as_text: bool = False
+    clips: Callable[[Recipe], ClipDataset] | None = None
+
+
+def _stage3(data: str = "story", shots: int = SAMPLES, **changes: Any) -> Variant:
+    return Variant("toy-stage3", "stage2", {"steps": shots} | changes, data, shots)
+
+
+def _ear(**config: Any) -> Variant:
+    return Variant("toy-stage1", changes=SHORT | {"config": config})
+
+
+MODELS: dict[str, Variant] = {
+    "stage1": Variant("toy-stage1"),
+    "stage2": Variant("toy-stage2", "stage1"),
+    "stage3": _stage3(),
+    "long_qa": _stage3("long_qa"),
+    "long_asr": _stage3("long_asr"),
+    "lora_only": _stage3(trainable=["lora"]),
+    "text_only": Variant("toy-stage3", "stage2", data="story", as_text=True),
+    "control": Variant("toy-stage2", "stage2", {"steps": SAMPLES, "batch_size": 1, "warmup": 0}),
+    "both": _ear(),
+    "whisper_only": _ear(beats=None),
+    "beats_only": _ear(whisper=None),
+    "segment": _ear(connector={"kind": "segment_qformer", "segment_query_tokens": 16}),
+    "few": Variant("toy-stage2", "stage1", HEATED, clips=FewInstructions),
+    "many_instructions": Variant("toy-stage2", "stage1", HEATED, clips=ManyInstructions),
+    "long_answers": Variant("toy-stage2", "stage1", HEATED, clips=LongAnswers),
+}
+MODELS |= {f"shots_{n}": _stage3(shots=n) for n in SHOTS if n != SAMPLES}
+MODELS |= {
+    f"moved_{rate:g}_{steps}": Variant("toy-stage2", "stage1", HEATED | {"lora_lr": rate, "steps": steps})
+    for rate in RATES
+    for steps in STEPS
+}
+
+
+class Models:
+    """The models of one seed, in a folder of their own."""
+
+    def __init__(self, seed: int, folder: Path, cache: Path) -> None:
+        self.seed, self.folder, self.cache = seed, folder / f"seed{seed}", cache
+        self._heard: dict[tuple, EncodedExamples] = {}
+
+    def __getitem__(self, name: str) -> Salmonn:
+        """The model of a row of MODELS, trained if it is not there.
+
+        Raises:
+            SalmonnError: there is no such row.
+        """
+        return pretrained.load(self.trained(name))
+
+    def encoded(self, model: Salmonn, draw: Draw, task: str, n: int) -> EncodedExamples:
+        """What the frozen ears hear of n clips that `draw` gives: the same for all models with the same ears."""
+        key = (draw, task, n, model.config.whisper, model.config.beats)
+        if key not in self._heard:
+            self._heard[key] = encode_examples(model, draw(task, n, self.seed))
+        return self._heard[key]
+
+    def trained(self, name: str) -> Path:
+        """The folder of a trained model."""
+        if name not in MODELS:
+            raise SalmonnError(f"the claims have no model {name!r}: choose one of {', '.join(MODELS)}")
+        folder = self.folder / name
+        return folder if (folder / "config.json").exists() else self._train(folder, MODELS[name])
+
+    def _train(self, folder: Path, row: Variant) -> Path:
+        recipe = self._recipe(folder, row)
+        if row.clips is None and not row.as_text:
+            return train.train_recipe(recipe)
+        model = self[row.after]
+        if row.as_text:
+            tune_on_text(model, self_generated(model, row.data, row.shots, self.seed), recipe.lora_lr)
+        else:
+            train.fit(model, row.clips(recipe), recipe)
+        pretrained.save(model, folder, info={"stage": recipe.stage, "recipe": recipe.to_dict()})
+        return folder
+
+    def _recipe(self, folder: Path, row: Variant) -> Recipe:
+        values = load_recipe(row.recipe).to_dict() | row.changes
+        values |= {"output_dir": str(folder), "cache_dir": str(self.cache), "seed": self.seed + 1}
+        if row.after:
+            values["init"] = str(self.trained(row.after))
+        if row.data and not row.as_text:
+            manifest = self._data(row)
+            values |= {"manifest": str(manifest), "prompts": str(manifest.with_name("prompts.json"))}
+        return Recipe.from_dict(values)
+
+    def _data(self, row: Variant) -> Path:
+        """The manifest of self-generated answers; a larger set begins with the smaller one's."""
+        manifest = self.folder / f"data_{row.data}_{row.shots}" / "manifest.json"
+        if not manifest.exists():
+            examples = self_generated(self[row.after], row.data, row.shots, self.seed)
+            save_examples(examples, manifest.parent)
+        return manifest

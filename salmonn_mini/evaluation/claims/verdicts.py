@@ -1,0 +1,136 @@
+"""From rows to verdicts: every figure follows from per-sample files, and can be computed again.
+
+A file of rows is one condition of one seed. Its texts are scored anew; numbers that do not follow from texts
+(log-probabilities, drifts) are kept as they were measured.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test
+from salmonn_mini.evaluation.evaluate import prediction_of
+from salmonn_mini.evaluation.metrics import bootstrap
+from salmonn_mini.evaluation.metrics.measures import MEASURES, counts_of, score
+from salmonn_mini.evaluation.metrics.words import ratio
+from salmonn_mini.files import replacing
+
+Rows = Sequence[Mapping[str, Any]]
+REPRODUCED, IN_PART, NOT, OPEN = "reproduced", "in part", "not", "not yet measured"
+BAR = r"\|"  # one that is no border of a table's cell
+TEXTS = ("task", "prompt", "words", "sounds", "reference", "answer", "ended")
+
+
+class Evidence:
+    """A folder of files CONDITION-SEED.jsonl.gz."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._scores = cache(self._read_scores)
+
+    def has(self, condition: str, seed: int) -> bool:
+        return self._path(condition, seed).exists()
+
+    def save(self, condition: str, seed: int, rows: Rows) -> None:
+        """Keep what follows from nothing else: texts, or measured numbers."""
+        lean = [row if "measured" in row else {name: row[name] for name in TEXTS} for row in rows]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in lean)
+        with replacing(self.folder) as beside:
+            (beside / self._path(condition, seed).name).write_bytes(gzip.compress(lines.encode(), mtime=0))
+
+    def rows(self, condition: str, seed: int) -> list[dict]:
+        """Raises SalmonnError where the file is missing or damaged."""
+        path = self._path(condition, seed)
+        try:
+            return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+        except (OSError, EOFError, ValueError) as problem:
+            raise SalmonnError(
+                f"{path} cannot be read ({problem}); measure it: salmonn-mini claims"
+            ) from problem
+
+    def counts(self, term: Term, seeds: Sequence[int]) -> bootstrap.Counts:
+        """The numbers of a term's measure, a row a sample, all seeds one after the other."""
+        scores = [row for seed in seeds for row in self._scores(term.condition, seed).get(term.task, ())]
+        counts = counts_of(scores, term.measure)
+        if not counts:
+            raise SalmonnError(f"{'/'.join(term)}: no sample has it; see MEASURES for what there is")
+        return counts
+
+    def _read_scores(self, condition: str, seed: int) -> dict[str, list]:
+        by_task: dict[str, list[dict]] = {}
+        for row in self.rows(condition, seed):
+            by_task.setdefault(row["task"], []).append(row)
+        return {
+            task: [row["measured"] for row in rows]
+            if "measured" in rows[0]
+            else score([prediction_of(row) for row in rows])
+            for task, rows in by_task.items()
+        }
+
+    def _path(self, condition: str, seed: int) -> Path:
+        return self.folder / f"{condition}-{seed}.jsonl.gz"
+
+
+def figure(evidence: Evidence, test: Test, seeds: Sequence[int]) -> tuple[float, bootstrap.Interval]:
+    """A test's figure over all seeds' samples together, and its interval.
+
+    Terms with equally many samples are resampled alike: the paired bootstrap, where they are the same clips.
+    """
+    value, spread = 0.0, np.zeros(bootstrap.RESAMPLES)
+    for sign, terms in ((1, test.plus), (-1, test.minus)):
+        for term in terms:
+            counts = evidence.counts(term, seeds)
+            to_value = MEASURES[term.measure].value if term.measure in MEASURES else ratio
+            value += sign * bootstrap.total(counts, to_value)
+            spread += sign * bootstrap.resampled(counts, to_value)
+    return value, bootstrap.percentiles(spread)
+
+
+def decide(evidence: Evidence, claim: Claim, seeds: Sequence[int]) -> dict[str, Any]:
+    """A claim's row of the table, from the seeds of which everything is measured."""
+    done = [seed for seed in seeds if all(evidence.has(name, seed) for name in claim.conditions)]
+    row = {"id": claim.id, "claim": claim.claim, "paper": claim.paper}
+    if not done:
+        rules = [{"name": test.name, "rule": test.rule} for test in claim.tests]
+        return row | {"ours": [], "interval": [], "rule": rules, "seeds": [], "verdict": OPEN}
+    figures = [figure(evidence, test, done) for test in claim.tests]
+    held = [test.holds(value) for test, (value, _) in zip(claim.tests, figures, strict=True)]
+    rules = [
+        {"name": test.name, "rule": test.rule, "holds": holds}
+        for test, holds in zip(claim.tests, held, strict=True)
+    ]
+    verdict = REPRODUCED if all(held) else IN_PART if any(held) else NOT
+    return row | {
+        "ours": [round(value, 4) for value, _ in figures],
+        "interval": [[round(end, 4) for end in interval] for _, interval in figures],
+        "rule": rules,
+        "seeds": done,
+        "verdict": verdict,
+    }
+
+
+def claims_table(evidence: Evidence, rules: Rules) -> dict[str, Any]:
+    """All claims: `{"claims": [{"id", "claim", "paper", "ours", "interval", "rule", "seeds", "verdict"}]}`."""
+    return {"claims": [decide(evidence, claim, rules.seeds) for claim in rules.claims]}
+
+
+def markdown(table: Mapping[str, Any]) -> str:
+    """The claims as a Markdown table, for the README."""
+    lines = ["| | claim | the paper | ours [95 % interval] | verdict |", "|---|---|---|---|---|"]
+    for row in table["claims"]:
+        ours = "; ".join(
+            f"{rule['name']} {value:.2f} [{low:.2f}, {high:.2f}]"
+            for rule, value, (low, high) in zip(row["rule"], row["ours"], row["interval"], strict=False)
+        )
+        seeds = f" ({len(row['seeds'])} seed{'s' * (len(row['seeds']) > 1)})" if row["seeds"] else ""
+        cells = (str(row["id"]), row["claim"], row["paper"], ours or "–", f"{row['verdict']}{seeds}")
+        lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""The model: encoders, windows, Q-Former, connectors, LoRA, splice, and `Salmonn` itself."""

@@ -1,0 +1,111 @@
+"""BLIP-2's three ways to teach a Q-Former which sound goes with which text (arXiv 2301.12597, section 3.2).
+
+    contrast     unimodal mask            sound and text apart; matching pairs alike, all others unlike
+    matching     bidirectional mask       sound and text together; do they belong together?
+    generation   multimodal causal mask   the text word by word, from the queries alone
+
+SALMONN starts its Q-Former without them; here they show on toy pairs what the three masks are for.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import ConnectorConfig
+from salmonn_mini.models.qformer import QFormer, new_queries
+
+TEMPERATURE = 0.07  # at the start; it is trained
+
+
+class Blip2(nn.Module):
+    """A Q-Former with a text side and one head for each objective.
+
+    Text is (B, S) tokens whose first is a start token: it stands for the whole text in contrast, and is what
+    generation begins from. `text_mask` (B, S) is True at the real tokens, `Z_mask` (B, T) at the real frames.
+
+    Args:
+        config: sizes; `num_query_tokens` queries look at the whole of Z.
+        context_width: D, the width of Z (B, T, D).
+        vocab_size: rows of the word embeddings.
+        joint_width: width of the space in which contrast compares.
+    """
+
+    def __init__(
+        self, config: ConnectorConfig, context_width: int, vocab_size: int, joint_width: int = 64
+    ) -> None:
+        super().__init__()
+        self.qformer = QFormer(config, context_width, vocab_size)
+        self.queries = new_queries(config.num_query_tokens, config.hidden_size)
+        self.sound_head = nn.Linear(config.hidden_size, joint_width)
+        self.text_head = nn.Linear(config.hidden_size, joint_width)
+        self.match_head = nn.Linear(config.hidden_size, 2)
+        self.log_temperature = nn.Parameter(torch.tensor(TEMPERATURE).log())
+
+    def similarity(
+        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
+    ) -> Tensor:
+        """Every clip against every text, over the temperature: (B, B). A clip's best query counts."""
+        sound, text = self._run("unimodal", Z, text_ids, Z_mask, text_mask)
+        sound = F.normalize(self.sound_head(sound), dim=-1)
+        text = F.normalize(self.text_head(text[:, 0]), dim=-1)
+        return torch.einsum("and,bd->abn", sound, text).amax(-1) / self.log_temperature.exp()
+
+    def match_logits(
+        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
+    ) -> Tensor:
+        """Logits of "apart" and "together" for each pair: (B, 2), the mean over the queries."""
+        sound, _ = self._run("bidirectional", Z, text_ids, Z_mask, text_mask)
+        return self.match_head(sound).mean(1)
+
+    def next_token_logits(
+        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
+    ) -> Tensor:
+        """Logits of the token after each text token: (B, S, vocabulary), by the word embeddings."""
+        _, text = self._run("multimodal_causal", Z, text_ids, Z_mask, text_mask)
+        return text @ self.qformer.bert["embeddings"].word_embeddings.weight.T
+
+    def contrastive_loss(self, Z: Tensor, text_ids: Tensor, **masks: Tensor | None) -> Tensor:
+        """Cross-entropy of finding the text of each clip and the clip of each text within the batch."""
+        similarity = self.similarity(Z, text_ids, **masks)
+        own = torch.arange(Z.shape[0], device=Z.device)
+        return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+
+    def matching_loss(
+        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
+    ) -> Tensor:
+        """Cross-entropy of telling each clip's own text from its neighbor's (BLIP-2 draws hard negatives).
+
+        Raises:
+            SalmonnError: a batch of one pair, which holds no wrong text.
+        """
+        B = Z.shape[0]
+        if B < 2:
+            raise SalmonnError(f"matching needs wrong texts, but the batch holds {B} pair: give at least 2")
+        masks = {"Z_mask": Z_mask, "text_mask": text_mask}
+        wrong = {"Z_mask": Z_mask, "text_mask": None if text_mask is None else text_mask.roll(1, 0)}
+        logits = torch.cat(
+            [self.match_logits(Z, text_ids, **masks), self.match_logits(Z, text_ids.roll(1, 0), **wrong)]
+        )
+        return F.cross_entropy(logits, torch.arange(2 * B, device=Z.device).lt(B).long())
+
+    def generation_loss(
+        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
+    ) -> Tensor:
+        """Cross-entropy of each text token after the first, given the sound and the tokens before it."""
+        logits = self.next_token_logits(Z, text_ids, Z_mask=Z_mask, text_mask=text_mask)[:, :-1]
+        targets = text_ids[:, 1:]
+        if text_mask is not None:
+            targets = targets.masked_fill(~text_mask[:, 1:].bool(), -100)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def _run(
+        self, mask: str, Z: Tensor, text_ids: Tensor, Z_mask: Tensor | None, text_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        out = self.qformer(
+            self.queries, Z, Z_mask=Z_mask, text_ids=text_ids, text_mask=text_mask, mask=mask
+        ).hidden
+        N = self.queries.shape[1]
+        return out[:, :N], out[:, N:]

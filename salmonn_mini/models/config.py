@@ -1,0 +1,343 @@
+"""Every size and name in one place: what the model is made of, and the presets toy · small · 7b · 13b.
+
+Toy and 13B differ in this file alone. Field names are those of the libraries that build the parts
+(transformers' `WhisperConfig` and `LlamaConfig`, the `cfg` of BEATs checkpoints), so that
+`WhisperConfig(**shape.sizes())` is all it takes. No torch here: importing this file is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.settings import Settings
+
+SAMPLE_RATE = 16_000  # Hz
+HOP = SAMPLE_RATE // 100  # samples between two frames of a spectrogram: 10 ms, in Whisper and in BEATs
+CONV_STRIDE = 2  # Whisper's second convolution halves the frame rate
+FRAMES_PER_SECOND = SAMPLE_RATE // (HOP * CONV_STRIDE)  # Hz, of Whisper's features and of Z
+GAP_SECONDS = 0.1  # of silence between the clips of one sample, as published
+BEATS_MELS = 128  # bins of the fbank that BEATs hears
+
+CONNECTORS = ("window_qformer", "segment_qformer", "stacking", "ctc")
+TAILS = ("pad", "drop")
+CHANNELS = ("mix", "first")
+
+
+@dataclass(frozen=True)
+class WhisperShape(Settings):
+    """Whisper, for hearing speech. The defaults are large-v2's; SALMONN keeps the encoder alone."""
+
+    hub: str = "openai/whisper-large-v2"
+    d_model: int = 1280
+    encoder_layers: int = 32
+    encoder_attention_heads: int = 20
+    encoder_ffn_dim: int = 5120
+    num_mel_bins: int = 80
+    max_source_positions: int = 1500
+    decoder_layers: int = 32
+    decoder_attention_heads: int = 20
+    decoder_ffn_dim: int = 5120
+    max_target_positions: int = 448
+    vocab_size: int = 51_865
+
+    def _check(self) -> None:
+        self._positive(*self.sizes())
+        self._heads("d_model", "encoder_attention_heads")
+        self._heads("d_model", "decoder_attention_heads")
+
+    def sizes(self) -> dict[str, Any]:
+        """Keyword arguments for `transformers.WhisperConfig`."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}
+
+    @property
+    def window_seconds(self) -> float:
+        """Seconds that the encoder hears at once: 30 as published."""
+        return self.max_source_positions / FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True)
+class BeatsShape(Settings):
+    """BEATs, for hearing everything else. The defaults are BEATs_iter3+ AS2M's, with its `cfg`'s names."""
+
+    hub: str = "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
+    encoder_layers: int = 12
+    encoder_embed_dim: int = 768
+    encoder_ffn_embed_dim: int = 3072
+    encoder_attention_heads: int = 12
+    embed_dim: int = 512
+    input_patch_size: int = 16
+    conv_pos: int = 128
+    conv_pos_groups: int = 16
+    num_buckets: int = 320
+    max_distance: int = 800
+
+    def _check(self) -> None:
+        self._positive(*self.sizes())
+        self._heads("encoder_embed_dim", "encoder_attention_heads")
+        self._heads("encoder_embed_dim", "conv_pos_groups")
+        remedy = f"choose a divisor of {BEATS_MELS}"
+        divides = BEATS_MELS % self.input_patch_size == 0
+        self._rule(divides, "input_patch_size", f"a divisor of the {BEATS_MELS} mel bins", remedy)
+
+    def sizes(self) -> dict[str, Any]:
+        """The shape's part of an official `cfg`, for `beats.BeatsConfig.from_dict`."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}
+
+    @property
+    def bands(self) -> int:
+        """Frequency patches at each moment: 8 as published, so 6.25 moments × 8 = 50 tokens a second."""
+        return BEATS_MELS // self.input_patch_size
+
+
+@dataclass(frozen=True)
+class LlmShape(Settings):
+    """The language model, a Llama. The defaults are Vicuna 13B v1.1's."""
+
+    hub: str = "lmsys/vicuna-13b-v1.1"
+    hidden_size: int = 5120
+    intermediate_size: int = 13_824
+    num_hidden_layers: int = 40
+    num_attention_heads: int = 40
+    num_key_value_heads: int = 40
+    vocab_size: int = 32_000
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10_000.0
+    tie_word_embeddings: bool = False
+    add_pad_row: bool = False
+    attention: str = "sdpa"  # transformers' implementation; "eager" is the quickest on a CPU for short rows
+
+    def _check(self) -> None:
+        self._positive("intermediate_size", "num_hidden_layers", "vocab_size", "max_position_embeddings")
+        self._positive("rms_norm_eps", "rope_theta")
+        self._heads("hidden_size", "num_attention_heads")
+        self._heads("num_attention_heads", "num_key_value_heads")
+
+    def sizes(self) -> dict[str, Any]:
+        """Keyword arguments for `transformers.LlamaConfig`; a `[PAD]` row is counted into `vocab_size`."""
+        sizes = dataclasses.asdict(self)
+        del sizes["hub"], sizes["attention"]
+        sizes["vocab_size"] += sizes.pop("add_pad_row")
+        sizes["rope_parameters"] = {"rope_type": "default", "rope_theta": sizes.pop("rope_theta")}
+        return sizes
+
+
+@dataclass(frozen=True)
+class ConnectorConfig(Settings):
+    """From Z (B, T, D) to the LLM's tokens H (B, M, d_llm). The defaults are the paper's.
+
+    "window_qformer" has `num_query_tokens` (N) queries a window, "segment_qformer" `segment_query_tokens` a
+    clip. `stride_seconds` None means windows that touch without overlap. `stack_frames` belongs to
+    "stacking", `ctc_labels` (blank included) to "ctc". `token_scale` is a factor on H, 1 as published:
+    tokens far larger than the LLM's word embeddings drown what its layers have to add.
+    """
+
+    kind: str = "window_qformer"
+    hidden_size: int = 768
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 2
+    num_query_tokens: int = 1
+    window_seconds: float = 0.333333
+    stride_seconds: float | None = None
+    tail: str = "pad"
+    layer_norm_eps: float = 1e-12
+    dropout: float = 0.1
+    segment_query_tokens: int = 88
+    stack_frames: int = 17
+    ctc_labels: int = 64
+    token_scale: float = 1.0
+
+    def _check(self) -> None:
+        self._rule(self.kind in CONNECTORS, "kind", f"one of {', '.join(CONNECTORS)}", "choose one")
+        self._rule(self.tail in TAILS, "tail", f"one of {', '.join(TAILS)}", "choose one")
+        self._heads("hidden_size", "num_attention_heads")
+        self._positive("intermediate_size", "num_hidden_layers", "num_query_tokens", "segment_query_tokens")
+        self._positive("stack_frames", "layer_norm_eps", "token_scale")
+        self._rule(self.ctc_labels >= 2, "ctc_labels", "at least 2", "the blank and one label")
+        self._rule(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "0.1 is usual")
+        frame = 1 / FRAMES_PER_SECOND
+        for name in ("window_seconds", "stride_seconds"):
+            seconds = getattr(self, name)
+            long_enough = seconds is None or seconds >= frame
+            self._rule(long_enough, name, f"at least one frame, {frame} s", "0.333333 is usual")
+
+
+@dataclass(frozen=True)
+class LoraSettings(Settings):
+    """LoRA on the LLM: W + s·BA, with s = alpha / r = 4 as trained."""
+
+    r: int = 8
+    alpha: int = 32
+    dropout: float = 0.1
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+
+    def _check(self) -> None:
+        self._positive("r", "alpha")
+        self._rule(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "0.1 is usual")
+        self._rule(
+            bool(self.target_modules), "target_modules", "one name or more", "q_proj, v_proj are usual"
+        )
+
+    @property
+    def scale(self) -> float:
+        """The factor s as trained."""
+        return self.alpha / self.r
+
+
+@dataclass(frozen=True)
+class SalmonnConfig(Settings):
+    """A whole model: two ears (one may be None), a connector, an LLM with LoRA, and the front end's rules.
+
+    `prompt` holds one `{}` for sound and instruction; `end` closes an answer. Clips shorter than
+    `min_seconds` are filled with zeros, longer than `max_seconds` cut (None: never). `pad_to_30s` fills
+    Whisper's last window with silence, as published; without it only the clip's own frames are computed.
+    """
+
+    name: str
+    whisper: WhisperShape | None = field(default_factory=WhisperShape)
+    beats: BeatsShape | None = field(default_factory=BeatsShape)
+    llm: LlmShape = field(default_factory=LlmShape)
+    connector: ConnectorConfig = field(default_factory=ConnectorConfig)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    prompt: str = "USER: {}\nASSISTANT:"
+    end: str = "</s>"
+    pad_to_30s: bool = True
+    channels: str = "mix"
+    min_seconds: float = 0.2  # BEATs' first patch spans 175 ms
+    max_seconds: float | None = None
+    checkpoint: str = ""  # hub name of the published trainable parts
+
+    def _check(self) -> None:
+        ears = self.whisper is not None or self.beats is not None
+        self._rule(ears, "whisper", "given, unless beats is", "a SALMONN needs at least one ear")
+        self._rule(
+            self.prompt.count("{}") == 1, "prompt", "a text with one {}", "sound and instruction go there"
+        )
+        self._rule(self.channels in CHANNELS, "channels", f"one of {', '.join(CHANNELS)}", "choose one")
+        self._rule(self.min_seconds >= 0, "min_seconds", "at least 0", "0 turns the filling off")
+        shortest = max(self.min_seconds, 1 / FRAMES_PER_SECOND)
+        long_enough = self.max_seconds is None or self.max_seconds >= shortest
+        self._rule(long_enough, "max_seconds", f"at least {shortest} (min_seconds)", "null cuts nothing")
+
+    @property
+    def feature_width(self) -> int:
+        """D, the width of Z: Whisper's and BEATs' features side by side."""
+        whisper = self.whisper.d_model if self.whisper else 0
+        return whisper + (self.beats.encoder_embed_dim if self.beats else 0)
+
+    def as_published(self) -> SalmonnConfig:
+        """The same sizes behind the published front end: first channel, 1 to 30 s, tail frames dropped."""
+        connector = self.connector.replace(tail="drop")
+        front_end = {"channels": "first", "min_seconds": 1.0, "max_seconds": 30.0, "pad_to_30s": True}
+        return self.replace(connector=connector, **front_end)
+
+
+PRESETS: dict[str, SalmonnConfig] = {
+    config.name: config
+    for config in (
+        SalmonnConfig(
+            name="toy",
+            whisper=WhisperShape(
+                hub="",
+                d_model=160,
+                encoder_layers=4,
+                encoder_attention_heads=4,
+                encoder_ffn_dim=640,
+                max_source_positions=10 * FRAMES_PER_SECOND,
+                decoder_layers=2,
+                decoder_attention_heads=4,
+                decoder_ffn_dim=640,
+                max_target_positions=64,
+                vocab_size=1831,
+            ),
+            beats=BeatsShape(
+                hub="",
+                encoder_layers=4,
+                encoder_embed_dim=128,
+                encoder_ffn_embed_dim=512,
+                encoder_attention_heads=4,
+                embed_dim=128,
+            ),
+            llm=LlmShape(
+                hub="",
+                hidden_size=192,
+                intermediate_size=512,
+                num_hidden_layers=4,
+                num_attention_heads=6,
+                num_key_value_heads=6,
+                vocab_size=1831,
+                max_position_embeddings=1024,
+                tie_word_embeddings=True,
+                attention="eager",
+            ),
+            connector=ConnectorConfig(
+                hidden_size=192,
+                num_attention_heads=6,
+                intermediate_size=768,
+                window_seconds=0.2,
+                segment_query_tokens=50,
+                stack_frames=10,
+                token_scale=0.1,
+            ),
+            pad_to_30s=False,
+        ),
+        SalmonnConfig(
+            name="small",
+            whisper=WhisperShape(
+                hub="openai/whisper-small",
+                d_model=768,
+                encoder_layers=12,
+                encoder_attention_heads=12,
+                encoder_ffn_dim=3072,
+                decoder_layers=12,
+                decoder_attention_heads=12,
+                decoder_ffn_dim=3072,
+            ),
+            llm=LlmShape(
+                hub="HuggingFaceTB/SmolLM2-360M-Instruct",
+                hidden_size=960,
+                intermediate_size=2560,
+                num_hidden_layers=32,
+                num_attention_heads=15,
+                num_key_value_heads=5,
+                vocab_size=49_152,
+                max_position_embeddings=8192,
+                rms_norm_eps=1e-5,
+                rope_theta=100_000.0,
+                tie_word_embeddings=True,
+            ),
+            end="<|im_end|>",
+        ),
+        SalmonnConfig(
+            name="7b",
+            llm=LlmShape(
+                hub="lmsys/vicuna-7b-v1.5",
+                hidden_size=4096,
+                intermediate_size=11_008,
+                num_hidden_layers=32,
+                num_attention_heads=32,
+                num_key_value_heads=32,
+                max_position_embeddings=4096,
+                rms_norm_eps=1e-5,
+                add_pad_row=True,
+            ),
+            checkpoint="tsinghua-ee/SALMONN-7B",
+        ),
+        SalmonnConfig(name="13b", llm=LlmShape(add_pad_row=True), checkpoint="tsinghua-ee/SALMONN"),
+    )
+}
+
+
+def preset(name: str) -> SalmonnConfig:
+    """The preset of that name.
+
+    Raises:
+        SalmonnError: no such preset.
+    """
+    if name not in PRESETS:
+        raise SalmonnError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,155 @@
+"""From what the ears hear to what the LLM reads: four connectors behind one interface.
+
+    window_qformer    N tokens for each window of L frames           the paper's
+    segment_qformer   a fixed number of tokens for the whole clip    BLIP-2's way
+    stacking          one token for k frames side by side            a plain network, no attention
+    ctc               one token for each run of equal CTC labels     as many tokens as there is speech
+
+All take Z (B, T, D) with lengths (B,) and give H (B, M, d_llm) with lengths (B,). A clip's tokens depend on
+its own frames alone, never on its neighbors in the batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import ConnectorConfig
+from salmonn_mini.models.qformer import QFormer, new_queries
+from salmonn_mini.models.windows import n_windows, split, window_frames
+
+BLANK = 0  # CTC's label for "nothing new"
+
+
+class Connector(nn.Module):
+    """The interface: Z (B, T, D), lengths (B,) → H (B, M, d_llm), its lengths (B,); zero beyond them."""
+
+    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+class WindowQFormer(Connector):
+    """Window-level Q-Former (paper, section 3.1): the N queries meet each window of L frames on its own.
+
+    Tokens are ordered window by window, then query by query.
+    """
+
+    def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.qformer = QFormer(config, d_in)
+        self.queries = new_queries(config.num_query_tokens, config.hidden_size)
+        self.projection = nn.Linear(config.hidden_size, d_out)
+        self.tail = config.tail
+        self.L = window_frames(config.window_seconds)
+        self.stride = window_frames(config.stride_seconds or config.window_seconds)
+
+    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Raises SalmonnError for a clip without a full window where the tail is dropped."""
+        windows, _ = split(Z, self.L, lengths, self.stride, self.tail)
+        counts = n_windows(lengths, self.L, self.stride, self.tail)
+        if int(counts.min()) == 0:
+            raise SalmonnError(
+                f"a clip of {int(lengths.min())} frames is shorter than a window of {self.L}, "
+                f"and tail='drop' leaves it without a token: use tail='pad', or longer clips"
+            )
+        is_own = torch.arange(windows.shape[1], device=Z.device) < counts[:, None]
+        rows = self.projection(self.qformer(self.queries, windows[is_own]).hidden)
+        N = self.queries.shape[1]
+        H = rows.new_zeros(*is_own.shape, *rows.shape[1:])
+        H[is_own] = rows
+        return H.flatten(1, 2), counts * N
+
+
+class SegmentQFormer(Connector):
+    """Q-Former over the whole clip: always `segment_query_tokens` tokens, however long the clip is."""
+
+    def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.qformer = QFormer(config, d_in)
+        self.queries = new_queries(config.segment_query_tokens, config.hidden_size)
+        self.projection = nn.Linear(config.hidden_size, d_out)
+
+    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        H = self.projection(self.qformer(self.queries, Z, Z_mask=_frames(Z, lengths)).hidden)
+        return H, torch.full_like(lengths, H.shape[1])
+
+
+class Stacking(Connector):
+    """Fixed rate: `stack_frames` frames side by side, then two linear layers; the tail is zero-padded."""
+
+    def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.k = config.stack_frames
+        self.projection = _mlp(self.k * d_in, config.hidden_size, d_out)
+
+    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        stacks, _ = split(Z, self.k, lengths)
+        counts = n_windows(lengths, self.k)
+        H = self.projection(stacks.flatten(2))
+        return H * _frames(H, counts)[..., None], counts
+
+
+class CtcCompression(Connector):
+    """Variable rate: each run of one CTC label becomes one token, blanks vanish (Gaido et al., EACL 2021).
+
+    A token is the mean of its frames, each weighted by its label's probability, so that the LLM's loss
+    reaches the CTC head too. Labels mean something only after training with `ctc_loss`. A clip of blanks
+    alone gives one token, the mean of all its frames.
+    """
+
+    def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.ctc_head = nn.Linear(d_in, config.ctc_labels)
+        self.projection = _mlp(d_in, config.hidden_size, d_out)
+
+    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        probability, label = self.ctc_head(Z).softmax(-1).max(-1)
+        run, counts = _runs(label, _frames(Z, lengths))
+        B, M = len(counts), int(counts.max())
+        slot = run.clamp(max=M)[..., None]  # the last slot takes the frames without a run
+        weight = probability.to(Z.dtype)[..., None]
+        total = Z.new_zeros(B, M + 1, 1).scatter_add(1, slot, weight)
+        summed = Z.new_zeros(B, M + 1, Z.shape[2]).scatter_add(1, slot.expand_as(Z), weight * Z)
+        means = summed[:, :M] / total[:, :M].clamp(min=torch.finfo(Z.dtype).eps)
+        H = self.projection(means)
+        return H * _frames(H, counts)[..., None], counts
+
+    def ctc_loss(self, Z: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+        """CTC loss of the head: targets (B, U) with target_lengths (B,), labels from 1; 0 is the blank."""
+        log_probs = self.ctc_head(Z).log_softmax(-1).transpose(0, 1)
+        return F.ctc_loss(log_probs, targets, lengths, target_lengths, blank=BLANK, zero_infinity=True)
+
+
+KINDS: dict[str, type[Connector]] = {
+    "window_qformer": WindowQFormer,
+    "segment_qformer": SegmentQFormer,
+    "stacking": Stacking,
+    "ctc": CtcCompression,
+}
+
+
+def build_connector(config: ConnectorConfig, d_in: int, d_out: int) -> Connector:
+    """The connector of `config.kind`, from features of width d_in to an LLM of width d_out."""
+    return KINDS[config.kind](config, d_in, d_out)
+
+
+def _mlp(d_in: int, hidden: int, d_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(d_in, hidden), nn.GELU(), nn.Linear(hidden, d_out))
+
+
+def _frames(Z: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T), True at each clip's own frames."""
+    return torch.arange(Z.shape[1], device=Z.device) < lengths[:, None]
+
+
+def _runs(label: Tensor, is_own: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the runs of equal labels: each frame's run (B, T), T where it has none; the runs' count (B,)."""
+    kept = is_own & (label != BLANK)
+    only_blanks = ~kept.any(1, keepdim=True)
+    label, kept = label.masked_fill(only_blanks, BLANK + 1), torch.where(only_blanks, is_own, kept)
+    is_new = kept.clone()
+    is_new[:, 1:] &= label[:, 1:] != label[:, :-1]
+    run = is_new.cumsum(1) - 1
+    return run.masked_fill(~kept, label.shape[1]), is_new.sum(1)

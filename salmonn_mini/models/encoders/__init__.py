@@ -1,0 +1,1 @@
+"""The two frozen encoders: Whisper for speech, BEATs for everything else."""

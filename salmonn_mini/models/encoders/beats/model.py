@@ -1,0 +1,167 @@
+"""BEATs whole: fbank in, features out, under the published checkpoint's own keys.
+
+    fbank (F, 128) ─ 16×16 patches ─ LayerNorm ─ Linear ─ encoder ─ features (T, D)
+
+A patch spans 16 frames (160 ms) by 16 mel bins, so one moment gives 8 tokens, one a frequency band, low to
+high: token 8t + f is band f of moment t. "50 Hz" is therefore 6.25 moments a second × 8 bands.
+
+Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from salmonn_mini.audio import WINDOW, fbank
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import BEATS_MELS, HOP
+from salmonn_mini.models.encoders.beats.encoder import BeatsConfig, BeatsEncoder
+from salmonn_mini.models.encoders.windowing import encode_in_windows
+from salmonn_mini.models.state import check_fit, load_pickle
+
+SHARED_TABLE = "self_attn.relative_attention_bias.weight"
+
+
+class Beats(nn.Module):
+    """BEATs with the official checkpoint's keys. D = encoder_embed_dim.
+
+    Run it in float32 or bfloat16: in float16 it overflows (unilm issues 1569 and 1672), which raises.
+    """
+
+    def __init__(self, config: BeatsConfig) -> None:
+        super().__init__()
+        self.config = config
+        patch, width = config.input_patch_size, config.encoder_embed_dim
+        self.bands = BEATS_MELS // patch
+        self.patch_embedding = nn.Conv2d(1, config.embed_dim, patch, stride=patch, bias=config.conv_bias)
+        self.layer_norm = nn.LayerNorm(config.embed_dim)
+        self.post_extract_proj = nn.Linear(config.embed_dim, width) if config.embed_dim != width else None
+        self.dropout_input = nn.Dropout(config.dropout_input)
+        self.encoder = BeatsEncoder(config)
+        if config.finetuned_model:
+            self.predictor_dropout = nn.Dropout(config.predictor_dropout)
+            self.predictor = nn.Linear(width, config.predictor_class)
+
+    def extract_features(
+        self, fbank: Tensor, padding_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features exactly as the published code computes them, at padded tokens too.
+
+        fbank (B, F, 128), padding_mask (B, F) true where padded → features (B, T, D), T = 8 · (F // 16),
+        and the mask of tokens (B, T). Published, each token answers for the next two frames or so, as if
+        tokens had no bands: where a clip ends within a patch, some bands of that patch count as sound. Use
+        `encode`, which masks whole patches, wherever the published numbers are not asked for.
+
+        Raises:
+            SalmonnError: for less than one patch (16 frames), or features that are not finite.
+        """
+        tokens = self._embed(fbank)
+        if padding_mask is not None:
+            padding_mask = _published_token_mask(padding_mask, tokens.shape[1])
+        return self._encode_tokens(tokens, padding_mask), padding_mask
+
+    def class_logits(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """Fine-tuned head: features (B, T, D) → logits (B, C), averaged over the tokens not padded."""
+        logits = self.predictor(self.predictor_dropout(features))
+        if padding_mask is None:
+            return logits.mean(1)
+        valid = ~padding_mask[..., None]
+        return (logits * valid).sum(1) / valid.sum(1)
+
+    def classify(self, fbank: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """Fine-tuned model: fbank (B, F, 128) → probabilities (B, C), each class by itself.
+
+        As published: the logits are averaged over the tokens not padded, then the sigmoid.
+        """
+        return self.class_logits(*self.extract_features(fbank, padding_mask)).sigmoid()
+
+    def encode(self, waves: list[Tensor], *, window_seconds: float = 30.0) -> tuple[Tensor, Tensor]:
+        """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
+
+        waves: tensors (S,) at 16 kHz. A clip's tokens are the same alone and in a batch. A clip longer than
+        `window_seconds` is encoded in consecutive windows, joined: the last 30 s give 1496 tokens, each window
+        before is filled up to 1500 with zeros. What is shorter than one patch (2,800 samples, 0.175 s) is
+        padded with zeros to one patch: 8 tokens.
+
+        Raises:
+            SalmonnError: for a clip without samples, or features that are not finite (float16).
+        """
+        return encode_in_windows(waves, window_seconds, self._encode_windows)
+
+    def encode_fbanks(self, fbanks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """fbanks of (F, 128), F at least 16 → features (B, T, D), zero where padded, and lengths (B,)."""
+        device = self.patch_embedding.weight.device
+        lengths = [self.bands * (len(frames) // self.config.input_patch_size) for frames in fbanks]
+        tokens = self._embed(pad_sequence([frames.to(device) for frames in fbanks], batch_first=True))
+        ragged = min(lengths) < tokens.shape[1]
+        lengths = torch.tensor(lengths, device=device)
+        padding_mask = torch.arange(tokens.shape[1], device=device) >= lengths[:, None]
+        features = self._encode_tokens(tokens, padding_mask if ragged else None)
+        return features.masked_fill(padding_mask[..., None], 0), lengths
+
+    def load_weights(self, state: dict[str, Tensor], source: str = "the state dict") -> None:
+        """Load official keys; the shared table may stand in every layer, as published, or in layer 0 alone.
+
+        Raises:
+            SalmonnError: naming every missing, unexpected and wrongly shaped key.
+        """
+        own = self.state_dict()
+        table = state.get(f"encoder.layers.0.{SHARED_TABLE}")
+        if table is not None:
+            state = {key: table for key in own if key.endswith(SHARED_TABLE)} | state
+        check_fit(own, state, source, "its cfg and its weights must belong together")
+        self.load_state_dict(state)
+
+    def _encode_windows(self, windows: list[Tensor]) -> tuple[Tensor, Tensor]:
+        one_patch = WINDOW + (self.config.input_patch_size - 1) * HOP
+        padded = [F.pad(wave, (0, max(0, one_patch - len(wave)))) for wave in windows]
+        return self.encode_fbanks([fbank(wave) for wave in padded])
+
+    def _embed(self, fbank: Tensor) -> Tensor:
+        """fbank (B, F, 128) → tokens (B, T, D): patches in order of time, at one time from low to high."""
+        patch = self.config.input_patch_size
+        if fbank.dim() != 3 or fbank.shape[2] != BEATS_MELS or fbank.shape[1] < patch:
+            raise SalmonnError(
+                f"fbank of shape {tuple(fbank.shape)}: BEATs needs (batch, frames, {BEATS_MELS}) "
+                f"with at least {patch} frames; pad shorter audio with zeros"
+            )
+        patches = self.patch_embedding(fbank.to(self.patch_embedding.weight.dtype)[:, None])
+        tokens = self.layer_norm(patches.flatten(2).transpose(1, 2))
+        if self.post_extract_proj is not None:
+            tokens = self.post_extract_proj(tokens)
+        return self.dropout_input(tokens)
+
+    def _encode_tokens(self, tokens: Tensor, padding_mask: Tensor | None) -> Tensor:
+        features = self.encoder(tokens, padding_mask)
+        if not features.isfinite().all():
+            raise SalmonnError(
+                f"BEATs gave features that are not finite, in {features.dtype}; float16 overflows: run it "
+                "in float32 or bfloat16, and check that its input and weights are finite"
+            )
+        return features
+
+
+def _published_token_mask(padding_mask: Tensor, T: int) -> Tensor:
+    """(B, F) → (B, T): token n counts as padded when frames n·k … n·k + k − 1 all are, k = F // T."""
+    per_token = padding_mask.shape[1] // T
+    return padding_mask[:, : per_token * T].unflatten(1, (T, per_token)).all(-1)
+
+
+def load_beats_checkpoint(path: str | os.PathLike) -> Beats:
+    """Read an official checkpoint `{'cfg', 'model'}` → Beats in float32, eval mode; no code of the file runs.
+
+    Raises:
+        SalmonnError: for a file that is missing or no such checkpoint, or weights that do not fit its cfg.
+    """
+    rule = "a BEATs checkpoint is a file {'cfg', 'model'} as published by its authors"
+    checkpoint = load_pickle(path, rule)
+    if not isinstance(checkpoint.get("cfg"), dict) or not isinstance(checkpoint.get("model"), dict):
+        raise SalmonnError(f"{path} holds {sorted(map(str, checkpoint))}; {rule}")
+    beats = Beats(BeatsConfig.from_dict(checkpoint["cfg"]))
+    beats.load_weights(checkpoint["model"], str(path))
+    return beats.eval()

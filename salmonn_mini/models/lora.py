@@ -1,0 +1,205 @@
+"""LoRA (arXiv 2106.09685): a frozen matrix W learns through two thin ones, W + s·BA, and s can be turned.
+
+s is the absolute factor everywhere in this package: alpha / r = 4.0 as trained, 0 the LLM alone. The paper
+lowers it to let an over-fitted model follow instructions again (section 3.2). peft's own ways of changing
+it have traps: `set_scale` multiplies by alpha / r again and ignores a mistyped name, and on merged layers
+nothing changes at all. `lora_scale` has none of them.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import peft
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import LoraSettings
+
+ADAPTER = "default"  # peft's name for an adapter that was given none
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear layer and its LoRA: y = W x + b + s·B(A(dropout(x))), written out by hand.
+
+    Args:
+        base_layer: the layer to adapt; it is frozen here.
+        r: rank, the width between A and B.
+        alpha: s = alpha / r.
+        dropout: on LoRA's input, in training.
+    """
+
+    def __init__(self, base_layer: nn.Linear, r: int = 8, alpha: float = 32, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.base_layer = base_layer.requires_grad_(False)
+        self.lora_A = nn.Linear(base_layer.in_features, r, bias=False)
+        self.lora_B = nn.Linear(r, base_layer.out_features, bias=False)
+        nn.init.kaiming_uniform_(self.lora_A.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.lora_B.weight)  # at the start the LLM is unchanged
+        self.dropout = nn.Dropout(dropout)
+        self.scale = alpha / r
+        self.merged = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.base_layer(x)
+        return y if self.merged else y + self.scale * self.lora_B(self.lora_A(self.dropout(x)))
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add s·BA to W itself; the forward pass then costs what it did without LoRA."""
+        if not self.merged:
+            self.base_layer.weight += self.scale * self.lora_B.weight @ self.lora_A.weight
+            self.merged = True
+
+    @torch.no_grad()
+    def unmerge(self) -> None:
+        """Take s·BA out of W again."""
+        if self.merged:
+            self.base_layer.weight -= self.scale * self.lora_B.weight @ self.lora_A.weight
+            self.merged = False
+
+
+def attach_lora(llm: nn.Module, config: LoraSettings) -> peft.PeftModel:
+    """Freeze an LLM and put trainable LoRA on its `target_modules`, by peft.
+
+    Raises:
+        SalmonnError: target modules that the LLM does not have.
+    """
+    known = {name.rpartition(".")[2] for name, module in llm.named_modules() if isinstance(module, nn.Linear)}
+    missing = [name for name in config.target_modules if name not in known]
+    if missing:
+        raise SalmonnError(
+            f"the LLM has no linear layers named {', '.join(missing)}: choose target_modules among "
+            f"{', '.join(sorted(known))}"
+        )
+    settings = peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.r,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.target_modules),
+    )
+    with warnings.catch_warnings():
+        # peft 0.21 still asks by a name that transformers 5 is giving up
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        return peft.get_peft_model(llm, settings)
+
+
+@contextmanager
+def lora_scale(model: nn.Module, s: float, adapter: str = ADAPTER) -> Iterator[None]:
+    """Within the block every LoRA layer computes W + s·BA; afterwards each has its former scale again.
+
+    s is absolute: 4.0 as trained with alpha 32 and r 8, 0 the LLM alone. Blocks may be nested, the inner
+    one counts.
+
+    Raises:
+        SalmonnError: s is not finite; no LoRA, an unknown adapter, or one that is merged, disabled or
+        inactive (a
+            scale would change nothing); layers merged within the block and not unmerged.
+    """
+    if not math.isfinite(s):
+        raise SalmonnError(
+            f"the LoRA scale is {s}, but it must be finite: 4.0 is as trained, 0 turns LoRA off"
+        )
+    layers = _layers(model, adapter)
+    _refuse_merged(layers)
+    before = {name: _get_scale(layer, adapter) for name, layer in layers.items()}
+    try:
+        for layer in layers.values():
+            _set_scale(layer, adapter, s)
+        yield
+        _refuse_merged(layers)
+    finally:
+        for name, layer in layers.items():
+            if not layer.merged:  # a merged layer keeps s: unmerging must take out what merging put in
+                _set_scale(layer, adapter, before[name])
+
+
+def current_scale(model: nn.Module, adapter: str = ADAPTER) -> float:
+    """The factor s in W + s·BA that all LoRA layers have now.
+
+    Raises:
+        SalmonnError: layers that differ, and all that `lora_scale` refuses in an adapter except merged
+        layers.
+    """
+    scales = {_get_scale(layer, adapter) for layer in _layers(model, adapter).values()}
+    if len(scales) > 1:
+        raise SalmonnError(f"the LoRA layers have different scales {sorted(scales)}: set one by lora_scale")
+    return scales.pop()
+
+
+class LoraDrift(NamedTuple):
+    """How far LoRA has moved the LLM: ‖s·BA‖ / ‖W‖ in Frobenius norms."""
+
+    overall: float  # all adapted matrices as one long vector
+    layers: dict[str, float]
+
+
+@torch.no_grad()
+def lora_drift(model: nn.Module, adapter: str = ADAPTER) -> LoraDrift:
+    """Relative drift ‖s·BA‖ / ‖W‖ at the current scale s, for each layer and over all.
+
+    Raises:
+        SalmonnError: no LoRA, an unknown adapter, or merged layers (W is no longer the LLM's own).
+    """
+    layers = _layers(model, adapter)
+    _refuse_merged(layers)
+    moved, size = {}, {}
+    for name, layer in layers.items():
+        W, A, B = _matrices(layer, adapter)
+        squared = ((B.T @ B) * (A @ A.T)).sum().item()  # ‖BA‖² = tr(BᵀB AAᵀ), r × r matrices only
+        moved[name] = _get_scale(layer, adapter) ** 2 * squared
+        size[name] = W.square().sum().item()
+    overall = math.sqrt(sum(moved.values()) / sum(size.values()))
+    return LoraDrift(overall, {name: math.sqrt(moved[name] / size[name]) for name in layers})
+
+
+def _layers(model: nn.Module, adapter: str) -> dict[str, nn.Module]:
+    """All LoRA layers, ours and peft's, in which the adapter is at work."""
+    lora = {name: m for name, m in model.named_modules() if isinstance(m, LoraLinear | LoraLayer)}
+    if not lora:
+        raise SalmonnError("the model has no LoRA layers: attach them with attach_lora")
+    adapters = {known for layer in lora.values() for known in _adapters(layer)}
+    if adapter not in adapters:
+        raise SalmonnError(f"there is no adapter {adapter!r}: choose one of {', '.join(sorted(adapters))}")
+    layers = {name: layer for name, layer in lora.items() if adapter in _adapters(layer)}
+    for name, layer in layers.items():
+        if isinstance(layer, LoraLayer) and (layer.disable_adapters or adapter not in layer.active_adapters):
+            raise SalmonnError(f"adapter {adapter!r} is not active in {name}: call set_adapter first")
+    return layers
+
+
+def _refuse_merged(layers: dict[str, nn.Module]) -> None:
+    for name, layer in layers.items():
+        if layer.merged:
+            raise SalmonnError(f"LoRA is merged into {name}, so its scale is fixed: unmerge it first")
+
+
+def _adapters(layer: nn.Module) -> list[str]:
+    return [ADAPTER] if isinstance(layer, LoraLinear) else list(layer.lora_A)
+
+
+def _get_scale(layer: nn.Module, adapter: str) -> float:
+    return float(layer.scale if isinstance(layer, LoraLinear) else layer.scaling[adapter])
+
+
+def _set_scale(layer: nn.Module, adapter: str, s: float) -> None:
+    if isinstance(layer, LoraLinear):
+        layer.scale = s
+    else:
+        layer.scaling[adapter] = s
+
+
+def _matrices(layer: nn.Module, adapter: str) -> tuple[Tensor, Tensor, Tensor]:
+    """W (out, in), A (r, in), B (out, r) in float64, for sums over millions of entries."""
+    A, B = layer.lora_A, layer.lora_B
+    if isinstance(layer, LoraLayer):
+        A, B = A[adapter], B[adapter]
+    base = layer.get_base_layer() if isinstance(layer, LoraLayer) else layer.base_layer
+    return base.weight.double(), A.weight.double(), B.weight.double()

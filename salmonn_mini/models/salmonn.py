@@ -1,0 +1,305 @@
+"""SALMONN: two ears, a connector, and a language model that reads what they hear (paper, section 3).
+
+    X ─ Whisper ─ LayerNorm ─┐
+                             ├─ Z (B, T, D) ─ connector ─ H (B, M, d_llm) ─ splice with I ─ LLM + LoRA ─ Y
+    X ─ BEATs ── LayerNorm ──┘
+
+The ears and the LLM's own weights are frozen; the LayerNorms, the connector and LoRA are trained.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from os import PathLike
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+from torch.utils.checkpoint import checkpoint
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import SalmonnConfig
+from salmonn_mini.models.connectors import build_connector
+from salmonn_mini.models.encoders.beats import Beats
+from salmonn_mini.models.encoders.whisper import WhisperEncoder
+from salmonn_mini.models.features import Features, length_mask
+from salmonn_mini.models.lora import attach_lora
+from salmonn_mini.models.prompt import Prompt
+from salmonn_mini.models.splice import IGNORE_INDEX, Answer, AnswerLoss, Spliced, pad_rows
+from salmonn_mini.models.state import check_fit
+
+MAX_LOGITS = 2**26  # 256 MB in float32: 2,000 tokens of answers with Vicuna's vocabulary
+
+
+class Salmonn(nn.Module):
+    """SALMONN from its parts; LoRA is put on `llm` here.
+
+    Args:
+        whisper: the ears for speech, or None for a spectrogram-only model.
+        beats: the ears for everything else, or None for a speech-only model.
+        llm: a causal language model of transformers.
+    """
+
+    max_logits = MAX_LOGITS
+
+    def __init__(
+        self,
+        config: SalmonnConfig,
+        whisper: WhisperEncoder | None,
+        beats: Beats | None,
+        llm: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> None:
+        super().__init__()
+        self.config, self.tokenizer = config, tokenizer
+        self.whisper, self.beats = _frozen(whisper), _frozen(beats)
+        d_whisper = whisper.config.d_model if whisper else 0
+        d_beats = beats.config.encoder_embed_dim if beats else 0
+        self.ln_speech = nn.LayerNorm(d_whisper) if whisper else None
+        self.ln_audio = nn.LayerNorm(d_beats) if beats else None
+        self.connector = build_connector(config.connector, d_whisper + d_beats, llm.config.hidden_size)
+        self.llm = attach_lora(llm, config.lora)
+        self.prompt = Prompt(tokenizer, config.prompt, config.end)
+        self.train(False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.llm.device
+
+    def train(self, mode: bool = True) -> Salmonn:
+        """Training mode for what is trained; what is frozen stays in evaluation mode, without dropout."""
+        super().train(mode)
+        for part in (self.whisper, self.beats, self.llm):
+            if part is not None:
+                part.eval()
+        for layer in self.llm.modules():
+            if isinstance(layer, LoraLayer):
+                layer.lora_dropout.train(mode)
+            elif isinstance(layer, GradientCheckpointingLayer):
+                # in evaluation mode a layer would keep everything
+                layer.training = mode and layer.gradient_checkpointing
+        return self
+
+    def set_gradient_checkpointing(self, on: bool = True) -> None:
+        """In training the LLM's layers keep their inputs alone, and compute all else again on the way back."""
+        llm = self.llm.get_base_model()
+        # Until 5.22, all that Python 3.10 can have, transformers calls the activations' checkpoints the gradient's.
+        kind = "activation" if hasattr(llm, "activation_checkpointing_enable") else "gradient"
+        if on:
+            getattr(llm, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+        else:
+            getattr(llm, f"{kind}_checkpointing_disable")()
+        self.train(self.training)
+
+    # --- from sound to tokens ----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, waves: Sequence[Tensor]) -> Features:
+        """What the two frozen ears hear in clips X of (S,) samples at 16 kHz.
+
+        Raises:
+            SalmonnError: a clip without samples, or features that are not finite.
+        """
+        waves = [wave.to(self.device) for wave in waves]
+        speech = audio = (None, None)
+        seconds = 30.0
+        if self.whisper is not None:
+            seconds = self.whisper.window_seconds
+            speech = self.whisper.encode(waves, pad_to_30s=self.config.pad_to_30s)
+        if self.beats is not None:
+            # Faint bands need more digits than float32 has; the published loader has them too. MPS has none.
+            precise = waves if self.device.type == "mps" else [wave.double() for wave in waves]
+            audio = self.beats.encode(precise, window_seconds=seconds)
+        return Features(*speech, *audio)
+
+    def fuse(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Z (B, T, D) and its lengths (B,): both streams normalized, zero-padded to the longer one, side by side.
+
+        Source: paper, equation 1; the published code normalizes first and pads afterwards.
+        """
+        streams, lengths = [], []
+        for norm, stream, own in (
+            (self.ln_speech, features.whisper, features.whisper_lengths),
+            (self.ln_audio, features.beats, features.beats_lengths),
+        ):
+            if norm is not None:
+                normed, is_own = norm(stream.to(norm.weight.dtype)), length_mask(stream, own)
+                streams.append(normed if is_own.all() else normed * is_own[..., None])
+                lengths.append(own)
+        T = max(stream.shape[1] for stream in streams)
+        padded = [pad(x, (0, 0, 0, T - x.shape[1])) if x.shape[1] < T else x for x in streams]
+        return torch.cat(padded, dim=-1), torch.stack(lengths).amax(0)
+
+    def get_audio_features(self, features: Features) -> tuple[Tensor, Tensor]:
+        """The audio tokens H (B, M, d_llm) of encoded clips and their lengths (B,)."""
+        H, lengths = self.connector(*self.fuse(features))
+        return H * self.config.connector.token_scale, lengths
+
+    # --- from tokens to answers --------------------------------------------------------------------------------------
+
+    def splice(
+        self,
+        H: Tensor,
+        lengths: Tensor,
+        instructions: Sequence[str],
+        answers: Sequence[str] | None = None,
+        *,
+        max_answer_tokens: int | None = None,
+    ) -> Spliced:
+        """Lay out `<s> USER: <Speech> H </Speech> I ⏎ ASSISTANT: Y </s>` for every clip.
+
+        With answers the rows are padded on the right, for the loss; without on the left, for generation.
+
+        Raises:
+            SalmonnError: not one instruction, and one answer if any, for each clip.
+        """
+        given = {"instructions": instructions} | ({} if answers is None else {"answers": answers})
+        for name, texts in given.items():
+            if isinstance(texts, str) or len(texts) != len(H):
+                what = "a single text" if isinstance(texts, str) else f"{len(texts)}"
+                raise SalmonnError(f"{name}: {what} for {len(H)} clips; give a list with one for each clip")
+        embed = self.llm.get_input_embeddings()
+        rows, labels = [], []
+        for i, instruction in enumerate(instructions):
+            answer = self.prompt.answer(answers[i])[:max_answer_tokens] if answers is not None else []
+            after = self.prompt.after(instruction)
+            text = torch.tensor(self.prompt.before + after + answer, device=H.device)
+            parts = embed(text).split([len(self.prompt.before), len(after) + len(answer)])
+            sound = H[i, : int(lengths[i])].to(parts[0].dtype)
+            rows.append(torch.cat([parts[0], sound, parts[1]]))
+            silent = len(rows[-1]) - len(answer)
+            labels.append(torch.tensor([IGNORE_INDEX] * silent + answer, device=H.device))
+        return pad_rows(rows, labels, left=answers is None)
+
+    def answer_hidden_states(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
+        """The LLM's states (A, d_llm) where an answer's token is predicted, those tokens (A,), their rows (A,)."""
+        output = self.llm.get_base_model().model(
+            inputs_embeds=spliced.inputs_embeds,
+            attention_mask=spliced.attention_mask,
+            position_ids=spliced.position_ids,
+            use_cache=False,
+        )
+        targets = spliced.labels[:, 1:]
+        asked = targets != IGNORE_INDEX
+        return output.last_hidden_state[:, :-1][asked], targets[asked], asked.nonzero()[:, 0]
+
+    def answer_logits(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (A, V) where an answer's token is predicted, those tokens (A,), and their rows in the batch (A,)."""
+        states, targets, rows = self.answer_hidden_states(spliced)
+        return self._logits(states), targets, rows
+
+    def forward(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> AnswerLoss:
+        """The cross-entropy of the answers alone, summed over their tokens (paper, section 3.2)."""
+        spliced = self.splice(*self.get_audio_features(features), instructions, answers)
+        states, targets, rows = self.answer_hidden_states(spliced)
+        total, each = self._cross_entropy(states, targets)
+        by_row = each.new_zeros(len(answers)).index_add(0, rows, each)
+        return AnswerLoss(total, len(targets), by_row)
+
+    @torch.no_grad()
+    def log_prob(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> Tensor:
+        """log P(Y | X, I) of each answer with its end symbol, (B,), in nats."""
+        spliced = self.splice(*self.get_audio_features(features), instructions, answers)
+        states, targets, rows = self.answer_hidden_states(spliced)
+        _, each = self._cross_entropy(states, targets)
+        return torch.zeros(len(answers), device=each.device).index_add(0, rows, -each)
+
+    def _logits(self, states: Tensor) -> Tensor:
+        return self.llm.get_base_model().lm_head(states).float()
+
+    def _cross_entropy(self, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """In nats, summed, and of each target (A,) without a way back.
+
+        With V words A targets have A·V logits, and the loss holds three copies of them. Beyond `max_logits` they
+        come piece by piece, and each piece's are computed again on the way back instead of being kept.
+        """
+
+        def score(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+            logits = self._logits(states)
+            each = cross_entropy(logits.detach(), targets, reduction="none")
+            return cross_entropy(logits, targets, reduction="sum"), each
+
+        at_once = max(1, self.max_logits // self.llm.config.vocab_size)
+        if len(states) <= at_once:
+            return score(states, targets)
+        pieces = zip(states.split(at_once), targets.split(at_once), strict=True)
+        totals, each = zip(*(checkpoint(score, *piece, use_reentrant=False) for piece in pieces), strict=True)
+        return torch.stack(totals).sum(), torch.cat(each)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        features: Features,
+        instructions: Sequence[str],
+        *,
+        max_new_tokens: int = 80,
+        num_beams: int = 1,
+        do_sample: bool = False,
+        temperature: float = 1.0,
+        top_p: float = 0.9,
+        repetition_penalty: float = 1.0,
+        min_new_tokens: int | None = None,
+        seed: int | None = None,
+    ) -> list[Answer]:
+        """Answers to one instruction a clip: greedy, by beam search, or sampled (with `seed`, repeatably).
+
+        The defaults of the published code are 4 beams and 200 tokens.
+        """
+        spliced = self.splice(*self.get_audio_features(features), instructions)
+        settings = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            min_new_tokens=min_new_tokens,
+            num_beams=num_beams,
+            do_sample=do_sample,
+            repetition_penalty=repetition_penalty,
+            eos_token_id=self.prompt.end,
+            pad_token_id=self.prompt.end
+            if self.tokenizer.pad_token_id is None
+            else self.tokenizer.pad_token_id,
+            **({"temperature": temperature, "top_p": top_p} if do_sample else {}),
+        )
+        with nullcontext() if seed is None else torch.random.fork_rng(), warnings.catch_warnings():
+            if seed is not None:
+                torch.manual_seed(seed)
+            # That repetitions of the prompt are not penalized is meant: the sound has no token ids.
+            warnings.filterwarnings("ignore", "Passing `repetition_penalty` with `inputs_embeds`")
+            generated = self.llm.get_base_model().generate(
+                inputs_embeds=spliced.inputs_embeds,
+                attention_mask=spliced.attention_mask.long(),
+                generation_config=settings,
+            )
+        return [self._answer(row.tolist()) for row in generated]
+
+    def _answer(self, ids: list[int]) -> Answer:
+        ended = self.prompt.end in ids
+        own = ids[: ids.index(self.prompt.end) + 1] if ended else ids
+        return Answer(self.prompt.text(own), tuple(own), ended)
+
+    # --- what training changes ---------------------------------------------------------------------------------------
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """Everything that a stage may train, by name, whatever is frozen at the moment; the tensors are live."""
+        parts = ("ln_speech.", "ln_audio.", "connector.")
+        named = self.named_parameters()
+        return {name: p.detach() for name, p in named if name.startswith(parts) or ".lora_" in name}
+
+    @torch.no_grad()
+    def load_trainable(self, state: Mapping[str, Tensor], source: str | PathLike = "the state") -> None:
+        """Take over what `trainable_state` gave, in this model or in one like it.
+
+        Raises:
+            SalmonnError: naming every missing, unexpected and wrongly shaped key.
+        """
+        own = self.trainable_state()
+        check_fit(own, state, source, "its configuration and its weights must belong together")
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+
+def _frozen(part: nn.Module | None) -> nn.Module | None:
+    return None if part is None else part.requires_grad_(False)

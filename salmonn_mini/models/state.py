@@ -1,0 +1,74 @@
+"""State dicts in files, taken only where every name and every shape fits."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.files import replacing
+
+
+def check_fit(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str | os.PathLike, remedy: str
+) -> None:
+    """Nothing missing, nothing left over, every shape as expected.
+
+    Raises:
+        SalmonnError: naming every key that does not fit, and where the weights came from.
+    """
+    faults = [f"missing {key} {tuple(expected[key].shape)}" for key in expected if key not in found]
+    faults += [f"unexpected {key} {tuple(found[key].shape)}" for key in found if key not in expected]
+    faults += [
+        f"{key} has shape {tuple(found[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in expected
+        if key in found and found[key].shape != expected[key].shape
+    ]
+    if faults:
+        raise SalmonnError(f"{source} does not fit the model: {'; '.join(faults)}; {remedy}")
+
+
+def load_tensors(file: str | os.PathLike) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        SalmonnError: no such file, or not a whole one.
+    """
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as problem:
+        raise SalmonnError(
+            f"{file}: no weights can be read here ({problem}); give a folder that holds the whole file"
+        ) from problem
+
+
+def load_pickle(file: str | os.PathLike, rule: str) -> dict[str, Any]:
+    """The dictionary in a file that torch.save wrote; no code of the file runs. `rule` says what it should hold.
+
+    Raises:
+        SalmonnError: no such file, a damaged one, or no dictionary.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as problem:  # a damaged file makes the unpickler raise whatever it stumbles over
+        reason = getattr(problem, "strerror", None) or str(problem).split("\n", 1)[0]
+        raise SalmonnError(f"cannot read {file} ({reason}); {rule}") from problem
+    if not isinstance(content, dict):
+        raise SalmonnError(f"{file} holds a {type(content).__name__}; {rule}")
+    return content
+
+
+def save_folder(folder: str | os.PathLike, tensors: Mapping[str, Tensor], file: str, config: Any) -> None:
+    """`tensors` as the safetensors `file` and `config` as config.json, in `folder`."""
+    with replacing(folder) as beside:
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, beside / file, metadata={"format": "pt"})
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        (beside / "config.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,120 @@
+"""Z → Z_1 … Z_⌈T/L⌉: the features of a clip cut into windows of L frames, and back (paper, section 3.1).
+
+The paper review's worked example: T = 10 frames, windows of L = 3, N = 2 queries a window.
+
+>>> Z = torch.arange(1.0, 11.0).view(1, 10, 1)  # z1 … z10, each of width 1
+>>> windows, mask = split(Z, 3)
+>>> windows[0, :, :, 0].int().tolist()
+[[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 0, 0]]
+>>> mask[0, -1].tolist()  # the tail is filled with zeros
+[True, False, False]
+>>> n_windows(10, 3)  # ⌈10 / 3⌉
+4
+>>> H = torch.tensor([[[11, 12], [21, 22], [31, 32], [41, 42]]])  # h_l,n of window l and query n
+>>> H.flatten(1, 2).tolist()  # window by window, query by query: 8 tokens
+[[11, 12, 21, 22, 31, 32, 41, 42]]
+
+At full scale a window lasts 0.333333 s. The paper's formula fills the tail; the published code drops it:
+
+>>> L = window_frames(0.333333)
+>>> L, n_windows(1500, L), n_windows(1500, L, tail="drop")
+(17, 89, 88)
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import FRAMES_PER_SECOND, TAILS
+
+SEGMENT_SECONDS = 30  # the published code counts a window's frames out of Whisper's 30 s
+
+Count = TypeVar("Count", int, Tensor)
+
+
+def window_frames(seconds: float) -> int:
+    """L, the frames in a window of so many seconds: 17 for 0.333333 s, 12 for 0.25 s (half goes to even).
+
+    Source: published code, round(1500 · seconds / 30).
+
+    Raises:
+        SalmonnError: a window shorter than half a frame.
+    """
+    L = round(FRAMES_PER_SECOND * SEGMENT_SECONDS * seconds / SEGMENT_SECONDS)
+    if L < 1:
+        raise SalmonnError(
+            f"a window of {seconds} s holds no frame at {FRAMES_PER_SECOND} frames a second: "
+            f"take at least {1 / FRAMES_PER_SECOND} s"
+        )
+    return L
+
+
+def n_windows(T: Count, L: int, stride: int | None = None, tail: str = "pad") -> Count:
+    """How many windows T frames give; T may be an integer or a tensor of lengths.
+
+    `stride` frames lie between two windows' beginnings (None: L, windows touch). "pad" covers every frame
+    that a window can reach, at least one window: ⌈T / L⌉ when they touch (paper, section 3.1). "drop" takes
+    full windows only: ⌊(T − L) / stride⌋ + 1, which may be 0 (published code).
+    """
+    if tail not in TAILS:
+        raise SalmonnError(f"tail is {tail!r}, but it must be one of {', '.join(TAILS)}: choose one")
+    stride = stride or L
+    overlap = max(L - stride, 0)
+    count = (T - L) // stride + 1 if tail == "drop" else -((overlap - T) // stride)
+    least = 0 if tail == "drop" else 1
+    return count.clamp(min=least) if isinstance(count, Tensor) else max(count, least)
+
+
+def split(
+    Z: Tensor, L: int, lengths: Tensor | None = None, stride: int | None = None, tail: str = "pad"
+) -> tuple[Tensor, Tensor]:
+    """Cut each clip of a batch into windows, as if it were alone.
+
+    Args:
+        Z: features (B, T, D).
+        L: frames a window.
+        lengths: each clip's own frames (B,); None means that all have T. What lies beyond counts as zeros.
+        stride: frames between two windows' beginnings; None means L.
+        tail: "pad" fills the last window with zeros, "drop" leaves incomplete windows out.
+
+    Returns:
+        windows (B, W, L, D), views of Z where nothing is filled, and a mask (B, W, L) that is True at the
+        clip's own frames. Where a clip has fewer windows than the batch's W, its mask has rows without any True.
+    """
+    T, stride = Z.shape[1], stride or L
+    if lengths is None:
+        lengths = torch.full((Z.shape[0],), T, device=Z.device)
+    counts = n_windows(lengths, L, stride, tail)
+    W = int(counts.max())
+    window = torch.arange(W, device=Z.device)[:, None]
+    frame = window * stride + torch.arange(L, device=Z.device)  # (W, L), its number within the clip
+    real = frame < lengths[:, None, None]
+    counted = window < counts[:, None, None]
+    if W == 0:
+        return Z.new_zeros(*real.shape, Z.shape[2]), real
+    reach = (W - 1) * stride + L
+    Z = Z[:, :reach] if reach <= T else F.pad(Z, (0, 0, 0, reach - T))
+    windows = Z.unflatten(1, (W, L)) if stride == L else Z.unfold(1, L, stride).transpose(2, 3)
+    if not real.all():  # a copy of everything, which full windows need not
+        windows = windows.masked_fill(~real[..., None], 0)
+    return windows, real & counted
+
+
+def join(windows: Tensor, T: int) -> Tensor:
+    """Touching windows (B, W, L, D) back to features (B, T, D): `join(split(Z, L)[0], Z.shape[1])` is Z.
+
+    Raises:
+        SalmonnError: more frames asked for than the windows hold, as after `tail="drop"`.
+    """
+    Z = windows.flatten(1, 2)
+    if Z.shape[1] < T:
+        raise SalmonnError(
+            f"{windows.shape[1]} windows of {windows.shape[2]} frames hold {Z.shape[1]} frames, not {T}: "
+            f"split with tail='pad', or ask for fewer"
+        )
+    return Z[:, :T]

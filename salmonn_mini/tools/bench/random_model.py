@@ -1,0 +1,95 @@
+"""Models of any size with random weights, made on the device where they will work; and something to ask them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, WhisperConfig
+
+from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
+from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
+from salmonn_mini.models.encoders.whisper import WhisperEncoder
+from salmonn_mini.models.salmonn import Salmonn
+
+SPECIAL = ("[PAD]", "<s>", "</s>", "<unk>")
+PROMPT = "Transcribe the speech ."
+CPU = torch.device("cpu")
+
+
+def random_model(
+    config: SalmonnConfig,
+    *,
+    device: torch.device = CPU,
+    dtype: torch.dtype = torch.float32,
+    bits: int | None = None,
+) -> Salmonn:
+    """A SALMONN of a configuration's sizes with random weights and a vocabulary of numbered words.
+
+    Args:
+        dtype: of the frozen parts, which are made in it at once; what is trained is float32.
+        bits: 8 or 4 for an LLM kept in so many, by bitsandbytes.
+    """
+    torch.manual_seed(0)
+    tokenizer = numbered_words(config.llm.vocab_size)
+    with device:
+        with _default(dtype):
+            whisper = WhisperEncoder(WhisperConfig(**config.whisper.sizes())) if config.whisper else None
+            sizes = config.llm.sizes() | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+            llm = LlamaForCausalLM(LlamaConfig(**sizes, attn_implementation=config.llm.attention))
+            beats = Beats(BeatsConfig.from_dict(config.beats.sizes())) if config.beats else None
+        if bits is not None:
+            quantize(llm, bits, device)
+        return Salmonn(config.replace(end="</s>"), whisper, beats, llm, tokenizer).to(device)
+
+
+def quantize(llm: nn.Module, bits: int, device: torch.device) -> None:
+    """Keep the matrices of an LLM's layers in 8 bits (LLM.int8) or 4 (NF4); the words' stay as they are."""
+    import bitsandbytes as bnb  # not among this project's requirements: it is of use on a GPU alone
+
+    for module in list(llm.model.layers.modules()):
+        for name, linear in list(module.named_children()):
+            if not isinstance(linear, nn.Linear):
+                continue
+            sizes, weight = (linear.in_features, linear.out_features), linear.weight.data
+            if bits == 4:
+                small = bnb.nn.Linear4bit(*sizes, bias=False, compute_dtype=weight.dtype, quant_type="nf4")
+                small.weight = bnb.nn.Params4bit(weight, requires_grad=False, quant_type="nf4")
+            else:
+                small = bnb.nn.Linear8bitLt(*sizes, bias=False, has_fp16_weights=False)
+                small.weight = bnb.nn.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
+            setattr(module, name, small.to(device))
+    setattr(llm, f"is_loaded_in_{bits}bit", True)  # peft asks
+
+
+def numbered_words(count: int) -> PreTrainedTokenizerFast:
+    """A tokenizer for w4 w5 w6 …: `count` words, the special ones among them."""
+    words = [*SPECIAL, *(f"w{i}" for i in range(len(SPECIAL), count))]
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="[PAD]", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+def answer_of(tokens: int) -> str:
+    """An answer of so many tokens, the end symbol included."""
+    return " ".join(f"w{100 + i % 300}" for i in range(tokens - 1))
+
+
+def noise(seconds: float, seed: int) -> torch.Tensor:
+    """White noise (S,) at 16 kHz."""
+    return 0.1 * torch.randn(round(seconds * SAMPLE_RATE), generator=torch.Generator().manual_seed(seed))
+
+
+@contextmanager
+def _default(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

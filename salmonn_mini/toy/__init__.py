@@ -1,0 +1,1 @@
+"""The toy: its world of text, voices, sounds and music, its backbones, its samples."""

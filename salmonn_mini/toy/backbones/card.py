@@ -1,0 +1,68 @@
+"""The model card of the toy's backbones, written from their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from salmonn_mini.toy.backbones import sounds, speech, text
+from salmonn_mini.toy.world.events import EVENTS
+from salmonn_mini.toy.world.grammar import spoken_words
+from salmonn_mini.toy.world.voice import VOICES
+
+_HEAD = """# The toy's backbones
+
+Toy models for a course, trained from scratch on synthetic data. They know {words} spoken words, {voices} voices and
+{events} sound events of a world of their own: good for learning, and for nothing else. License: Apache-2.0.
+
+Made by `salmonn-mini backbones`. The scores are those of the weights as shipped (float16), on sentences that no
+training saw, voiced, mixed and synthesized anew; in brackets 95 % bootstrap intervals.
+"""
+
+_DATA = {
+    "llm": f"text instructions from the toy world's grammar, {text.BATCH} a step; it never saw audio",
+    "whisper": f"{speech.UTTERANCES:,} utterances of espeak-ng voices, disturbed anew each time, "
+    f"{speech.BATCH} a step; sequence to sequence, beside it a CTC loss over phones whose head is not shipped",
+    "beats": f"{sum(sounds.POOL.values()):,} clips of sound events, music and voices with their tags, "
+    f"{sounds.BATCH} a step",
+}
+
+
+def model_card(report: dict[str, Any]) -> str:
+    """Markdown out of what `build_all` reports."""
+    head = _HEAD.format(words=len(spoken_words()), voices=len(VOICES), events=len(EVENTS))
+    scores = report["scores"]
+    training = (
+        (
+            name,
+            f"{row['parameters']:,}",
+            f"{row['steps']:,}",
+            f"{row['seconds'] / 60:.0f}",
+            row.get("dtype", row.get("precision")),
+            _DATA[name],
+        )
+        for name, row in report["training"].items()
+    )
+    hearing = [("Whisper, word error rate, all voices", *_score(scores["whisper"]))]
+    hearing += [("BEATs, sound event (top 1)", *_score(scores["beats"]))]
+    hearing += [(f"BEATs, {name} (top 1)", *_score(row)) for name, row in scores["beats"]["tags"].items()]
+    tasks = [(name, row["metric"], *_score(row)) for name, row in scores["llm"].items()]
+    columns = ("model", "parameters", "steps", "minutes on one core", "dtype", "data")
+    return "\n".join(
+        (
+            head,
+            f"## Training (seed {report['seed']})\n\n{_table(columns, training)}",
+            f"## What the ears hear\n\n{_table(('score', 'value', 'clips'), hearing)}",
+            f"## What the LLM does with text\n\n{_table(('task', 'metric', 'value', 'samples'), tasks)}",
+        )
+    )
+
+
+def _score(row: dict[str, Any]) -> tuple[str, str]:
+    low, high = row["interval"]
+    return f"{row['value']:.1%} [{low:.1%}, {high:.1%}]", str(row["n"])
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

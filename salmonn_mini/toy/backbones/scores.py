@@ -1,0 +1,245 @@
+"""What the toy's backbones can do before they are joined: the scores of the model card, on unseen data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from salmonn_mini.evaluation.metrics import bootstrap
+from salmonn_mini.evaluation.metrics.bootstrap import Counts
+from salmonn_mini.evaluation.metrics.captions import AND_THEN
+from salmonn_mini.evaluation.metrics.following import STORY_WORDS
+from salmonn_mini.evaluation.metrics.words import basic, phone_errors, ratio, word_errors
+from salmonn_mini.models.encoders.beats import Beats
+from salmonn_mini.models.prompt import Prompt
+from salmonn_mini.models.splice import Answer
+from salmonn_mini.toy.backbones.sounds import TAGS, Tagged, tag_logits, tags_of
+from salmonn_mini.toy.backbones.speech import WhisperWithCtc, draw_texts
+from salmonn_mini.toy.backbones.text import Layout
+from salmonn_mini.toy.world import facts, story
+from salmonn_mini.toy.world.audio_tasks import draw_examples
+from salmonn_mini.toy.world.clips import ClipPlan, draw_seed, draw_utterance, render
+from salmonn_mini.toy.world.events import EVENTS
+from salmonn_mini.toy.world.lexicon import NAMES, NOUNS
+from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
+from salmonn_mini.toy.world.text_tasks import MAKERS, TextSample, draw_samples
+from salmonn_mini.toy.world.voice import MOODS, VOICES
+
+BATCH = 32
+MAX_NEW_TOKENS = 100
+# Tags of which a clip has exactly one, and the task that draws such clips.
+ONE_OF: dict[str, tuple[str, tuple[str, ...]]] = {
+    "instrument": ("music_caption", tuple(MUSIC)),
+    "tempo": ("music_caption", tuple(f"tempo {tempo}" for tempo in TEMPI)),
+    "mode": ("music_caption", tuple(f"mode {mode}" for mode in MODES)),
+    "mood": ("emotion", tuple(f"mood {mood}" for mood in MOODS)),
+    "gender": ("emotion", ("male", "female")),
+}
+
+
+def backbone_scores(
+    whisper: WhisperWithCtc,
+    beats: Beats,
+    llm: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    n: int = 200,
+    seed: int = 0,
+    split: str = "test",
+) -> dict[str, dict]:
+    """The model card's figures: `{"whisper": …, "beats": …, "llm": …}`, rates as fractions.
+
+    Args:
+        n: samples of each text task, of each kind of sound event, and of speech in all.
+    """
+    return {
+        "whisper": whisper_scores(whisper, -(-n // len(VOICES)), seed, split),
+        "beats": beats_scores(beats, n, seed, split),
+        "llm": llm_scores(llm, tokenizer, n, seed, split),
+    }
+
+
+def _score(counts: Counts) -> dict:
+    """A rate, its 95 % interval and the number of samples."""
+    span = bootstrap.interval(counts, ratio)
+    return {"value": bootstrap.total(counts, ratio), "interval": list(span), "n": len(counts)}
+
+
+def _share(right: Iterable[bool]) -> dict:
+    return _score([(int(one), 1) for one in right])
+
+
+def _in_batches(n: int) -> Iterable[slice]:
+    return (slice(start, start + BATCH) for start in range(0, n, BATCH))
+
+
+# --- Whisper ---------------------------------------------------------------------------------------------------------
+
+
+def whisper_scores(whisper: WhisperWithCtc, n: int, seed: int, split: str = "test") -> dict:
+    """WER over all voices and for each: n sentences a voice, in all moods, with the tasks' noise and rooms."""
+    rng = np.random.default_rng((seed, 11))
+    voices = [voice for voice in VOICES for _ in range(n)]
+    texts = draw_texts(len(voices), rng, split)
+    plans = [
+        ClipPlan(draw_seed(rng), (draw_utterance(text, rng, voice=voice),))
+        for text, voice in zip(texts, voices, strict=True)
+    ]
+    errors = [word_errors(*pair) for pair in zip(texts, transcribe_all(whisper, render(plans)), strict=True)]
+    by_voice = {
+        voice: ratio(
+            np.sum([own for own, speaker in zip(errors, voices, strict=True) if speaker == voice], 0)
+        )
+        for voice in VOICES
+    }
+    return {"metric": "wer", **_score(errors), "voices": by_voice}
+
+
+def transcribe_all(whisper: WhisperWithCtc, waves: Sequence[np.ndarray]) -> list[str]:
+    """Greedy transcripts of clips of (S,) samples at 16 kHz, in batches of like length, in the clips' order."""
+    order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
+    texts: dict[int, str] = {}
+    for part in _in_batches(len(order)):
+        texts |= zip(order[part], whisper.transcribe([waves[i] for i in order[part]]), strict=True)
+    return [texts[i] for i in range(len(waves))]
+
+
+# --- BEATs -----------------------------------------------------------------------------------------------------------
+
+
+def beats_scores(beats: Beats, n: int, seed: int, split: str = "test") -> dict:
+    """Top-1 accuracy on clips of one sound event, n of each, and of music's and voices' tags, n clips each."""
+    rng = np.random.default_rng((seed, 12))
+    single = _tagged([ClipPlan(draw_seed(rng), events=(name,)) for name in EVENTS for _ in range(n)])
+    right = _top1(beats, single, tuple(EVENTS))
+    events = {name: float(np.mean(right[i * n : (i + 1) * n])) for i, name in enumerate(EVENTS)}
+    clips = {
+        task: _tagged([example.plan for example in draw_examples([task] * n, rng, split)])
+        for task in dict.fromkeys(task for task, _ in ONE_OF.values())
+    }
+    others = {name: _share(_top1(beats, clips[task], tags)) for name, (task, tags) in ONE_OF.items()}
+    return {"metric": "accuracy", **_share(right), "events": events, "tags": others}
+
+
+def _tagged(plans: Sequence[ClipPlan]) -> list[Tagged]:
+    return [Tagged(wave, tags_of(plan)) for wave, plan in zip(render(plans), plans, strict=True)]
+
+
+@torch.no_grad()
+def _top1(beats: Beats, clips: Sequence[Tagged], tags: tuple[str, ...]) -> list[bool]:
+    """Whether the likeliest of `tags` is the one that each clip has."""
+    columns = [TAGS.index(tag) for tag in tags]
+    right: list[bool] = []
+    for part in _in_batches(len(clips)):
+        logits = tag_logits(beats, [clip.wave for clip in clips[part]])[:, columns].numpy()
+        right += [
+            bool(clip.tags[columns[best]]) for clip, best in zip(clips[part], logits.argmax(1), strict=True)
+        ]
+    return right
+
+
+# --- LLM -------------------------------------------------------------------------------------------------------------
+
+
+def llm_scores(
+    llm: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    n: int,
+    seed: int,
+    split: str = "test",
+    *,
+    held_out: bool = False,
+) -> dict[str, dict]:
+    """Accuracy on every text task: n unseen sentences each, with training or held-out wordings of the prompts.
+
+    An answer is right or wrong as a whole, save for phones, of which an answer has twenty and more: they are scored
+    one by one, 1 - PER.
+    """
+    scores = {}
+    for number, task in enumerate(MAKERS):
+        rng = np.random.default_rng((seed, 13, number))
+        samples = draw_samples([task] * n, rng, split, held_out=held_out)
+        answers = answer_texts(llm, tokenizer, samples)
+        if task == "phone_recognition":
+            scores[task] = {"metric": "1 - PER"} | _phone_accuracy(samples, answers)
+        else:
+            scores[task] = {"metric": "accuracy"} | _share(map(is_right, samples, answers))
+    return scores
+
+
+def _phone_accuracy(samples: Sequence[TextSample], answers: Sequence[Answer]) -> dict:
+    pairs = zip(samples, answers, strict=True)
+    errors = [phone_errors(sample.answer, answer.text) for sample, answer in pairs]
+    return _score([(phones - wrong, phones) for wrong, phones in errors])
+
+
+@torch.no_grad()
+def answer_texts(
+    llm: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    samples: Sequence[TextSample],
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> list[Answer]:
+    """Greedy answers to instructions over text: the words stand where SALMONN puts its audio tokens."""
+    prompt, answers = Layout(tokenizer).prompt, []
+    for part in _in_batches(len(samples)):
+        ids, mask = _pad_left(
+            [prompt.before + prompt.ids(one.context) + prompt.after(one.prompt) for one in samples[part]],
+            tokenizer.pad_token_id,
+        )
+        generated = llm.generate(
+            ids.to(llm.device),
+            attention_mask=mask.to(llm.device),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=prompt.end,
+        )
+        answers += [_answer(row, prompt) for row in generated[:, ids.shape[1] :].tolist()]
+    return answers
+
+
+def _pad_left(rows: Sequence[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids (B, S) and their mask (B, S)."""
+    width = max(map(len, rows))
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return ids, mask
+
+
+def _answer(ids: list[int], prompt: Prompt) -> Answer:
+    ended = prompt.end in ids
+    own = ids[: ids.index(prompt.end) + 1] if ended else ids
+    return Answer(prompt.text(own), tuple(own), ended)
+
+
+def is_right(sample: TextSample, answer: Answer) -> bool:
+    """The only right answer, whitespace folded; a story by its form, for there are many. It must end, too."""
+    if sample.task == "story":
+        return answer.ended and is_story(sample.context, answer.text)
+    return answer.ended and answer.text.split() == sample.answer.split()
+
+
+def is_story(context: str, answer: str) -> bool:
+    """A story opens as stories do, names its subject or every sound, has 20 words or more, ends with a stop."""
+    words = basic(answer).split()
+    text = f" {' '.join(words)} "
+    whole = len(words) >= STORY_WORDS and answer.rstrip().endswith(".")
+    return (
+        whole
+        and text.startswith(f" {story.OPENING} ")
+        and all(f" {name} " in text for name in _heroes(context))
+    )
+
+
+def _heroes(context: str) -> list[str]:
+    """What a story has to name: the subject of a statement, or the sources of a caption's sounds."""
+    sources = {event.phrase: facts.SOUND_FACTS[name]["source"] for name, event in EVENTS.items()}
+    encoded = context.split(AND_THEN)
+    if all(phrase in sources for phrase in encoded):
+        return [sources[phrase] for phrase in encoded]
+    return [next(word for word in context.split() if word in NAMES or word in NOUNS)]

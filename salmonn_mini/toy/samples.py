@@ -1,0 +1,267 @@
+"""`data_samples/`: clips to hear and to ask about, drawn from the toy world's test sentences.
+
+    row of SAMPLES ─ draw until it fits ─ render ─ rate, channels, format ─ file, with its annotations
+
+Equal builds give equal bytes on one machine. Some rows come in the forms that clips have in the wild: stereo,
+44.1 and 8 kHz, mp3, ogg, flac, over a minute long, hardly there. `manifest.json` has the published annotation
+format; its paths are relative to the folder.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+
+from salmonn_mini.data.tasks import get_task
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import SAMPLE_RATE
+from salmonn_mini.toy.world.acoustics import bounded
+from salmonn_mini.toy.world.audio_tasks import ANYTHING_SAID, MAKERS, ToyExample, draw_examples
+from salmonn_mini.toy.world.clips import render
+from salmonn_mini.toy.world.events import synthesize
+from salmonn_mini.toy.world.text_tasks import caption, music_caption
+from salmonn_mini.toy.world.voice import VOICES
+
+FOLDER = Path("data_samples")
+SPLIT = "test"
+PAN = (0.3, 1.0)  # left and right of a stereo clip: whoever keeps the left channel alone hears little
+DRAWS = 20_000  # after so many in vain, no test sentence fits
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """A row of the table.
+
+    Attributes:
+        file: its name; the ending names the format.
+        task: whose example it is; what is said is annotated as `asr` too.
+        fits: whether a drawn example is the one that the name promises.
+        background: a sound event behind the voice.
+        rate: Hz, as stored.
+        stereo: two channels, panned to the right.
+        seconds: instead of a rendered clip, so much of its sound event.
+    """
+
+    file: str
+    task: str
+    fits: Callable[[ToyExample], bool]
+    background: str | None = None
+    rate: int = SAMPLE_RATE
+    stereo: bool = False
+    seconds: float | None = None
+
+
+def _said(gender: str, mood: str = "neutral") -> Callable[[ToyExample], bool]:
+    """By one speaker of this gender and mood, in a sentence that is neither very short nor long."""
+
+    def fits(example: ToyExample) -> bool:
+        utterance = example.plan.utterances[0]
+        words = len(example.words.split())
+        return VOICES[utterance.voice].gender == gender and utterance.mood == mood and 5 <= words <= 9
+
+    return fits
+
+
+def _heard(*events: str) -> Callable[[ToyExample], bool]:
+    return lambda example: example.plan.events == events
+
+
+def _played(*piece: str) -> Callable[[ToyExample], bool]:
+    def fits(example: ToyExample) -> bool:
+        music = example.plan.music
+        return (music.style, music.tempo, music.mode) == piece
+
+    return fits
+
+
+def _two(first: str, second: str, same: bool = False) -> Callable[[ToyExample], bool]:
+    """Two speakers of these genders, or the same one twice."""
+
+    def fits(example: ToyExample) -> bool:
+        one, other = (utterance.voice for utterance in example.plan.utterances)
+        return (VOICES[one].gender, VOICES[other].gender, one == other) == (first, second, same)
+
+    return fits
+
+
+SAMPLES: tuple[SampleSpec, ...] = (
+    SampleSpec("speech_neutral_woman.wav", "translation_zh", _said("female")),
+    SampleSpec("speech_neutral_man.wav", "translation_zh", _said("male")),
+    SampleSpec("speech_happy_woman.wav", "emotion", _said("female", "happy")),
+    SampleSpec("speech_happy_man.wav", "emotion", _said("male", "happy")),
+    SampleSpec("speech_sad_woman.wav", "emotion", _said("female", "sad")),
+    SampleSpec("speech_sad_man.wav", "emotion", _said("male", "sad")),
+    SampleSpec("speech_angry_woman.wav", "emotion", _said("female", "angry")),
+    SampleSpec("speech_angry_man.wav", "emotion", _said("male", "angry")),
+    SampleSpec("question_woman.wav", "spoken_query_qa", _said("female")),
+    SampleSpec("question_man.wav", "spoken_query_qa", _said("male")),
+    SampleSpec("command_woman.wav", "slot_filling", _said("female")),
+    SampleSpec("command_man.wav", "slot_filling", _said("male")),
+    SampleSpec("sound_dog.wav", "audio_caption", _heard("dog")),
+    SampleSpec("sound_siren.wav", "audio_caption", _heard("siren")),
+    SampleSpec("sound_waves.wav", "audio_caption", _heard("waves")),
+    SampleSpec("sound_rain_then_bell.wav", "audio_caption", _heard("rain", "bell")),
+    SampleSpec("sound_knock_then_baby.wav", "audio_qa", _heard("knock", "baby")),
+    SampleSpec("music_piano_fast_happy.wav", "music_caption", _played("piano", "fast", "happy")),
+    SampleSpec("music_violin_slow_sad.wav", "music_caption", _played("violin", "slow", "sad")),
+    SampleSpec("music_drum_fast_sad.wav", "music_qa", _played("drum", "fast", "sad")),
+    SampleSpec("speech_over_dog.wav", "speech_qa", _said("female"), background="dog"),
+    SampleSpec("question_over_waves.wav", "co_reasoning", _heard("waves")),
+    SampleSpec("two_overlapped.wav", "overlapped_speech", _two("female", "male")),
+    SampleSpec("two_turns_same_speaker.wav", "speaker_verification", _two("male", "male", same=True)),
+    SampleSpec("two_turns_other_speaker.wav", "speaker_verification", _two("female", "female")),
+    SampleSpec("form_stereo.wav", "gender", _said("female"), stereo=True),
+    SampleSpec("form_44100_hz.wav", "gender", _said("male"), rate=44_100),
+    SampleSpec("form_8000_hz.wav", "gender", _said("female"), rate=8_000),
+    SampleSpec("form_mp3.mp3", "gender", _said("male"), rate=44_100, stereo=True),
+    SampleSpec("form_ogg.ogg", "audio_caption", _heard("bird")),
+    SampleSpec("form_flac.flac", "gender", _said("female")),
+    SampleSpec("form_70_seconds.ogg", "audio_caption", _heard("rain"), seconds=70.0),
+    SampleSpec("form_very_short.wav", "audio_caption", _heard("knock"), seconds=0.15),
+)
+
+
+def build_samples(folder: str | os.PathLike = FOLDER, samples: Sequence[SampleSpec] = SAMPLES) -> list[Path]:
+    """Write the clips, `manifest.json` and `README.md` into `folder`; returns what was written."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    examples = [draw(sample) for sample in samples]
+    waves = render([example.plan for example in examples])
+    contents, seconds = {}, []
+    for sample, example, rendered in zip(samples, examples, waves, strict=True):
+        wave = rendered if sample.seconds is None else _event_of(sample, example)
+        contents[sample.file] = encode(sample, wave)
+        seconds.append(len(wave) / SAMPLE_RATE)
+    annotation = [
+        row for sample, example in zip(samples, examples, strict=True) for row in annotate(sample, example)
+    ]
+    manifest = json.dumps({"annotation": annotation}, indent=1, ensure_ascii=False) + "\n"
+    contents["manifest.json"] = manifest.encode()
+    contents["README.md"] = _readme(samples, seconds, annotation).encode()
+    for name, data in contents.items():
+        beside = folder / f".{name}.tmp"
+        beside.write_bytes(data)
+        beside.replace(folder / name)
+    return [folder / name for name in contents]
+
+
+def draw(sample: SampleSpec) -> ToyExample:
+    """The first example that fits the row, a function of the row alone.
+
+    Raises:
+        SalmonnError: nothing of the test split fits.
+    """
+    rng = np.random.default_rng(zlib.crc32(sample.file.encode()))
+    for _ in range(DRAWS):
+        (example,) = draw_examples([sample.task], rng, SPLIT, makers=MAKERS | ANYTHING_SAID)
+        if sample.fits(example):
+            background = (sample.background,) if sample.background else example.plan.events
+            return replace(example, plan=replace(example.plan, events=background))
+    raise SalmonnError(f"{sample.file}: none of {DRAWS:,} drawn examples of {sample.task} fits: ask for less")
+
+
+def annotate(sample: SampleSpec, example: ToyExample) -> list[dict[str, str]]:
+    """The clip's rows in the annotation format: its task, and what is plainly there: words, sounds or music."""
+    answers = {sample.task: (example.answer, _gap(example))}
+    plan = example.plan
+    if plan.music:
+        answers["music_caption"] = music_caption(plan.music.style, plan.music.tempo, plan.music.mode), ""
+    elif not example.words:
+        answers["audio_caption"] = caption(plan.events), ""
+    elif plan.overlap is None:
+        answers["asr"] = example.words, ""
+    return [{"path": sample.file, "text": text, "task": task, "Q": Q} for task, (text, Q) in answers.items()]
+
+
+def encode(sample: SampleSpec, wave: np.ndarray) -> bytes:
+    """The clip (S,), 16 kHz, as a file of the row's rate, channels and format."""
+    if sample.rate != SAMPLE_RATE:
+        common = np.gcd(sample.rate, SAMPLE_RATE)
+        wave = bounded(resample_poly(wave, sample.rate // common, SAMPLE_RATE // common))
+    if sample.stereo:
+        wave = wave[:, None] * np.float32(PAN)
+    form = Path(sample.file).suffix[1:].upper()
+    file = io.BytesIO()
+    soundfile.write(file, wave, sample.rate, format=form)
+    return _with_serial(file.getvalue()) if form == "OGG" else file.getvalue()
+
+
+def _event_of(sample: SampleSpec, example: ToyExample) -> np.ndarray:
+    """So many seconds of the example's sound event, from its first loud moment on."""
+    rng = np.random.default_rng(example.plan.seed)
+    wave = synthesize(example.plan.events[0], rng, sample.seconds + 1.0)
+    start = int(np.argmax(np.abs(wave) > 0.5 * np.abs(wave[:SAMPLE_RATE]).max()))
+    start = max(0, start - SAMPLE_RATE // 100)
+    return wave[start : start + round(sample.seconds * SAMPLE_RATE)]
+
+
+def _gap(example: ToyExample) -> str:
+    """What fills the `{}` of the task's prompts, "" if they have none: the format's `Q`."""
+    for wording in get_task(example.task).prompts:
+        before, gap, after = wording.partition("{}")
+        if gap and example.prompt.startswith(before) and example.prompt.endswith(after):
+            return example.prompt[len(before) : len(example.prompt) - len(after)]
+    return ""
+
+
+def _with_serial(ogg: bytes, serial: int = 1) -> bytes:
+    """An Ogg file with this stream number; encoders draw one at random, and it enters every page's checksum."""
+    out, at = bytearray(ogg), 0
+    while at < len(out):
+        segments = out[at + 26]
+        end = at + 27 + segments + sum(out[at + 27 : at + 27 + segments])
+        out[at + 14 : at + 18] = serial.to_bytes(4, "little")
+        out[at + 22 : at + 26] = bytes(4)
+        out[at + 22 : at + 26] = _ogg_checksum(out[at:end]).to_bytes(4, "little")
+        at = end
+    return bytes(out)
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """CRC-32 as Ogg has it: polynomial 04c11db7, highest bit first, from 0. Source: RFC 3533, section 6."""
+    checksum = 0
+    for byte in page:
+        checksum = (checksum << 8 & 0xFFFFFFFF) ^ _CRC[checksum >> 24 ^ byte]
+    return checksum
+
+
+def _crc_row(checksum: int) -> int:
+    for _ in range(8):
+        checksum = checksum << 1 ^ (0x104C11DB7 if checksum & 0x80000000 else 0)
+    return checksum
+
+
+_CRC = [_crc_row(byte << 24) for byte in range(256)]
+
+
+def _readme(
+    samples: Sequence[SampleSpec], seconds: Sequence[float], annotation: Sequence[dict[str, str]]
+) -> str:
+    lines = [
+        "# Clips to hear and to ask about",
+        "",
+        f"{len(samples)} synthetic clips of the toy world: sentences that no training has seen, said by espeak-ng's",
+        "voices, and sounds and music made by this project's own code. `make samples` makes them anew.",
+        "License: dedicated to the public domain, CC0 1.0 (https://creativecommons.org/publicdomain/zero/1.0/).",
+        "",
+        "`manifest.json` has the published annotation format: `path` (in this folder), `text`, `task`, and `Q`, which",
+        "fills the gap of a prompt.",
+        "",
+        "| clip | seconds | task | Q | answer |",
+        "|---|---|---|---|---|",
+    ]
+    length = {sample.file: f"{time:.2f}" for sample, time in zip(samples, seconds, strict=True)}
+    for row in annotation:
+        lines.append(
+            f"| {row['path']} | {length[row['path']]} | {row['task']} | {row['Q']} | {row['text']} |"
+        )
+    return "\n".join(lines) + "\n"

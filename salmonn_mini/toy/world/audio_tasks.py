@@ -1,0 +1,299 @@
+"""A clip, a question and an answer for every task of the table, drawn from the toy world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from salmonn_mini.data.tasks import get_task
+from salmonn_mini.toy.world import facts, grammar, story, text_tasks, translate
+from salmonn_mini.toy.world.clips import ClipPlan, Music, draw_seed, draw_utterance
+from salmonn_mini.toy.world.events import EVENTS
+from salmonn_mini.toy.world.grammar import Statement
+from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
+from salmonn_mini.toy.world.text_tasks import pick
+from salmonn_mini.toy.world.voice import MOODS, VOICES, phonemes
+
+
+@dataclass(frozen=True)
+class ToyExample:
+    """A sample before it is rendered: the annotation format's `task`, `Q` and `text`, with its clip's plan.
+
+    `words` is what is said in the clip, "" if nothing is.
+    """
+
+    task: str
+    plan: ClipPlan
+    prompt: str
+    answer: str
+    words: str = ""
+
+
+MIXED_SHARE = 0.2  # of training clips with a voice and a sound at once
+LIST_SHARE = 0.3  # of training clips for phones: words without a sentence around them
+Draft = tuple[ClipPlan, str, str, str]  # plan, what fills the prompt's gap, answer, words
+Maker = Callable[[np.random.Generator, str], Draft]  # from (rng, split)
+
+
+def _speech(text: str, rng: np.random.Generator, mood: str | None = None) -> ClipPlan:
+    return ClipPlan(draw_seed(rng), (draw_utterance(text, rng, mood),))
+
+
+def _sentence(rng: np.random.Generator, split: str) -> str:
+    """Anything that is said in the toy world: statements, questions and commands."""
+    kind = pick(
+        rng, (grammar.draw_statement,) * 4 + (grammar.draw_question,) * 4 + (grammar.draw_command,) * 2
+    )
+    return grammar.draw(kind, rng, split).text
+
+
+def _statement(rng: np.random.Generator, split: str) -> Statement:
+    return grammar.draw(grammar.draw_statement, rng, split)
+
+
+def _dictation(rng: np.random.Generator) -> str:
+    """What is heard in training: half of it is no sentence of the world.
+
+    There are few questions in the toy world. From sentences alone a model learns them by heart, and writes down the
+    nearest one that it knows when it hears another wording.
+    """
+    kind = rng.random()
+    if kind < 0.2:
+        return grammar.draw_word_list(rng)
+    if kind < 0.5:
+        return grammar.draw_garbled(rng)
+    if kind < 0.55:
+        return pick(rng, facts.SOUND_QUESTIONS)
+    return _sentence(rng, "train")
+
+
+def _asr(rng: np.random.Generator, split: str) -> Draft:
+    """Speech; in training now and then with a sound behind it."""
+    if split != "train":
+        text = _sentence(rng, split)
+        return _speech(text, rng), "", text, text
+    text = _dictation(rng)
+    plan = _speech(text, rng)
+    if rng.random() < MIXED_SHARE:
+        plan = replace(plan, events=(pick(rng, facts.SOUND_FACTS),))
+    return plan, "", text, text
+
+
+def _phones(rng: np.random.Generator, split: str) -> Draft:
+    """A statement; in training now and then words without a sentence around them.
+
+    Phones, moods and genders are asked of statements alone: what is trained at length on spoken questions would be
+    the answer to them. They are heard in transcription.
+    """
+    listed = split == "train" and rng.random() < LIST_SHARE
+    text = grammar.draw_word_list(rng) if listed else _statement(rng, split).text
+    return _speech(text, rng), "", text, text
+
+
+def _of_statement(answer: Callable[[Statement], str]) -> Maker:
+    def make(rng: np.random.Generator, split: str) -> Draft:
+        statement = _statement(rng, split)
+        return _speech(statement.text, rng), "", answer(statement), statement.text
+
+    return make
+
+
+def _audio_caption(rng: np.random.Generator, split: str) -> Draft:
+    """One or two sounds; in training now and then one behind a voice, which the caption leaves out."""
+    if split == "train" and rng.random() < MIXED_SHARE:
+        event, text = pick(rng, facts.SOUND_FACTS), _dictation(rng)
+        return replace(_speech(text, rng), events=(event,)), "", text_tasks.caption((event,)), text
+    names = text_tasks.draw_sounds(rng)
+    return ClipPlan(draw_seed(rng), events=names), "", text_tasks.caption(names), ""
+
+
+def _emotion(text: str, rng: np.random.Generator) -> Draft:
+    mood = pick(rng, MOODS)
+    return _speech(text, rng, mood), "", text_tasks.emotion_answer(mood), text
+
+
+def _gender(text: str, rng: np.random.Generator) -> Draft:
+    plan = _speech(text, rng)
+    return plan, "", text_tasks.gender_answer(VOICES[plan.utterances[0].voice].gender), text
+
+
+def _draw_music(rng: np.random.Generator) -> Music:
+    return Music(pick(rng, MUSIC), pick(rng, TEMPI), pick(rng, MODES))
+
+
+def _music_caption(rng: np.random.Generator, split: str) -> Draft:
+    piece = _draw_music(rng)
+    return (
+        ClipPlan(draw_seed(rng), music=piece),
+        "",
+        text_tasks.music_caption(piece.style, piece.tempo, piece.mode),
+        "",
+    )
+
+
+def _music_qa(rng: np.random.Generator, split: str) -> Draft:
+    piece = _draw_music(rng)
+    question, answer = pick(
+        rng,
+        {
+            "Which instrument is playing?": f"this is {piece.style} music .",
+            "Is the music slow or fast?": f"the music is {piece.tempo} .",
+            "Is the music happy or sad?": f"the music is {piece.mode} .",
+        }.items(),
+    )
+    return ClipPlan(draw_seed(rng), music=piece), question, answer, ""
+
+
+def _audio_qa(rng: np.random.Generator, split: str) -> Draft:
+    names = text_tasks.draw_sounds(rng)
+    asked = (
+        pick(rng, names) if rng.random() < 0.5 else pick(rng, [name for name in EVENTS if name not in names])
+    )
+    question, answer = pick(
+        rng,
+        {
+            f"Is there the sound of a {asked}?": "there is ." if asked in names else "there is not .",
+            "How many different sounds are there?": f"the number is {('one', 'two')[len(names) - 1]} .",
+            "Which sound comes first?": f"{EVENTS[names[0]].phrase} .",
+            "Which sound comes last?": f"{EVENTS[names[-1]].phrase} .",
+        }.items(),
+    )
+    return ClipPlan(draw_seed(rng), events=names), question, answer, ""
+
+
+def _speech_qa(rng: np.random.Generator, split: str) -> Draft:
+    statement = _statement(rng, split)
+    question, answer = pick(rng, text_tasks.speech_questions(statement).items())
+    return _speech(statement.text, rng), question, answer, statement.text
+
+
+def _two_speakers(rng: np.random.Generator, split: str) -> tuple[str, str, str, str]:
+    """Two short statements and two different voices."""
+    texts = []
+    while len(texts) < 2:
+        statement = replace(_statement(rng, split), time=None, place=None, subject_adjective=None)
+        if grammar.split_of(statement.text) == split:
+            texts.append(statement.text)
+    one, other = (tuple(VOICES)[i] for i in rng.choice(len(VOICES), size=2, replace=False))
+    return texts[0], texts[1], one, other
+
+
+def _overlapped_speech(rng: np.random.Generator, split: str) -> Draft:
+    first, second, one, other = _two_speakers(rng, split)
+    plan = ClipPlan(
+        draw_seed(rng),
+        (draw_utterance(first, rng, "neutral", one), draw_utterance(second, rng, "neutral", other)),
+        overlap=float(rng.uniform(0.6, 0.9)),
+    )
+    return plan, "", f"{first} . {second}", f"{first} {second}"
+
+
+def _speaker_verification(rng: np.random.Generator, split: str) -> Draft:
+    first, second, one, other = _two_speakers(rng, split)
+    same = rng.random() < 0.5
+    utterances = (
+        draw_utterance(first, rng, "neutral", one),
+        draw_utterance(second, rng, "neutral", one if same else other),
+    )
+    answer = "it is one ." if same else "it is two ."
+    return ClipPlan(draw_seed(rng), utterances), "", answer, f"{first} {second}"
+
+
+def _spoken_query_qa(rng: np.random.Generator, split: str) -> Draft:
+    question = grammar.draw(grammar.draw_question, rng, split)
+    return _speech(question.text, rng), "", text_tasks.question_answer(question), question.text
+
+
+def _slot_filling(rng: np.random.Generator, split: str) -> Draft:
+    command = grammar.draw(grammar.draw_command, rng, split)
+    slot, value = pick(rng, command.slots)
+    return _speech(command.text, rng), slot, text_tasks.slot_answer(slot, value), command.text
+
+
+def _story(rng: np.random.Generator, split: str) -> Draft:
+    if rng.random() < 0.5:
+        statement = _statement(rng, split)
+        return _speech(statement.text, rng), "", story.story_of_statement(statement, rng), statement.text
+    names = text_tasks.draw_sounds(rng)
+    return ClipPlan(draw_seed(rng), events=names), "", story.story_of_sounds(names, rng), ""
+
+
+def _co_reasoning(rng: np.random.Generator, split: str) -> Draft:
+    question, event = text_tasks.draw_co_reasoning(rng, split)
+    plan = replace(_speech(question, rng), events=(event,))
+    return plan, "", text_tasks.co_reasoning_answer(question, event), question
+
+
+MAKERS: dict[str, Maker] = {
+    "asr": _asr,
+    "audio_caption": _audio_caption,
+    "translation_zh": _of_statement(translate.to_chinese),
+    "phone_recognition": _phones,  # the phones come later, for many samples at once
+    "emotion": lambda rng, split: _emotion(_statement(rng, split).text, rng),
+    "music_caption": _music_caption,
+    "overlapped_speech": _overlapped_speech,
+    "speaker_verification": _speaker_verification,
+    "gender": lambda rng, split: _gender(_statement(rng, split).text, rng),
+    "audio_qa": _audio_qa,
+    "music_qa": _music_qa,
+    "speech_qa": _speech_qa,
+    "translation_de": _of_statement(translate.to_german),
+    "translation_ja": _of_statement(translate.to_japanese),
+    "keywords": _of_statement(text_tasks.keywords),
+    "spoken_query_qa": _spoken_query_qa,
+    "slot_filling": _slot_filling,
+    "story": _story,
+    "co_reasoning": _co_reasoning,
+}
+# Moods and voices in questions and commands too: not for training, see _phones.
+ANYTHING_SAID: dict[str, Maker] = {
+    "emotion": lambda rng, split: _emotion(_sentence(rng, split), rng),
+    "gender": lambda rng, split: _gender(_sentence(rng, split), rng),
+}
+
+
+def draw_examples(
+    tasks: Sequence[str],
+    rng: np.random.Generator,
+    split: str,
+    *,
+    held_out: bool = False,
+    makers: Mapping[str, Maker] = MAKERS,
+) -> list[ToyExample]:
+    """One example for each of `tasks`, with sentences of `split` and training or held-out wordings of the prompt.
+
+    Args:
+        makers: what drafts an example of each task.
+
+    Raises:
+        SalmonnError: a task is not in the table.
+    """
+    examples = []
+    for name in tasks:
+        task = get_task(name)
+        plan, fill, answer, words = makers[name](rng, split)
+        prompt = pick(rng, task.held_out if held_out else task.prompts).replace("{}", fill)
+        examples.append(ToyExample(name, plan, prompt, answer, words))
+    return _with_phones(examples)
+
+
+def draw_long_speech(n: int, rng: np.random.Generator, split: str, sentences: int = 3) -> list[ToyExample]:
+    """n recordings of several statements one after the other, each in a voice of its own, to transcribe."""
+    examples = []
+    for _ in range(n):
+        texts = [_statement(rng, split).text for _ in range(sentences)]
+        plan = ClipPlan(draw_seed(rng), tuple(draw_utterance(text, rng) for text in texts))
+        words = " ".join(texts)
+        examples.append(ToyExample("asr", plan, pick(rng, get_task("asr").prompts), words, words))
+    return examples
+
+
+def _with_phones(examples: list[ToyExample]) -> list[ToyExample]:
+    texts = [example.words for example in examples if example.task == "phone_recognition"]
+    phones = iter(phonemes(texts) if texts else ())
+    return [
+        replace(example, answer=" ".join(next(phones))) if example.task == "phone_recognition" else example
+        for example in examples
+    ]

@@ -58,6 +58,14 @@ def _stopping(loss, at):
     return stopping
 
 
+@pytest.mark.parametrize(
+    "words", ["room 101", "it's five o'clock", "50 %", "今天气温", "café", "hello, world!"]
+)
+def test_what_the_tokenizer_never_saw_comes_back(tokenizer, words):
+    ids = tokenizer(words, add_special_tokens=False).input_ids
+    assert tokenizer.decode([*ids, tokenizer.eos_token_id], skip_special_tokens=True).strip() == words
+
+
 def test_the_tokenizer_keeps_words_whole_and_loses_nothing(tokenizer, samples):
     for sample in samples[::37]:
         ids = tokenizer(sample.answer, add_special_tokens=False).input_ids

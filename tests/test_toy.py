@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.evaluation.evaluate import evaluate
+from salmonn_mini.models.config import PRESETS
+from salmonn_mini.models.prompt import Prompt
 from salmonn_mini.pretrained import load, toy_folder
 from salmonn_mini.toy.backbones.build import CARD, SCORES
 from salmonn_mini.toy.world.audio_tasks import draw_examples
@@ -64,3 +67,11 @@ def test_no_answer_wants_a_word_that_the_llm_has_never_written(task, written):
     """LoRA on queries and values cannot teach a new word: such answers are never learned."""
     answers = [one.answer for one in draw_examples([task] * 100, np.random.default_rng(0), "train")]
     assert tokens_of(answers) <= written
+
+
+@pytest.mark.parametrize("words", ["room 101", "it's five o'clock", "50 %", "今天气温", "café"])
+def test_the_shipped_tokenizer_loses_no_text(words: str) -> None:
+    prompt = Prompt(
+        AutoTokenizer.from_pretrained(toy_folder() / "llm"), PRESETS["toy"].prompt, PRESETS["toy"].end
+    )
+    assert prompt.text(prompt.answer(words)) == words

@@ -6,6 +6,7 @@ they are softened in training (soft.py).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -68,8 +69,15 @@ def train_tokenizer(samples: Sequence[TextSample]) -> PreTrainedTokenizerFast:
     prompt = PRESETS["toy"].prompt
     corpus = [prompt.format(f"<Speech> {s.context} </Speech> {s.prompt}") + f" {s.answer}" for s in samples]
     tokenizer.train_from_iterator(corpus, trainer)
+    # The trainer knows one way to reserve the bytes: as special tokens, which decoding would then leave out.
+    state = json.loads(tokenizer.to_str())
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in special]
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
     )
 
 

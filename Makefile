@@ -8,13 +8,13 @@ NOTEBOOKS ?= notebooks/*.ipynb
 STRICT := $(addprefix notebooks/,01_sound.ipynb 03_windows.ipynb 05_lora.ipynb)
 IN_FULL = $(filter $(STRICT),$(wildcard $(NOTEBOOKS)))
 IN_PART = $(filter-out $(STRICT),$(wildcard $(NOTEBOOKS)))
-NBVAL = $(PY) -m pytest -n 2 --dist loadscope --nbval-cell-timeout 240 --nbval-sanitize-with tests/nbval_sanitize.cfg
+NBVAL = $(PY) -m pytest -n 2 --dist loadscope --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval_sanitize.cfg
 # More arguments for JupyterLab, say: make lab LAB="--no-browser --port=9999"
 LAB ?=
 # Where the course lies on GitHub, say: make badges REPOSITORY=owner/name
 REPOSITORY ?=
 
-.PHONY: help env lab test lint browser kill twice samples notebooks badges slides students figures lock
+.PHONY: help env lab test lint browser kill cards twice samples notebooks badges slides students figures lock
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -36,10 +36,16 @@ lab: $(STAMP) ## JupyterLab on notebooks/, at the tour
 	$(PY) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/00_tour.ipynb \
 	    $$([ "$$(id -u)" -ne 0 ] || echo --allow-root) $(LAB)
 
-test: lint ## ruff, unit tests, every notebook
-	$(PY) -m pytest -n 2 --dist loadscope
-	$(if $(IN_PART),$(NBVAL) --nbval-lax $(IN_PART))
-	$(if $(IN_FULL),$(NBVAL) --nbval $(IN_FULL))
+test: $(STAMP) ## lint, unit tests, every notebook (ten to twenty minutes on two cores)
+	@echo "1/4 lint"
+	@$(MAKE) --no-print-directory lint
+	@echo "2/4 unit tests: some 2,300 on two processes, first collected, then counted up to 100 %"
+	@$(PY) -m pytest -n 2 --dist loadscope
+	@echo "3/4 notebooks, their checked cells compared: $(words $(IN_PART))"
+	@$(if $(IN_PART),$(NBVAL) --nbval-lax $(IN_PART))
+	@echo "4/4 notebooks, every cell compared: $(words $(IN_FULL))"
+	@$(if $(IN_FULL),$(NBVAL) --nbval $(IN_FULL))
+	@echo "All of it passed."
 
 lint: $(STAMP) ## ruff alone
 	$(PY) -m ruff check
@@ -50,6 +56,9 @@ browser: $(STAMP) ## drive `make lab` in headless Chromium: needs chromium on th
 
 kill: $(STAMP) ## SIGKILL a training run 50 times, and compare every resume bit for bit
 	$(PY) tests/kill.py --kills 50
+
+cards: $(STAMP) ## run the notebooks, and tell what each took beside its card: time and memory
+	$(PY) tests/cards.py $(NOTEBOOKS)
 
 twice: $(STAMP) ## run all cells of each notebook, and all of them again in the same kernel
 	$(PY) tests/twice.py $(NOTEBOOKS)

@@ -27,7 +27,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[1]
-CELL_SECONDS, NOTEBOOK_SECONDS = 240, 600
+CELL_SECONDS, NOTEBOOK_SECONDS = 600, 3000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CHECKED = "nbval-check-output"
 TAGS = {CHECKED, "nbval-ignore-output", "nbval-skip", "nbval-raises-exception"}

@@ -106,7 +106,7 @@ if "cli" in FILES:
 @pytest.mark.parametrize("code", LIGHT)
 def test_what_should_be_quick_does_not_import_torch(code: str) -> None:
     check = f"import sys\n{code}\nassert 'torch' not in sys.modules and 'transformers' not in sys.modules"
-    subprocess.run([sys.executable, "-c", check], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=600, stdout=subprocess.DEVNULL)
 
 
 def test_the_map_in_the_readme_names_every_entry() -> None:

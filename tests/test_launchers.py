@@ -67,7 +67,7 @@ def test_two_processes_follow_the_losses_of_one(plain, launcher):
         port = str(free.getsockname()[1])
     surroundings = os.environ | {"SALMONN_MINI_TOY": str(folder / "toy"), "MASTER_PORT": port}
     command = [sys.executable, "-m", *TWO[launcher], "salmonn_mini", *arguments(launcher)]
-    subprocess.run(command, check=True, timeout=280, cwd=folder, env=surroundings)
+    subprocess.run(command, check=True, timeout=900, cwd=folder, env=surroundings)
     losses_of_two, info = outcome(folder, launcher)
     assert (info["processes"], info["wrapper"]) == (2, WRAPPERS.get(launcher, "DistributedDataParallel"))
     assert losses_of_two == pytest.approx(curve, abs=1e-4)

@@ -41,7 +41,7 @@ def text(source: str) -> NotebookNode:
         (code("show()", FIGURE, tag="nbval-ignore-output"), SKIP),
         (code("!pip", tag="colab"), SKIP),
         (code("print('for me')", SAID, tag="instructor"), SKIP),
-        (code("within(minutes=1, gigabytes=1)", SAID), SKIP),
+        (code("card(minutes=1, gigabytes=1)", SAID), SKIP),
     ],
 )
 def test_each_kind_of_cell_has_its_slide_type(cell: NotebookNode, kind: str) -> None:

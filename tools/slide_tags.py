@@ -43,7 +43,7 @@ def slide_type(cell: NotebookNode) -> str:
         return SKIP
     if cell.cell_type == "markdown":
         return NEW if re.match(r"##? ", cell.source) else BELOW if ASKS.search(cell.source) else ON
-    if not cell.get("outputs") or "within(" in cell.source:
+    if not cell.get("outputs") or "card(minutes=" in cell.source:
         return SKIP
     return BELOW if is_large(cell) else ON
 

@@ -1,7 +1,9 @@
-"""What a notebook says of itself: what a reader predicted beside what came out, and what a run costs."""
+"""What a notebook says of itself: a prediction beside the measurement, and what a run costs."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 
@@ -10,7 +12,8 @@ try:
 except ImportError:  # Windows
     resource = None
 
-_seconds = 0.0  # of computing, up to the last report
+REPORT = "SALMONN_MINI_CARDS"  # names the file that `card` adds its measurements to
+_reported = 0.0  # seconds of computing, up to the last report
 
 
 def compare(guess: object, measured: float, unit: str = "") -> None:
@@ -26,24 +29,25 @@ def compare(guess: object, measured: float, unit: str = "") -> None:
         print(f"{found}. Predicted: {guess:,.4g}, {'too low' if guess < measured else 'too high'}.")
 
 
-def within(minutes: float, gigabytes: float) -> None:
-    """Print whether the notebook kept to its card.
+def card(minutes: float, gigabytes: float) -> None:
+    """Print what the notebook should take, the same words on every machine; measure what it took.
+
+    The measurement, a line of JSON, goes to the file that the variable SALMONN_MINI_CARDS names, if it is set:
+    `make cards` sets it and prints the table.
 
     Args:
-        minutes: of computing by this process, since it began or since the last report: what else the machine
+        minutes: of computing by this process, since it began or since the last report; what else the machine
             does at the same time does not count.
         gigabytes: of memory at its peak; unknown on Windows.
     """
-    global _seconds
-    spent = (time.process_time() - _seconds) / 60
-    _seconds = time.process_time()
-    peak = _peak_gigabytes()
-    kept = spent <= minutes and peak <= gigabytes
-    print(
-        f"As the card says: at most {minutes:g} min of computing and {gigabytes:g} GB of memory."
-        if kept
-        else f"More than the card says: {spent:.1f} min of {minutes:g}, {peak:.1f} GB of {gigabytes:g}."
-    )
+    global _reported
+    spent = time.process_time() - _reported
+    _reported += spent
+    if path := os.environ.get(REPORT):
+        row = {"card": [minutes, gigabytes], "measured": [spent / 60, _peak_gigabytes()]}
+        with open(path, "a", encoding="utf-8") as report:
+            report.write(json.dumps(row) + "\n")
+    print(f"Planned: at most {minutes:g} min of computing and {gigabytes:g} GB of memory.")
 
 
 def _peak_gigabytes() -> float:

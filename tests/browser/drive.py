@@ -28,7 +28,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "data_samples" / "form_8000_hz.wav"
-START_SECONDS, OPEN_SECONDS, RUN_SECONDS, FOLLOW_SECONDS = 120, 90, 300, 30
+START_SECONDS, OPEN_SECONDS, RUN_SECONDS, FOLLOW_SECONDS = 300, 300, 1500, 120
 CHROMIUM = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 FLAGS = [
     "--no-sandbox",
@@ -185,7 +185,9 @@ def use(page: Page) -> str:
     player.scroll_into_view_if_needed()
     seconds, ready = player.evaluate(PLAY)
     assert seconds > 0 and ready == 4
-    page.wait_for_function("player => player.currentTime > 0", arg=player.element_handle(), timeout=10_000)
+    page.wait_for_function(
+        "player => player.currentTime > 0", arg=player.element_handle(), timeout=FOLLOW_SECONDS * 1000
+    )
     return ", ".join([*said, f"a clip of {seconds:.1f} s played"])
 
 

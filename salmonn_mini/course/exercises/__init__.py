@@ -1,6 +1,6 @@
 """What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A room a chapter."""
 
-from salmonn_mini.course.card import compare, within
+from salmonn_mini.course.card import card, compare
 from salmonn_mini.course.exercises import (
     activation_tuning,
     encoders,
@@ -23,6 +23,7 @@ __all__ = [
     "EXERCISES",
     "QUIZZES",
     "activation_tuning",
+    "card",
     "check",
     "compare",
     "encoders",
@@ -39,5 +40,4 @@ __all__ = [
     "tour",
     "verdict",
     "windows",
-    "within",
 ]

@@ -1,7 +1,42 @@
-"""The one error that a user can cause."""
+"""The one error that a user can cause, and the names that have changed."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+# What was renamed, by kind: old name → new name. An old name is refused with the new one, never followed.
+RENAMED = {
+    "recipe key": {
+        "reworded": "paraphrase_prob",
+        "framed": "affix_prob",
+        "precision": "dtype",
+        "quantize": "bits",
+        "trains": "trainable",
+        "accumulation": "gradient_accumulation_steps",
+        "clip_norm": "max_grad_norm",
+        "final_lr": "min_lr_ratio",
+    },
+    "command": {"ledger": "claims"},
+    "option": {
+        "--beams": "--num-beams",
+        "--sample": "--do-sample",
+        "--precision": "--dtype",
+        "--at-once": "--per-device-batch-size",
+    },
+    "benchmark": {"levers": "ablations"},
+}
 
 
 class SalmonnError(ValueError):
     """A value that a user gave breaks a rule. The message states the value, the rule and the remedy."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> SalmonnError:
+    """The error to raise for a name that is not among the known ones; it says what was meant."""
+    known = list(known)
+    if (new := RENAMED.get(kind, {}).get(name)) in known:
+        return SalmonnError(f"{kind} {name!r} was renamed to {new!r}")
+    close = difflib.get_close_matches(str(name), known, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(known)}"
+    return SalmonnError(f"unknown {kind} {name!r}: {remedy}")

@@ -91,16 +91,16 @@ def test_long_audio_has_the_published_arithmetic() -> None:
 def test_an_unknown_benchmark_is_refused() -> None:
     with pytest.raises(
         SalmonnError,
-        match="there is no benchmark 'huge': choose one of published-small, long-audio, levers",
+        match="unknown benchmark 'huge': choose one of published-small, long-audio, ablations",
     ):
         bench.bench("huge")
 
 
-# --- levers ----------------------------------------------------------------------------------------------------------
+# --- ablations ------------------------------------------------------------------------------------------------------
 
 
 def test_each_lever_has_a_row_and_the_table_and_json_hold_them_all(tiny, capsys) -> None:
-    assert main(["bench", "--config", "levers", "--runs", "1"]) == 0
+    assert main(["bench", "--config", "ablations", "--runs", "1"]) == 0
     printed = capsys.readouterr()
     report = json.loads(printed.out)
     assert report["preset"] == "small" and report["layers"] == 2 and report["clips"] == 2
@@ -122,9 +122,9 @@ def test_each_lever_has_a_row_and_the_table_and_json_hold_them_all(tiny, capsys)
 def test_a_preset_means_levers_and_other_benchmarks_have_none(tiny, capsys) -> None:
     assert main(["bench", "--preset", "small", "--layers", "1", "--batch", "1", "--runs", "1"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["config"], report["layers"], report["clips"]) == ("levers", 1, 1)
+    assert (report["config"], report["layers"], report["clips"]) == ("ablations", 1, 1)
     assert main(["bench", "--config", "long-audio", "--batch", "2"]) == 2
-    assert "--batch belongs to --config levers, not to long-audio" in capsys.readouterr().err
+    assert "--batch belongs to --config ablations, not to long-audio" in capsys.readouterr().err
     assert main(["bench", "--preset", "14b"]) == 2
 
 

@@ -17,7 +17,7 @@ from tiny import tiny_config, tiny_salmonn, tiny_toy
 from salmonn_mini import cli, pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.data.tasks import TASKS
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import RENAMED, SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.models.lora import current_scale
 
@@ -130,9 +130,13 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ("", "arguments are required: COMMAND; `salmonn-mini --help` tells more"),
-        ("listen", "invalid choice: 'listen' (choose from"),
-        ("answer", "arguments are required: CLIP; `salmonn-mini answer --help`"),
+        ("poem", "unknown command 'poem': choose one of answer, train, plan"),
+        ("answr {clip}", "unknown command 'answr': did you mean 'answer'?; see `salmonn-mini --help`"),
+        ("answer", "arguments are required: CLIP; see `salmonn-mini answer --help`"),
+        ("answer {clip} --num-beem 2", "unknown option '--num-beem': did you mean '--num-beams'?"),
+        ("answer {clip} --max-new 2", "unknown option '--max-new': "),
+        ("doctor toy", "unexpected argument 'toy'; see `salmonn-mini doctor --help`"),
+        ("activate --data storys", "unknown --data 'storys': did you mean 'story'?"),
         ("answer gone.wav", "gone.wav: no such file; check the path"),
         ("answer a.wav --prompt", "argument --prompt: expected one argument"),
         ("answer a.wav --num-beams 0", "argument --num-beams: '0' must be a whole number of at least 1"),
@@ -148,22 +152,47 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("answer {clip} --whisper w --llm l --checkpoint c --model toy", "name two models: leave one"),
         ("answer {clip} --model nobody", "there is no model 'nobody': give toy, small, 7b, 13b, or a folder"),
         ("train toy-stage9", "there is no recipe 'toy-stage9'"),
-        ("train toy-stage1 --set stepz=3", "Recipe has no key 'stepz': did you mean 'steps'?"),
+        ("train toy-stage1 --set stepz=3", "unknown recipe key 'stepz': did you mean 'steps'?"),
         ("train toy-stage1 --set steps", "'steps' does not change a recipe: write key=value"),
         ("evaluate --tasks asr,poem", "unknown task 'poem'; the task table has asr, "),
         ("evaluate --tasks ,", "--tasks names no task: give one of asr"),
         ("evaluate --samples 0", "'0' must be a whole number of at least 1"),
         ("backbones --dtype float8", "unknown dtype 'float8': choose one of"),
         ("data", "arguments are required: WHAT"),
-        ("data songs", "invalid choice: 'songs'"),
+        ("data songs", "unknown command 'songs': choose one of samples, import, audit, pack"),
         ("doctor --preset 14b", "there is no preset '14b': choose one of toy, small, 7b, 13b"),
-        ("bench --config huge", "there is no benchmark 'huge': choose one of published-small, long-audio"),
+        ("bench --config huge", "unknown benchmark 'huge': choose one of published-small, long-audio"),
     ],
 )
 def test_a_mistake_costs_one_line_with_value_rule_and_remedy(capsys, clip, argv, said):
     status, out, err = run(capsys, argv.format(clip=clip))
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: ") and said in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ("ledger --verify", "command 'ledger' was renamed to 'claims'"),
+        ("bench --config levers", "benchmark 'levers' was renamed to 'ablations'"),
+        ("plan 7b-stage1 --at-once 8", "option '--at-once' was renamed to '--per-device-batch-size'"),
+        ("backbones --precision=bfloat16", "option '--precision' was renamed to '--dtype'"),
+        ("answer a.wav --beams 4", "option '--beams' was renamed to '--num-beams'"),
+        ("answer a.wav --sample", "option '--sample' was renamed to '--do-sample'"),
+        *(
+            (f"train toy-stage1 --set {old}=1", f"recipe key '{old}' was renamed to '{new}'")
+            for old, new in RENAMED["recipe key"].items()
+        ),
+    ],
+)
+def test_an_old_name_is_refused_with_the_new_one(capsys, argv, said):
+    status, out, err = run(capsys, argv)
+    assert (status, out, err.count("\n")) == (2, "", 1) and err.startswith(f"error: {said}")
+
+
+def test_without_a_command_there_is_help_and_an_example(capsys):
+    status, out, err = run(capsys, "")
+    assert (status, err) == (0, "") and "commands:" in out and "salmonn-mini answer data_samples/*.wav" in out
 
 
 @pytest.mark.parametrize("prompt", ["", " \n "])

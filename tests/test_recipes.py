@@ -100,12 +100,14 @@ def test_accelerate_reads_each_configuration_and_knows_its_keys(name):
 
 def test_the_arithmetic_of_a_plan():
     plan = make_plan(load_recipe("13b-stage1"), 8, samples_per_second=40)
-    assert plan.samples == 80_000 * 256 and plan.at_once == 32
+    assert plan.samples == 80_000 * 256 and plan.per_device_batch_size == 32
     assert plan.epochs == pytest.approx(20_480_000 / 1_626_555)
     assert plan.hours == pytest.approx(20_480_000 / (8 * 40) / 3600)
-    parts = make_plan(load_recipe("13b-stage1"), 6, at_once=8)
-    assert (parts.accumulation, parts.at_once) == (6, 8)  # shares of 43 and 42 clips
-    assert make_plan(load_recipe("13b-stage1", ["gradient_accumulation_steps=4"]), 8).at_once == 8
+    parts = make_plan(load_recipe("13b-stage1"), 6, per_device_batch_size=8)
+    assert (parts.accumulation, parts.per_device_batch_size) == (6, 8)  # shares of 43 and 42 clips
+    assert (
+        make_plan(load_recipe("13b-stage1", ["gradient_accumulation_steps=4"]), 8).per_device_batch_size == 8
+    )
     story = make_plan(load_recipe("13b-stage3"), 1, clips=12)
     assert (story.epoch, story.epochs, story.hours) == (12, 1.0, None)
     with pytest.raises(SalmonnError, match="batch_size is 1, but 8 GPUs with accumulation 1 need 8"):
@@ -121,7 +123,9 @@ def test_shares_that_are_no_counts_tell_no_epoch():
 def test_the_command_prints_a_table_or_json(capsys):
     assert main(["plan", "13b-stage1", "--gpus", "32", "--samples-per-second", "2"]) == 0
     said = capsys.readouterr().out
-    assert "32 GPUs × 8 clips × 1 in a row" in said and "20,480,000 samples" in said and "88.9" in said
+    assert (
+        "32 GPUs × 8 clips × 1 accumulation steps" in said and "20,480,000 samples" in said and "88.9" in said
+    )
     assert main(["plan", "13b-stage3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 12
     assert main(["plan", "13b-stage3"]) == 0

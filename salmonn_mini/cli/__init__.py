@@ -12,7 +12,6 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
 
 from salmonn_mini import __version__
 from salmonn_mini.cli import (
@@ -28,10 +27,18 @@ from salmonn_mini.cli import (
     sweep,
     train,
 )
+from salmonn_mini.cli.console import say
+from salmonn_mini.cli.parser import Parser
 from salmonn_mini.errors import SalmonnError
 
 PROGRAM = "salmonn-mini"
 COMMANDS = (answer, train, plan, evaluate, sweep, activate, claims, backbones, data, bench, doctor)
+EXAMPLES = """\
+example:
+  salmonn-mini answer data_samples/*.wav --prompt "Transcribe the speech."
+
+`salmonn-mini COMMAND --help` lists the options of a command.
+"""
 QUIET = {  # the libraries' own settings, unless the user has set them
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_VERBOSITY": "error",
@@ -50,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _quiet(debug):
             arguments = parser().parse_args(argv)
-            return arguments.run(arguments)
+            return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         return _fail("stopped", 130, debug=False)
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
@@ -64,13 +71,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    root = _Parser(prog=PROGRAM, description="A language model that hears: SALMONN, rebuilt at toy scale.")
+    """All commands and their options; without a command, the help."""
+    root = Parser(
+        prog=PROGRAM,
+        description="SALMONN in miniature: a language model that listens.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     root.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    root.add_argument("--debug", action="store_true", help="show where an error comes from")
+    root.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    root.set_defaults(run=lambda arguments: print(root.format_help(), end=""))
     everywhere = argparse.ArgumentParser(add_help=False)
     everywhere.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = root.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
         name = module.__name__.rpartition(".")[2]
         about = module.__doc__.split("\n\n")[0]
@@ -78,13 +91,6 @@ def parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return root
-
-
-class _Parser(argparse.ArgumentParser):
-    """Mistakes become a SalmonnError: one line, like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SalmonnError(f"{message}; `{self.prog} --help` tells more")
 
 
 @contextmanager
@@ -101,5 +107,5 @@ def _quiet(debug: bool) -> Iterator[None]:
 def _fail(text: str, status: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(" ".join(text.split()), file=sys.stderr)
+    say(text)
     return status

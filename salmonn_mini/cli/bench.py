@@ -7,22 +7,23 @@ import json
 import sys
 
 from salmonn_mini.cli import options
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 
-LEVERS = "levers"
+ABLATIONS = "ablations"
+CONFIGS = ("published-small", "long-audio", ABLATIONS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="NAME",
-        help="published-small (the default), long-audio, or levers: each lever of a training step on and off, "
-        "also as a table on stderr",
+        help="published-small (default), long-audio, or ablations: a training step with each measure of speed "
+        "and memory on and off, also as a table on stderr",
     )
     parser.add_argument(
         "--runs", metavar="N", type=options.whole(1), default=3, help="the least of so many counts (3)"
     )
-    group = parser.add_argument_group("of --config levers")
+    group = parser.add_argument_group("of --config ablations")
     group.add_argument("--preset", metavar="P", help="the sizes: toy, small (the default), 7b or 13b")
     group.add_argument(
         "--layers", metavar="N", type=options.whole(1), help="of each part at most; on a CPU 2 by default"
@@ -35,11 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     given = [name for name in ("preset", "layers", "batch", "compile") if getattr(arguments, name)]
-    config = arguments.config or (LEVERS if given else "published-small")
-    if given and config != LEVERS:
-        raise SalmonnError(f"--{given[0]} belongs to --config levers, not to {config}: leave one of them out")
-    if config == LEVERS:
-        report = _levers(arguments)
+    config = arguments.config or (ABLATIONS if given else "published-small")
+    if config not in CONFIGS:
+        raise unknown("benchmark", config, CONFIGS)
+    if given and config != ABLATIONS:
+        raise SalmonnError(
+            f"--{given[0]} belongs to --config ablations, not to {config}: leave one of them out"
+        )
+    if config == ABLATIONS:
+        report = _ablations(arguments)
     else:
         from salmonn_mini.tools.bench import bench
 
@@ -48,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _levers(arguments: argparse.Namespace) -> dict:
+def _ablations(arguments: argparse.Namespace) -> dict:
     from salmonn_mini.tools.bench.presets import compare, table
 
     report = compare(

@@ -8,7 +8,7 @@ import json
 from salmonn_mini.cli.options import positive, whole
 from salmonn_mini.errors import SalmonnError
 
-OF_A_RECIPE = ("changes", "gpus", "at_once", "samples_per_second", "clips")
+OF_A_RECIPE = ("changes", "gpus", "per_device_batch_size", "samples_per_second", "clips")
 OF_ALL = ("tflops", "price")
 
 
@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gpus", metavar="N", type=whole(1), help="GPUs in all (1)")
     parser.add_argument(
-        "--at-once", metavar="N", type=whole(1), help="clips that a GPU can hold: tells the accumulation"
+        "--per-device-batch-size",
+        metavar="N",
+        type=whole(1),
+        help="clips that a GPU can hold at once; the accumulation follows",
     )
     parser.add_argument(
         "--samples-per-second", metavar="X", type=positive, help="of one GPU, as `bench` measures it"
@@ -58,7 +61,7 @@ def _one(arguments: argparse.Namespace) -> int:
     plan = make_plan(
         load_recipe(arguments.recipe, arguments.changes),
         arguments.gpus or 1,
-        at_once=arguments.at_once,
+        per_device_batch_size=arguments.per_device_batch_size,
         samples_per_second=arguments.samples_per_second,
         clips=arguments.clips,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import typing
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 
 if TYPE_CHECKING:
     from typing import Self
@@ -67,9 +66,7 @@ class Settings:
         fields = {f.name: f for f in dataclasses.fields(cls)}
         for key in values:
             if key not in fields:
-                close = difflib.get_close_matches(str(key), fields, n=1)
-                remedy = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
-                raise SalmonnError(f"{cls.__name__} has no key {key!r}: {remedy}")
+                raise unknown(f"{cls.__name__.removesuffix('Config').lower()} key", key, fields)
         for name, f in fields.items():
             required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
             if required and name not in values:

@@ -17,7 +17,7 @@ class Plan:
     Attributes:
         batch_size: clips a step, over all GPUs.
         accumulation: the parts in which each GPU computes its share of a step.
-        at_once: clips that a GPU holds at once, at most.
+        per_device_batch_size: clips that a GPU holds at once, at most.
         samples: clips of the whole run.
         epoch: clips of an epoch; None where the recipe does not tell.
         epochs, hours: None where not all of their numbers are known.
@@ -26,7 +26,7 @@ class Plan:
     gpus: int
     batch_size: int
     accumulation: int
-    at_once: int
+    per_device_batch_size: int
     steps: int
     samples: int
     epoch: int | None
@@ -40,7 +40,7 @@ class Plan:
     def table(self) -> str:
         """For the terminal, a line a number."""
         gpus = f"{self.gpus} GPU{'s' * (self.gpus > 1)}"
-        parts = f"{gpus} × {self.at_once} clips × {self.accumulation} in a row"
+        parts = f"{gpus} × {self.per_device_batch_size} clips × {self.accumulation} accumulation steps"
         lines = [
             ("a step", f"{self.batch_size:,} clips: {parts}"),
             ("the run", f"{self.steps:,} steps, {self.samples:,} samples"),
@@ -58,14 +58,14 @@ def make_plan(
     recipe: Recipe,
     gpus: int,
     *,
-    at_once: int | None = None,
+    per_device_batch_size: int | None = None,
     samples_per_second: float | None = None,
     clips: int | None = None,
 ) -> Plan:
     """What a recipe comes to on `gpus` GPUs.
 
     Args:
-        at_once: clips that a GPU can hold at once; the accumulation follows from it instead of from the recipe.
+        per_device_batch_size: clips that a GPU can hold at once; sets the accumulation instead of the recipe.
         samples_per_second: clips that one GPU trains on in a second, as measured.
         clips: of an epoch, where the recipe does not tell.
 
@@ -73,7 +73,11 @@ def make_plan(
         SalmonnError: fewer clips a step than GPUs times accumulation.
     """
     share = math.ceil(recipe.batch_size / gpus)
-    accumulation = recipe.gradient_accumulation_steps if at_once is None else math.ceil(share / at_once)
+    accumulation = (
+        recipe.gradient_accumulation_steps
+        if per_device_batch_size is None
+        else math.ceil(share / per_device_batch_size)
+    )
     if recipe.batch_size < gpus * accumulation:
         raise SalmonnError(
             f"batch_size is {recipe.batch_size}, but {gpus} GPUs with accumulation {accumulation} need "

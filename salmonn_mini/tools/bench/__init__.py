@@ -2,7 +2,7 @@
 
     published-small   the work that the published code was timed at, in units that two machines share
     long-audio        recordings of 1, 2, 4 and 8 minutes
-    levers            a training step of a preset, with each lever of speed and memory on and off
+    ablations         a training step of a preset, with each measure of speed and memory on and off
 
 Weights are random. On a CPU all runs on one thread, and times are the process's CPU seconds, so that a busy machine
 changes them little; the least of several runs counts.
@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import unknown
 from salmonn_mini.tools.bench import long_audio, published
 from salmonn_mini.tools.bench.timing import calibrate, one_thread, peak_bytes
 
 RUNS = 3
 BENCHES = {"published-small": published, "long-audio": long_audio}
-NAMES = (*BENCHES, "levers")
+NAMES = (*BENCHES, "ablations")
 
 
 def bench(name: str, *, runs: int = RUNS) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def bench(name: str, *, runs: int = RUNS) -> dict[str, Any]:
         SalmonnError: no such benchmark.
     """
     if name not in BENCHES:
-        raise SalmonnError(f"there is no benchmark {name!r}: choose one of {', '.join(NAMES)}")
+        raise unknown("benchmark", name, NAMES)
     module = BENCHES[name]
     with one_thread():
         before = calibrate()

@@ -34,7 +34,7 @@ def compare(
     runs: int = 3,
     compiled: bool = False,
 ) -> dict[str, Any]:
-    """The levers' report for a preset, all that a machine without a GPU can say of 7b and 13b included.
+    """The ablations' report for a preset, all that a machine without a GPU can say of 7b and 13b included.
 
     Args:
         name: the preset; None is small.
@@ -59,7 +59,7 @@ def compare(
         compiled=compiled,
     )
     return {
-        "config": "levers",
+        "config": "ablations",
         "preset": config.name,
         "layers": layers,
         "torch": torch.__version__,

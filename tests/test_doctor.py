@@ -236,5 +236,5 @@ def test_the_report_and_its_status(capsys, monkeypatch) -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(SalmonnError, match="there is no preset '14b'"):
+    with pytest.raises(SalmonnError, match="unknown preset '14b'"):
         list(doctor.examine("14b"))

@@ -1,4 +1,4 @@
-"""Train the toy's Whisper, BEATs and language model from nothing; resumable."""
+"""Train the toy's Whisper, BEATs and language model from scratch; an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -6,36 +6,27 @@ import argparse
 from pathlib import Path
 
 from salmonn_mini.cli import options
+from salmonn_mini.cli.console import say
+
+DTYPES, RUNS = ("float32", "bfloat16"), Path("runs/backbones")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="where the weights go (the package's own folder)"
+    add = parser.add_argument
+    add("--out", metavar="FOLDER", type=Path, help="where the weights go (default: the package's own folder)")
+    add("--runs", metavar="FOLDER", type=Path, default=RUNS, help=f"checkpoints and logs (default {RUNS})")
+    add(
+        "--dtype", choices=DTYPES, default=DTYPES[0], help="bfloat16 is faster on a CPU that has it (float32)"
     )
-    parser.add_argument(
-        "--runs",
-        metavar="DIR",
-        type=Path,
-        default=Path("runs/backbones"),
-        help="keeps the training's state and log",
-    )
-    parser.add_argument(
-        "--dtype", metavar="T", default="float32", help="float32, or bfloat16 where a CPU has it"
-    )
-    parser.add_argument(
-        "--samples",
-        metavar="N",
-        type=options.whole(1),
-        default=200,
-        help="of each task, for the scores (200)",
-    )
+    add("--samples", metavar="N", type=options.whole(1), default=200, help="clips scored a task (200)")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    say("loading torch …")
     from salmonn_mini.pretrained import toy_folder
     from salmonn_mini.toy.backbones.build import build_all
 
     target = arguments.out or toy_folder()
     build_all(target, arguments.runs, dtype=arguments.dtype, samples=arguments.samples)
-    print(f"trained: {target}")
+    print(f"Wrote the weights to {target}. Next: `salmonn-mini train toy-stage1`")
     return 0

@@ -11,7 +11,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import unknown
 from salmonn_mini.models.settings import Settings
 
 SAMPLE_RATE = 16_000  # Hz
@@ -339,5 +339,5 @@ def preset(name: str) -> SalmonnConfig:
         SalmonnError: no such preset.
     """
     if name not in PRESETS:
-        raise SalmonnError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+        raise unknown("preset", name, PRESETS)
     return PRESETS[name]

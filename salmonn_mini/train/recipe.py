@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -13,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from salmonn_mini.data.tasks import get_task, tasks_of
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.models.config import preset
 from salmonn_mini.models.settings import Settings
 
@@ -257,10 +256,7 @@ def _find(name: str | os.PathLike) -> Path:
     for path in (Path(name), RECIPES.parent / name, RECIPES / f"{name}.yaml"):
         if path.is_file():
             return path
-    known = recipe_names()
-    close = difflib.get_close_matches(Path(name).stem, known, n=1)
-    remedy = f"did you mean {close[0]!r}?" if close else f"known names: {', '.join(known)}"
-    raise SalmonnError(f"there is no recipe {str(name)!r}, neither a file nor a name: {remedy}")
+    raise unknown("recipe", str(name), recipe_names())
 
 
 def _override(values: dict, override: str) -> None:

@@ -18,7 +18,7 @@ from salmonn_mini.tools.doctor.memory import meta_parts, needs
 ON_A_CPU = (
     "small",
     2,
-)  # what stands for 7b and 13b where there is no GPU: a preset, and how many layers of it
+)  # stands in for 7b and 13b where there is no GPU: a preset, and how many of its layers
 LARGE = ("7b", "13b")
 CLIP_SECONDS = 10.0
 CLIPS = {"cpu": 2, "cuda": 16}

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import unknown
 from salmonn_mini.files import replacing
 from salmonn_mini.pretrained import save_backbones, toy_folder
 from salmonn_mini.toy.backbones import sounds, speech, text
@@ -43,7 +43,7 @@ def build_all(
         SalmonnError: an unknown dtype.
     """
     if dtype not in DTYPES:
-        raise SalmonnError(f"unknown dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
+        raise unknown("dtype", dtype, DTYPES)
     target = target or toy_folder()
     place = partial(Place, runs, dtype=dtype)
     llm, tokenizer, llm_took = text.train_llm(place("llm"), seed=SEED)

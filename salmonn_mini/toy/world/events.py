@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.toy.world import synth
 from salmonn_mini.toy.world.acoustics import colored_noise, normalize
 
@@ -32,7 +32,7 @@ def synthesize(name: str, rng: Generator, seconds: float) -> np.ndarray:
         SalmonnError: `name` is not in `EVENTS`, or `seconds` is below 0.5.
     """
     if name not in EVENTS:
-        raise SalmonnError(f"unknown sound event {name!r}: choose one of {', '.join(EVENTS)}")
+        raise unknown("sound event", name, EVENTS)
     if seconds < 0.5:
         raise SalmonnError(f"{seconds} seconds of sound: give at least 0.5")
     samples = synth.samples_of(seconds)
@@ -243,11 +243,8 @@ def _clock(rng: Generator, samples: int) -> np.ndarray:
     return out
 
 
-_SIRENS = {
-    "wail": (1.8, 3.0),
-    "yelp": (0.3, 0.5),
-    "two notes": (0.8, 1.2),
-}  # seconds of a cycle
+# Seconds of a cycle.
+_SIRENS = {"wail": (1.8, 3.0), "yelp": (0.3, 0.5), "two notes": (0.8, 1.2)}
 
 
 def _siren(rng: Generator, samples: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.toy.world import instruments, synth
 from salmonn_mini.toy.world.acoustics import normalize
 from salmonn_mini.toy.world.instruments import Play
@@ -78,7 +78,7 @@ def compose(
     """
     for what, value, known in (("style", style, MUSIC), ("tempo", tempo, TEMPI), ("mode", mode, MODES)):
         if value not in known:
-            raise SalmonnError(f"unknown {what} of music {value!r}: choose one of {', '.join(known)}")
+            raise unknown(f"{what} of music", value, known)
     if seconds < 0.5:
         raise SalmonnError(f"{seconds} seconds of music: give at least 0.5")
     music, beat = MUSIC[style], 60 / rng.uniform(*TEMPI[tempo])

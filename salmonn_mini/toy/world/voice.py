@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.toy.world.espeak import SEPARATOR, ask
 
@@ -120,9 +120,9 @@ def speak(utterances: Sequence[Utterance]) -> list[np.ndarray]:
 def _request(u: Utterance) -> dict:
     """What espeak-ng is asked for one utterance."""
     if u.voice not in VOICES:
-        raise SalmonnError(f"unknown voice {u.voice!r}: choose one of {', '.join(VOICES)}")
+        raise unknown("voice", u.voice, VOICES)
     if u.mood not in _MANNERS:
-        raise SalmonnError(f"unknown mood {u.mood!r}: choose one of {', '.join(MOODS)}")
+        raise unknown("mood", u.mood, MOODS)
     if not RATES[0] <= u.rate <= RATES[1]:
         raise SalmonnError(f"rate {u.rate} words a minute: choose one from {RATES[0]} to {RATES[1]}")
     voice, manner = VOICES[u.voice], _MANNERS[u.mood]

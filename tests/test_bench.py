@@ -124,7 +124,7 @@ def test_a_preset_means_levers_and_other_benchmarks_have_none(tiny, capsys) -> N
     report = json.loads(capsys.readouterr().out)
     assert (report["config"], report["layers"], report["clips"]) == ("ablations", 1, 1)
     assert main(["bench", "--config", "long-audio", "--batch", "2"]) == 2
-    assert "--batch belongs to --config ablations, not to long-audio" in capsys.readouterr().err
+    assert "--batch needs --config ablations, but --config is long-audio" in capsys.readouterr().err
     assert main(["bench", "--preset", "14b"]) == 2
 
 

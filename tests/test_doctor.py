@@ -79,7 +79,7 @@ def test_versions_are_looked_at_before_torch_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 1 and done.stderr == ""
     assert "[FAIL] torch 2.15.0 beside torchaudio 2.11.0" in done.stdout
-    assert "[WARN] not looked at: mend the environment first" in done.stdout
+    assert "[WARN] skipped: fix the environment first" in done.stdout
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------

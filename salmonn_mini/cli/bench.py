@@ -1,4 +1,4 @@
-"""Measure speed and memory with random weights, as JSON; it takes minutes."""
+"""Measure speed and memory with random weights, as JSON; takes minutes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 
 from salmonn_mini.cli import options
+from salmonn_mini.cli.console import say
 from salmonn_mini.errors import SalmonnError, unknown
 
 ABLATIONS = "ablations"
@@ -14,35 +15,32 @@ CONFIGS = ("published-small", "long-audio", ABLATIONS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    count = options.whole(1)
+    what = (
+        f"published-small (default): the work that the published code was timed at; long-audio: 1 to 8 minutes; \
+{ABLATIONS}: a training step with each saving of time and memory on and off, also as a table on stderr"
+    )
+    parser.add_argument("--config", metavar="NAME", help=what)
     parser.add_argument(
-        "--config",
-        metavar="NAME",
-        help="published-small (default), long-audio, or ablations: a training step with each measure of speed "
-        "and memory on and off, also as a table on stderr",
+        "--runs", metavar="N", type=count, default=3, help="repeat N times, report the fastest (3)"
     )
-    parser.add_argument(
-        "--runs", metavar="N", type=options.whole(1), default=3, help="the least of so many counts (3)"
-    )
-    group = parser.add_argument_group("of --config ablations")
-    group.add_argument("--preset", metavar="P", help="the sizes: toy, small (the default), 7b or 13b")
-    group.add_argument(
-        "--layers", metavar="N", type=options.whole(1), help="of each part at most; on a CPU 2 by default"
-    )
-    group.add_argument(
-        "--batch", metavar="N", type=options.whole(1), help="clips in a step; 2 on a CPU, 16 on a GPU"
-    )
-    group.add_argument("--compile", action="store_true", help="a row for torch.compile too")
+    add = parser.add_argument_group(f"with --config {ABLATIONS}").add_argument
+    add("--preset", metavar="P", help="model sizes: toy, small (default), 7b or 13b")
+    add("--layers", metavar="N", type=count, help="layers of each part at most (on a CPU 2)")
+    add("--batch", metavar="N", type=count, help="clips in a step (2 on a CPU, 16 on a GPU)")
+    add("--compile", action="store_true", help="add a row with torch.compile")
 
 
 def run(arguments: argparse.Namespace) -> int:
     given = [name for name in ("preset", "layers", "batch", "compile") if getattr(arguments, name)]
-    config = arguments.config or (ABLATIONS if given else "published-small")
+    config = arguments.config or (ABLATIONS if given else CONFIGS[0])
     if config not in CONFIGS:
         raise unknown("benchmark", config, CONFIGS)
     if given and config != ABLATIONS:
         raise SalmonnError(
-            f"--{given[0]} belongs to --config ablations, not to {config}: leave one of them out"
+            f"--{given[0]} needs --config {ABLATIONS}, but --config is {config}: leave one of them out"
         )
+    say(f"benchmark {config}: this takes minutes …")
     if config == ABLATIONS:
         report = _ablations(arguments)
     else:

@@ -29,8 +29,7 @@ def examine(name: str, sources: Mapping[str, str] | None = None) -> Iterator[tup
     environment = list(check_environment())
     yield "environment", environment
     if any(finding.level == FAIL for finding in environment):
-        skipped = "not looked at: mend the environment first"
-        yield "accelerator, memory, weights", [Finding(WARN, skipped)]
+        yield "accelerator, memory, weights", [Finding(WARN, "skipped: fix the environment first")]
         return
     from salmonn_mini.tools.doctor import memory, weights  # only now: they import torch
 

@@ -39,9 +39,16 @@ TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FIL
 
 
 def imports(name: str) -> set[str]:
-    """Every module that `name` imports, also inside functions; the package's own without their prefix."""
-    found = set()
+    """Every module that `name` imports, also inside functions; the package's own without their prefix.
+
+    What is imported for type checkers alone does not count.
+    """
+    found, typing = set(), set()
     for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            typing |= {*ast.walk(node)}
+        if node in typing:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     from salmonn_mini.tools.doctor import FAIL, examine
 
     failed = 0
-    for section, findings in examine(arguments.preset, options.places(arguments)):
+    for section, findings in examine(arguments.preset, options.parts(arguments)):
         print(section, *(f"  {finding}" for finding in findings), sep="\n", flush=True)
         failed += sum(finding.level == FAIL for finding in findings)
     print(f"{failed} failed" if failed else f"preset {arguments.preset} can be used")

@@ -120,7 +120,7 @@ def test_a_stage_goes_into_its_folder_and_comes_back(toy: Path) -> None:
         encoded = again.encode(waves())
         torch.testing.assert_close(again.get_audio_features(encoded), model.get_audio_features(encoded))
     assert pretrained.read_info("toy", 2) == {"stage": 2, "recipe": "toy-stage2"}
-    with pytest.raises(SalmonnError, match=r"no stage 3 of the toy in .*: choose from 2, or 0, untrained"):
+    with pytest.raises(SalmonnError, match=r"no stage 3 of the toy in .*: choose 0, 2 \(0: untrained\)"):
         pretrained.load("toy", stage=3)
 
 
@@ -255,9 +255,7 @@ def test_an_unknown_setting_is_named(toy: Path) -> None:
     pretrained.save(pretrained.load("toy", 0), toy / "stage1")
     file = toy / "stage1" / "config.json"
     file.write_text(file.read_text().replace('"channels"', '"channel"'))
-    with pytest.raises(
-        SalmonnError, match=r"stage1/config.json: .* no key 'channel': did you mean 'channels'"
-    ):
+    with pytest.raises(SalmonnError, match=r"stage1/config.json: .* key 'channel': did you mean 'channels'"):
         pretrained.load("toy", stage=1)
 
 
@@ -272,7 +270,7 @@ def test_what_is_not_there(toy: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             r"there is no model 'huge': give toy, small, 7b, 13b, a folder .*, or a Hub id owner/name",
         ),
         (("toy",), r"no trained toy in .*: train it with `salmonn-mini train toy-stage1`, or choose stage 0"),
-        (("toy", 1), r"no stage 1 of the toy in .*: choose from none is trained, or 0, untrained"),
+        (("toy", 1), r"no stage 1 of the toy in .*: choose 0 \(0: untrained\)"),
         ((tmp_path, 1), r"stage 1 of .*: only toy has stages; leave the stage out"),
         (("13b", 0), r"stage 0 of 13b: only toy has stages"),
         (
@@ -372,7 +370,6 @@ def test_a_file_an_array_and_a_waveform_get_the_same_answer(toy: Path, tmp_path:
     assert ask([*clips, *clips, second]) == [expected.text] * 10 + [
         ask(second)
     ]  # more than are answered at once
-    assert "".join(model.stream(first, "what is it", max_new_tokens=6)).strip() == expected.text
 
 
 def test_integers_and_other_rates_are_brought_to_16_khz(toy: Path) -> None:

@@ -11,7 +11,7 @@ from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS
-from salmonn_mini.pretrained import backbones, devices, loading
+from salmonn_mini.pretrained import backbones, devices
 from salmonn_mini.train import fit, load_recipe
 from salmonn_mini.train.run import initial_model
 
@@ -47,7 +47,8 @@ def test_a_recipe_hands_its_bits_to_the_loading_of_the_llm_alone(as_if_there, tm
         return plain(kind, place, **settings)
 
     monkeypatch.setattr(backbones, "_load_model", watch)
-    monkeypatch.setattr(loading, "pick_device", lambda device, bits: torch.device("cpu"))
+    monkeypatch.setattr(devices, "pick_device", lambda device, bits: torch.device("cpu"))
+    monkeypatch.setattr(devices, "missing_for_quantization", lambda device: "")
     kept = {}
     monkeypatch.setattr(
         backbones,

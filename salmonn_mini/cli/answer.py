@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from salmonn_mini.cli import options
+from salmonn_mini.cli.console import say
 from salmonn_mini.errors import SalmonnError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 _answer(model, clip, arguments, {"lora_scale": scale, "model": name})
             except SalmonnError as problem:
-                print(f"error: {problem}", file=sys.stderr)
+                say(f"error: {problem}")
                 status = 2
     return status
 
@@ -93,13 +93,11 @@ def _model(arguments: argparse.Namespace) -> Salmonn:
     parts = options.parts(arguments)
     if not parts:
         return options.load_model(arguments)
-    print(f"loading {arguments.checkpoint} …", file=sys.stderr, flush=True)
+    say(f"loading {arguments.checkpoint} …")
     from salmonn_mini.pretrained import Salmonn
 
-    runtime = options.device_options(arguments)
-    model = Salmonn.from_published(**{"beats": None} | parts, heads=arguments.heads, **runtime)
-    options.tell_device(model, arguments.bits)
-    return model
+    runtime = options.pick_runtime(arguments)
+    return Salmonn.from_published(**{"beats": None} | parts, heads=arguments.heads, **runtime)
 
 
 def _answer(model: Salmonn, clip: str, arguments: argparse.Namespace, state: dict[str, Any]) -> None:
@@ -142,5 +140,5 @@ def _load(model: Salmonn, clip: str) -> Tensor:
     rules = {name: getattr(model.config, name) for name in ("channels", "max_seconds", "min_seconds")}
     X = load_audio(clip, **rules, notes=notes)
     if notes:
-        print(f"note: {clip}: {', '.join(notes)}", file=sys.stderr)
+        say(f"note: {clip}: {', '.join(notes)}")
     return X

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from salmonn_mini.cli.console import say
 from salmonn_mini.data.tasks import TASKS, get_task
 from salmonn_mini.errors import SalmonnError
 
@@ -104,22 +104,21 @@ def load_model(arguments: argparse.Namespace) -> Salmonn:
     from salmonn_mini import pretrained
 
     source = pretrained.resolve(arguments.model or "toy", arguments.stage, arguments.revision)
-    print(f"loading {source} …", file=sys.stderr, flush=True)
-    model = pretrained.load(source.name, source.stage, revision=source.revision, **device_options(arguments))
-    tell_device(model, arguments.bits)
-    return model
+    say(f"loading {source} …")
+    return pretrained.load(source.name, source.stage, revision=source.revision, **pick_runtime(arguments))
 
 
-def device_options(arguments: argparse.Namespace) -> dict[str, str | int | None]:
-    """What `add_device`'s options say, for `pretrained.load`."""
-    return {name: getattr(arguments, name) for name in ("device", "dtype", "bits")}
+def pick_runtime(arguments: argparse.Namespace) -> dict[str, Any]:
+    """`pretrained.load`'s device, dtype and bits by `add_device`'s options, told on stderr.
 
+    Raises:
+        SalmonnError: what is not here.
+    """
+    from salmonn_mini.pretrained import devices
 
-def tell_device(model: Salmonn, bits: int | None) -> None:
-    """One line on stderr: where the model runs, and in what."""
-    dtype = str(model.llm.dtype).removeprefix("torch.")
-    quantized = f", language model in {bits} bits" if bits else ""
-    print(f"running on {model.device} in {dtype}{quantized}", file=sys.stderr, flush=True)
+    runtime = devices.pick_runtime(arguments.device, arguments.dtype, arguments.bits)
+    say(f"running {runtime}")
+    return vars(runtime)
 
 
 def task_names(given: list[str] | None) -> list[str]:

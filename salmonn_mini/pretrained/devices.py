@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -57,6 +58,32 @@ def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if picked not in DTYPES.values():
         raise SalmonnError(f"unknown dtype {dtype!r}: choose auto, {', '.join(DTYPES)}")
     return picked
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where a model runs and in what."""
+
+    device: torch.device
+    dtype: torch.dtype  # of Whisper and the LLM
+    bits: int | None = None  # of the LLM's quantized matrices
+
+    def __str__(self) -> str:
+        bits = f", language model in {self.bits} bits" if self.bits else ""
+        return f"on {self.device} in {str(self.dtype).removeprefix('torch.')}{bits}"
+
+
+def pick_runtime(
+    device: str | torch.device | None = None, dtype: str | torch.dtype = "float32", bits: int | None = None
+) -> Runtime:
+    """What `load` makes of its arguments.
+
+    Raises:
+        SalmonnError: as `pick_device`, `pick_dtype` and `check_bits`.
+    """
+    picked = pick_device(device, bits)
+    check_bits(bits, picked)
+    return Runtime(picked, pick_dtype(dtype, picked), bits)
 
 
 def missing_for_quantization(device: torch.device) -> str:

@@ -31,7 +31,7 @@ from salmonn_mini.pretrained.backbones import (
     load_llm,
     load_whisper,
 )
-from salmonn_mini.pretrained.devices import check_bits, pick_device, pick_dtype
+from salmonn_mini.pretrained.devices import pick_runtime
 from salmonn_mini.pretrained.published import load_published_weights, published_config, read_published
 from salmonn_mini.pretrained.source import ADAPTER_FILE, ModelSource, resolve
 
@@ -109,7 +109,7 @@ class Salmonn(
             SalmonnError: a file that is missing or damaged; keys that are missing, unexpected or wrongly shaped;
                 heads that are not given.
         """
-        target, picked = _runtime(device, dtype, bits)
+        runtime = pick_runtime(device, dtype, bits)
         published = read_published(checkpoint).with_overrides(
             lora_alpha=alpha,
             qformer_heads=heads,
@@ -119,12 +119,12 @@ class Salmonn(
         named = {"whisper": whisper, "beats": beats, "llm": llm, "checkpoint": checkpoint}
         sources = {part: str(source) for part, source in named.items()}
         with torch.random.fork_rng(devices=[]):
-            encoders = load_whisper(whisper, picked), None if beats is None else load_beats(beats)
-            parts = Backbones(*encoders, *load_llm(llm, picked, add_pad_row=True, bits=bits))
+            encoders = load_whisper(whisper, runtime.dtype), None if beats is None else load_beats(beats)
+            parts = Backbones(*encoders, *load_llm(llm, runtime.dtype, add_pad_row=True, bits=bits))
             config = published_config(published, parts, sources).replace(pad_to_30s=pad_to_30s)
             model = cls(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
         load_published_weights(model, published)
-        return model.to(target)
+        return model.to(runtime.device)
 
 
 def build(
@@ -172,8 +172,8 @@ def load(
         SalmonnError: no such model, stage or device, or weights that do not fit.
     """
     source = resolve(name_or_path, stage, revision)
-    target, picked = _runtime(device, dtype, bits)
-    return _load_source(source, picked, bits).to(target)
+    runtime = pick_runtime(device, dtype, bits)
+    return _load_source(source, runtime.dtype, bits).to(runtime.device)
 
 
 def save(model: network.Salmonn, folder: PathLike, *, info: Mapping[str, Any] | None = None) -> None:
@@ -193,14 +193,6 @@ def read_info(name_or_path: PathLike, stage: int | None = None) -> dict[str, Any
     """What `save` wrote down about a model; {} for one that is not trained here."""
     folder = resolve(name_or_path, stage).folder
     return _read_config(folder)[1] if folder else {}
-
-
-def _runtime(
-    device: str | torch.device | None, dtype: str | torch.dtype, bits: int | None
-) -> tuple[torch.device, torch.dtype]:
-    target = pick_device(device, bits)
-    check_bits(bits, target)
-    return target, pick_dtype(dtype, target)
 
 
 def _load_source(source: ModelSource, dtype: torch.dtype, bits: int | None) -> Salmonn:

@@ -74,10 +74,8 @@ def stage_folder(stage: int) -> Path:
     """
     folder = toy_folder() / f"stage{stage}"
     if not folder.is_dir():
-        found = ", ".join(map(str, toy_stages())) or "none is trained"
-        raise SalmonnError(
-            f"no stage {stage} of the toy in {toy_folder()}: choose from {found}, or 0, untrained"
-        )
+        found = ", ".join(map(str, [0, *toy_stages()]))
+        raise SalmonnError(f"no stage {stage} of the toy in {toy_folder()}: choose {found} (0: untrained)")
     return folder
 
 

@@ -1,50 +1,100 @@
-"""Files: read with a reason when they cannot be, written whole or not at all, and weights that must fit."""
+"""Files: read with a reason when that fails, and written completely or not at all, whenever the program ends."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+from safetensors import SafetensorError
+
 from salmonn_mini.errors import SalmonnError
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file whole or not at all; while that lasts, its name ends in ".new"."""
-    beside = path.with_name(f"{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    force(path.parent)  # the new name too
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """Write a text whole or not at all; its folder is made.
+@contextmanager
+def replacing(directory: str | os.PathLike, target: Path | None = None) -> Iterator[Path]:
+    """A temporary directory to write files into; at the end each of them moves to `directory`.
 
     Raises:
-        SalmonnError: a place that cannot be written to.
+        SalmonnError: `directory` cannot be written to; the message names `target`, if that is given.
+    """
+    directory = Path(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory, prefix=_prefix(os.getpid())) as temporary:
+            yield Path(temporary)
+            for file in sorted(Path(temporary).iterdir()):
+                file.chmod(0o644)  # safetensors' files are readable by their owner alone
+                fsync(file)
+                os.replace(file, directory / file.name)
+        fsync(directory)  # the new names too
+    except (OSError, SafetensorError) as error:
+        raise _cannot_write(target or directory, error) from error
+
+
+def write_bytes(path: str | os.PathLike, content: bytes | memoryview) -> None:
+    """Write a file, as `replacing` does.
+
+    Raises:
+        SalmonnError: it cannot be written.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
-    except OSError as error:
-        raise SalmonnError(f"cannot write {path} ({error}): choose another file") from error
+    with replacing(path.parent, path) as temporary:
+        (temporary / path.name).write_bytes(content)
 
 
-def write_json(path: Path | str, value: Any, *, indent: int = 1) -> None:
-    """Write `value` as JSON, as `write_text` does."""
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike, value: Any, *, indent: int = 1) -> None:
+    """Write `value` as JSON, as `write_bytes` does."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
 
-def force(path: Path) -> None:
-    """Force a file or a folder's names to the disk, where the system can (Windows opens no folders)."""
+def append_json(path: Path, row: Any) -> None:
+    """Append a line of JSON.
+
+    Raises:
+        SalmonnError: it cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def complete_lines(path: Path) -> list[bytes]:
+    """The lines of a file that `append_json` writes, without one that was cut; none without the file."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith(b"\n")]
+
+
+def truncate_lines(path: Path, count: int) -> None:
+    """Keep the first `count` lines of such a file, if it is there."""
+    if path.exists():
+        write_bytes(path, b"".join(complete_lines(path)[:count]))
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Delete the temporary directories of `replacing` whose processes, on this machine, have ended."""
+    for path in directory.glob(_prefix("*") + "*"):
+        pid = path.name.removeprefix(_prefix("")[:-1]).partition(".")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def fsync(path: Path) -> None:
+    """Force a file or a directory's names to the disk, where the system can (Windows opens no directories)."""
     if os.name != "posix":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -55,35 +105,23 @@ def force(path: Path) -> None:
 
 
 def load_json(file: str | os.PathLike) -> Any:
-    """What a JSON file says.
+    """The content of a JSON file.
 
     Raises:
-        SalmonnError: no such file, or no JSON.
+        SalmonnError: no such file, or not JSON.
     """
     try:
         return json.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise SalmonnError(f"{file}: cannot be read ({problem.strerror}); check the path") from problem
-    except ValueError as problem:
-        raise SalmonnError(f"{file}: this is not JSON ({problem}); write it again") from problem
+    except OSError as error:
+        raise SalmonnError(f"{file}: cannot be read ({error.strerror}); check the path") from error
+    except ValueError as error:
+        raise SalmonnError(f"{file}: this is not JSON ({error}); write it again") from error
 
 
-@contextmanager
-def replacing(folder: str | os.PathLike) -> Iterator[Path]:
-    """A folder to write files into; at the end each takes its place in `folder`, whole.
+def _prefix(pid: int | str) -> str:
+    return f".{socket.gethostname()}.{pid}."
 
-    Raises:
-        SalmonnError: `folder` cannot be written to.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as beside:
-            yield Path(beside)
-            for file in sorted(Path(beside).iterdir()):
-                file.chmod(0o644)  # safetensors' files come readable by their owner alone
-                os.replace(file, folder / file.name)
-    except OSError as problem:
-        raise SalmonnError(
-            f"{folder}: cannot be written to ({problem.strerror}); check its path and the free space"
-        ) from problem
+
+def _cannot_write(path: str | os.PathLike, error: Exception) -> SalmonnError:
+    reason = getattr(error, "strerror", None) or error
+    return SalmonnError(f"cannot write {path} ({reason}): check the path and the free space")

@@ -101,9 +101,9 @@ def moment(run: Run, started: list, rng: np.random.Generator, duration: float) -
             yield time.sleep(0.002)
     else:
         for _ in range(int(rng.integers(1, 6))):  # the n-th checkpoint from here
-            while run.files("*.new"):
+            while run.files(".*"):
                 yield
-            while not run.files("*.new"):
+            while not run.files(".*"):
                 yield
     yield
 
@@ -152,7 +152,7 @@ def one_kill(
     run: Run, rng: np.random.Generator, duration: float, counts: Counter[str], expected: list[dict]
 ) -> bool:
     """Start, wait for the moment, kill, look; False if the run came to its end before that."""
-    from salmonn_mini.train.checkpointing import is_sound
+    from salmonn_mini.train.checkpointing import is_intact
 
     before = run.newest()
     started = run.start()
@@ -165,11 +165,11 @@ def one_kill(
     kill(started, rng)
     rows, files = run.rows(), run.files()
     assert rows == expected[: len(rows)], f"row {len(rows)} or one before it differs"
-    assert all(is_sound(file) for file in files), f"a damaged checkpoint among {files}"
+    assert all(is_intact(file) for file in files), f"a damaged checkpoint among {files}"
     assert run.newest() >= before, (
         f"step {before} had a checkpoint, the newest left is of step {run.newest()}"
     )
-    saving, begun = bool(run.files("*.new")), len(files) > 0
+    saving, begun = bool(run.files(".*")), len(files) > 0
     counts["kills"] += 1
     counts["while saving" if saving else "between" if begun else "before the first checkpoint"] += 1
     return True

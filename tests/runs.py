@@ -13,7 +13,7 @@ from tiny import SENTENCES, tiny_config
 from salmonn_mini.audio import save_wav
 from salmonn_mini.data import ClipDataset, Example, Sample, pack
 from salmonn_mini.train import Recipe
-from salmonn_mini.train.checkpointing import RunFolder
+from salmonn_mini.train.checkpointing import RunDirectory
 from salmonn_mini.train.loop import _Run
 from salmonn_mini.train.sources import StreamingDataset
 
@@ -69,20 +69,20 @@ class Killed(Exception):
 @contextmanager
 def killed_after(steps: int) -> Iterator[None]:
     """The run within the block must come to `steps` steps, log the last of them, and die there."""
-    keep = _Run._keep
+    record = _Run._record
 
     def die(run: _Run, row: dict) -> None:
-        keep(run, row)
+        record(run, row)
         if run.done == steps:
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(_Run, "_keep", die)
+        patch.setattr(_Run, "_record", die)
         yield
 
 
 def rows(recipe: Recipe) -> list[dict]:
-    return RunFolder(recipe).rows()
+    return RunDirectory(recipe).read_log()
 
 
 def losses(recipe: Recipe) -> list[float]:

@@ -50,18 +50,18 @@ def session(folder: Path, stop: int) -> None:
     from salmonn_mini.train import loop
 
     Accelerator.prepare = prepare
-    keep = loop._Run._keep
+    record = loop._Run._record
 
     def watch(run, row):
         assert any("DTensor" in type(p).__name__ for p in run.trained.values())
-        keep(run, row)
+        record(run, row)
         if run.done == stop:
             try:
                 run.accelerator.wait_for_everyone()
             finally:
                 os._exit(0)
 
-    loop._Run._keep = watch
+    loop._Run._record = watch
     model = still()
     took = fit(model, Tones(), recipe_for(folder, steps=STEPS, eval_every=4), eval_dataset=Tones(2))
     assert (took["processes"], took["wrapper"]) == (2, "FSDPSalmonn")

@@ -26,8 +26,6 @@ ENGINES = {
     "one-gpu": DistributedType.NO,
     "ddp": DistributedType.MULTI_GPU,
     "fsdp2": DistributedType.FSDP,
-    "zero2": DistributedType.DEEPSPEED,
-    "zero3": DistributedType.DEEPSPEED,
 }
 
 
@@ -87,10 +85,10 @@ def test_accelerate_reads_each_configuration_and_knows_its_keys(name):
     arguments = launch_command_parser().parse_args(["--config_file", file, "train.py"])
     arguments.nondefault = []
     options = set(vars(arguments))
-    engine = config.fsdp_config | config.deepspeed_config
+    engine = config.fsdp_config
     assert set(engine) <= options  # these tables have no check of their own
     arguments, _, _ = _validate_launch_command(arguments)
-    assert arguments.use_fsdp == (name == "fsdp2") and arguments.use_deepspeed == name.startswith("zero")
+    assert arguments.use_fsdp == (name == "fsdp2") and not arguments.use_deepspeed
     assert all(getattr(arguments, key) == value for key, value in engine.items())
     assert arguments.num_processes == (1 if name == "one-gpu" else 8)
 

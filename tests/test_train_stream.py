@@ -110,7 +110,7 @@ def test_broken_files_are_listed_once_and_the_run_goes_on(packed, damaged, tmp_p
     listed = [json.loads(line) for line in (tmp_path / "run" / "quarantine-0.jsonl").read_text().splitlines()]
     assert len(listed) == len({row["clip"] for row in listed}) == 3 and "damaged" in listed[0]["reason"]
     strict = recipe.replace(max_bad_share=0.01, steps=60, output_dir=str(tmp_path / "strict"))
-    with pytest.raises(SalmonnError, match=r"clips cannot be read, see .*more than max_bad_share = 0.01"):
+    with pytest.raises(SalmonnError, match=r"clips cannot be used, see .*more than max_bad_share = 0.01"):
         fit(tiny_salmonn(), streams_of(strict), strict)
 
 

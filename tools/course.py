@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+
+from salmonn_mini.files import replacing
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -25,10 +26,9 @@ def read(path: Path) -> NotebookNode:
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
-    """Write it whole or not at all."""
-    beside = path.with_suffix(".tmp")
-    nbformat.write(notebook, beside)
-    os.replace(beside, path)
+    """Write it completely or not at all."""
+    with replacing(path.parent) as temporary:
+        nbformat.write(notebook, temporary / path.name)
 
 
 def tags(cell: NotebookNode) -> list[str]:

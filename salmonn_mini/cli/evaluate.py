@@ -40,8 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     named = options.task_names(arguments.tasks)
     java.require(arguments.java)
-    model = options.load_model(arguments)
-    stage = model.info.get("stage")
+    model, stage = options.load_model(arguments.model, arguments.stage)
     from salmonn_mini.evaluation.evaluate import evaluate
 
     report = evaluate(

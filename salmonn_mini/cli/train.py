@@ -1,8 +1,9 @@
-"""Train by a recipe; a run that was stopped goes on where it was."""
+"""Train by a recipe; a run that was stopped resumes."""
 
 from __future__ import annotations
 
 import argparse
+import os
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change a key of the recipe",
     )
     parser.add_argument(
-        "--fresh", action="store_true", help="delete the run that is in output_dir, and start anew"
+        "--fresh", action="store_true", help="delete the run that is in output_dir, and start over"
     )
 
 
@@ -27,7 +28,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.recipe, arguments.changes)
     from salmonn_mini.train import train_recipe
+    from salmonn_mini.train.checkpointing import RunDirectory
 
-    folder = train_recipe(recipe, fresh=arguments.fresh)
-    print(f"trained: {folder}")
+    run_directory = RunDirectory(recipe)
+    complete = not arguments.fresh and run_directory.steps_done() == recipe.steps
+    directory = train_recipe(recipe, fresh=arguments.fresh)
+    if os.environ.get("RANK", "0") != "0":
+        return 0
+    if complete:
+        print(f"Already complete ({recipe.steps} of {recipe.steps} steps); --fresh starts over.")
+        return 0
+    losses = [row["loss"] for row in run_directory.read_log() if row["loss"] is not None]
+    change = f", loss {losses[0]:.3g} → {losses[-1]:.3g}" if losses else ""
+    print(f"Trained {recipe.steps:,} steps{change}. Next: salmonn-mini answer CLIP --model {directory}")
     return 0

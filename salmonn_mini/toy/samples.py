@@ -23,6 +23,7 @@ from scipy.signal import resample_poly
 
 from salmonn_mini.data.tasks import get_task
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.files import write_bytes
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.toy.world.acoustics import bounded
 from salmonn_mini.toy.world.audio_tasks import ANYTHING_SAID, MAKERS, ToyExample, draw_examples
@@ -133,7 +134,6 @@ SAMPLES: tuple[SampleSpec, ...] = (
 def build_samples(folder: str | os.PathLike = FOLDER, samples: Sequence[SampleSpec] = SAMPLES) -> list[Path]:
     """Write the clips, `manifest.json` and `README.md` into `folder`; returns what was written."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     examples = [draw(sample) for sample in samples]
     waves = render([example.plan for example in examples])
     contents, seconds = {}, []
@@ -148,9 +148,7 @@ def build_samples(folder: str | os.PathLike = FOLDER, samples: Sequence[SampleSp
     contents["manifest.json"] = manifest.encode()
     contents["README.md"] = _readme(samples, seconds, annotation).encode()
     for name, data in contents.items():
-        beside = folder / f".{name}.tmp"
-        beside.write_bytes(data)
-        beside.replace(folder / name)
+        write_bytes(folder / name, data)
     return [folder / name for name in contents]
 
 

@@ -1,128 +1,147 @@
-"""What a run keeps on disk, so that it can be stopped at any moment and go on as if nothing had happened.
+"""A run on disk, written so that the run can be stopped at any moment and resumes as if nothing had happened.
 
-    recipe.json                            whose run this is
-    train.jsonl                            a row a step
-    checkpoints/step-00000200-<digest>.pt  the two newest: trained weights, optimizer, position
+    recipe.json                            the recipe
+    train.jsonl                            the log, a row per step
+    checkpoints/step-00000200-<digest>.pt  the two latest: trained weights, optimizer state, position
 
-Each file is there whole or not at all. A checkpoint's name holds the first digits of its content's SHA-256, so the
-one renaming completes it and says what it must contain.
+Each file is complete or absent. A checkpoint's name holds the first digits of its content's SHA-256, so the one
+rename completes it and says what it must contain.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.files import force, write_whole
+from salmonn_mini.files import append_json, complete_lines, fsync, truncate_lines, write_bytes, write_text
+from salmonn_mini.pretrained.loading import ADAPTER_FILE
 from salmonn_mini.train.recipe import Recipe
 
-KEEP_LAST = 2  # checkpoints; should the newest be damaged, the run goes on from the one before
+KEEP_LAST = 2  # checkpoints; if the latest is damaged, the run resumes from the one before
 DIGITS = 16  # of a digest, hexadecimal
-LOGGING_KEYS = ("trackers", "eval_every", "eval_clips", "eval_manifest")
-# keys that change no weight
+# Keys that change no weight.
 RESUMABLE_KEYS = (
-    "output_dir",
-    "cache_dir",
-    "cache_limit",
-    "save_every",
-    "threads",
-    "workers",
-    "max_bad_share",
-    *LOGGING_KEYS,
+    *("output_dir", "cache_dir", "cache_limit", "save_every", "threads", "workers", "max_bad_share"),
+    *("trackers", "eval_every", "eval_clips", "eval_manifest"),
 )
 
 
-class RunFolder:
-    """The folder of one run. With several processes all read, and one alone prepares, saves and notes."""
+class RunDirectory:
+    """A recipe's output_dir. All processes read it; the main process alone writes."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.path = Path(recipe.output_dir)
         self.log_path = self.path / "train.jsonl"
         self._checkpoints = self.path / "checkpoints"
 
-    def prepare(self, recipe: Recipe, *, fresh: bool = False) -> None:
-        """Make the folder ready for this recipe; with `fresh` a run that is there is deleted.
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """No other process may train here meanwhile; the lock of a process that dies is free at once.
 
         Raises:
-            SalmonnError: it has checkpoints of a run by another recipe, or cannot be written.
+            SalmonnError: another run has it, or the directory cannot be written to.
         """
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
+            lock = FileLock(self.path / ".lock", blocking=False).acquire()
+        except Timeout as error:
             raise SalmonnError(
-                f"{self.path}: cannot be used as a folder ({problem.strerror}); choose another output_dir"
-            ) from problem
-        for file in self._checkpoints.iterdir():
-            if fresh or file.suffix == ".new":  # what was being written when a run was killed
-                file.unlink()
-        if fresh:
-            self.log_path.unlink(missing_ok=True)
-        elif self.saved():
-            self._check_recipe(recipe)
-        write_whole(self.path / "recipe.json", recipe.to_json().encode())
+                f"{self.path}: another run is training in this directory: wait for it, or choose another output_dir"
+            ) from error
+        except OSError as error:
+            raise SalmonnError(
+                f"{self.path}: cannot be used as a directory ({error.strerror}); choose another output_dir"
+            ) from error
+        with lock:
+            yield
 
-    def newest(self) -> Path | None:
-        """The newest checkpoint that is sound, None at the beginning of a run; damaged newer ones are deleted.
+    def prepare(self, recipe: Recipe, *, fresh: bool = False) -> None:
+        """Make the directory ready for this recipe; `fresh` deletes the run and the model that are in it.
+
+        Raises:
+            SalmonnError: it has checkpoints of a run by another recipe.
+        """
+        for path in self._checkpoints.iterdir():
+            if path.is_dir():  # what a killed run was writing
+                shutil.rmtree(path)
+            elif fresh:
+                path.unlink()
+        if fresh:
+            for path in (self.log_path, self.path / ADAPTER_FILE, self.path / "config.json"):
+                path.unlink(missing_ok=True)
+        elif self.checkpoints():
+            self._check_recipe(recipe)
+        write_text(self.path / "recipe.json", recipe.to_json())
+
+    def latest(self) -> Path | None:
+        """The latest intact checkpoint, None at the beginning of a run; damaged later ones are deleted.
 
         Raises:
             SalmonnError: there are checkpoints, and all of them are damaged.
         """
-        files = self.saved()
-        sound = next((file for file in reversed(files) if is_sound(file)), None)
-        if files and sound is None:
-            raise SalmonnError(f"{self._checkpoints}: every checkpoint is damaged; start anew with --fresh")
-        for file in files[files.index(sound) + 1 :] if sound else ():
-            file.unlink()  # else it would count among the two newest
-        return sound
+        files = self.checkpoints()
+        intact = next((file for file in reversed(files) if is_intact(file)), None)
+        if files and intact is None:
+            raise SalmonnError(f"{self._checkpoints}: every checkpoint is damaged; start over with --fresh")
+        for file in files[files.index(intact) + 1 :] if intact else ():
+            file.unlink()  # else it would count among the two latest
+        return intact
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep a checkpoint; `step` in it counts the steps that are done. The log is forced to the disk first."""
-        force(self.log_path)
+        """Write a checkpoint; `step` in it counts the steps that are done. The log goes to the disk first."""
+        fsync(self.log_path)
         content = BytesIO()
         torch.save(state, content)
         name = f"step-{state['step']:08d}-{_digest(content.getbuffer())}.pt"
-        write_whole(self._checkpoints / name, content.getbuffer())
-        for old in self.saved()[:-KEEP_LAST]:
+        write_bytes(self._checkpoints / name, content.getbuffer())
+        for old in self.checkpoints()[:-KEEP_LAST]:
             old.unlink()
 
-    def saved(self) -> list[Path]:
-        """The checkpoints that are there, the newest last."""
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints, the latest last."""
         return sorted(self._checkpoints.glob("step-*.pt"))
 
-    def note(self, row: dict[str, Any]) -> None:
-        """Add a row to the log."""
-        with self.log_path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(row) + "\n")
+    def steps_done(self) -> int:
+        """The steps that the latest checkpoint has."""
+        return max((int(file.stem.split("-")[1]) for file in self.checkpoints()), default=0)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The log, a row a step."""
-        if not self.log_path.exists():
-            return []
-        return [json.loads(line) for line in self.log_path.read_text(encoding="utf-8").splitlines()]
+    def log(self, row: dict[str, Any]) -> None:
+        """Append a step's row to the log."""
+        append_json(self.log_path, row)
 
-    def cut_log(self, steps: int) -> None:
+    def read_log(self) -> list[dict[str, Any]]:
+        """The log, a row per step."""
+        return [json.loads(line) for line in complete_lines(self.log_path)]
+
+    def truncate_log(self, steps: int) -> None:
         """Keep the rows of the first `steps` steps: a killed run may have logged more than it saved."""
-        if self.log_path.exists():
-            rows = self.log_path.read_bytes().splitlines(keepends=True)[:steps]
-            write_whole(self.log_path, b"".join(row for row in rows if row.endswith(b"\n")))
+        truncate_lines(self.log_path, steps)
 
     def _check_recipe(self, recipe: Recipe) -> None:
-        # Through Recipe, so that a key which is newer than that run has its default.
-        before = Recipe.from_json((self.path / "recipe.json").read_text(encoding="utf-8")).to_dict()
+        file = self.path / "recipe.json"
+        try:  # through Recipe, so that a key which is newer than that run has its default
+            before = Recipe.from_json(file.read_text(encoding="utf-8")).to_dict()
+        except (SalmonnError, OSError, UnicodeDecodeError) as error:
+            raise SalmonnError(
+                f"{file} is of another version ({error}): choose another output_dir, or start over with --fresh"
+            ) from error
         now = recipe.to_dict()
         other = [key for key in now if now[key] != before[key] and key not in RESUMABLE_KEYS]
         if other:
             listed = ", ".join(f"{key} {before[key]!r} there, {now[key]!r} here" for key in other)
             raise SalmonnError(
                 f"{self.path} holds a run of another recipe ({listed}): "
-                f"choose another output_dir, or start anew with --fresh, which deletes that run"
+                f"choose another output_dir, or start over with --fresh, which deletes that run"
             )
 
 
@@ -131,15 +150,11 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     return torch.load(file, weights_only=True, map_location="cpu")
 
 
-def is_sound(file: Path) -> bool:
-    """Whether a checkpoint holds what its name says; one without a digest, by its archive's own checksums."""
-    _, _, digest = file.stem.removeprefix("step-").partition("-")
+def is_intact(file: Path) -> bool:
+    """Whether a checkpoint holds what its name says."""
     try:
-        if digest:
-            return _digest(file.read_bytes()) == digest
-        with zipfile.ZipFile(file) as parts:
-            return parts.testzip() is None
-    except (OSError, zipfile.BadZipFile):
+        return _digest(file.read_bytes()) == file.stem.split("-")[-1]
+    except OSError:
         return False
 
 

@@ -1,4 +1,4 @@
-"""What of a model learns, how fast, and in which mode: for the time of a run."""
+"""Trainable parameters, optimizer and train/eval mode during a run."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.lora import ADAPTER
 from salmonn_mini.models.salmonn import Salmonn
 from salmonn_mini.train.recipe import Recipe
+from salmonn_mini.train.sharding import is_sharded
 
 COMPILERS = ("g++", "clang++", "cl")
 
 
 def trainable_part(name: str) -> str:
-    """Which of PARTS a trained parameter belongs to, by its name in the model."""
+    """The one of PARTS that a trained parameter belongs to, by its name in the model."""
     return "lora" if ".lora_" in name else "connector"
 
 
@@ -44,40 +47,65 @@ def make_optimizer(trained: dict[str, nn.Parameter], recipe: Recipe) -> torch.op
 @contextmanager
 def set_trainable(model: Salmonn, parts: tuple[str, ...]) -> Iterator[None]:
     """Within the block the other trained parts are frozen too."""
-    others = [
-        p for name, p in model.named_parameters() if p.requires_grad and trainable_part(name) not in parts
-    ]
-    for parameter in others:
-        parameter.requires_grad_(False)
+    named = dict(model.named_parameters())
+    others = [name for name, p in named.items() if p.requires_grad and trainable_part(name) not in parts]
+    for name in others:
+        named[name].requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in others:
-            parameter.requires_grad_(True)
+        now = dict(model.named_parameters())  # sharding puts others in their places
+        for name in others:
+            now[name].requires_grad_(True)
+
+
+def set_dropout(model: Salmonn, p: float) -> None:
+    """Change the dropout of the connector and of LoRA."""
+    for module in model.connector.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = p
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = p
+    for layer in model.llm.modules():
+        if isinstance(layer, LoraLayer):
+            layer.lora_dropout[ADAPTER] = nn.Dropout(p).train(model.training) if p else nn.Identity()
+
+
+@contextmanager
+def restored_on_error(model: Salmonn) -> Iterator[None]:
+    """If the block raises, the trained weights become what they were; no gradient is left in any case."""
+    before = {name: p.to("cpu", copy=True) for name, p in model.trainable_state().items()}
+    try:
+        yield
+    except BaseException:
+        if not is_sharded(model):
+            model.load_trainable(before)
+        raise
+    finally:
+        model.zero_grad()
 
 
 @contextmanager
 def deterministic() -> Iterator[None]:
     """On a CPU, sums always in the same order; on a GPU some of torch's operations have no such order."""
-    before, filled = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.utils.deterministic.fill_uninitialized_memory,
-    )
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(before or not torch.cuda.is_available())
     torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time, and we read none
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 @contextmanager
 def compiled(model: Salmonn, on: bool) -> Iterator[None]:
-    """Within the block, if `on`, the layers of both ears and of the LLM run as torch.compile makes them.
+    """Within the block, if `on`, the layers of both encoders and of the LLM are compiled by torch.compile.
 
     Raises:
-        SalmonnError: what torch.compile needs for this device is not there.
+        SalmonnError: torch.compile lacks something for this device.
     """
     if on:
         _check_compiler(model.device)
@@ -88,14 +116,14 @@ def compiled(model: Salmonn, on: bool) -> Iterator[None]:
         yield
     finally:
         for block in blocks:
-            block._compiled_call_impl = None  # torch has no call that takes it back
+            block._compiled_call_impl = None  # torch has no public call for it
 
 
 def transformer_blocks(model: Salmonn) -> list[nn.Module]:
-    """The layers of both ears and of the LLM, which torch.compile takes one by one."""
+    """The layers of both encoders and of the LLM, to be compiled one by one."""
     blocks = list(model.llm.get_base_model().model.layers)
-    for ear in (model.whisper, model.beats):
-        blocks += ear.encoder.layers if ear is not None else ()
+    for encoder in (model.whisper, model.beats):
+        blocks += encoder.encoder.layers if encoder is not None else ()
     return blocks
 
 
@@ -112,19 +140,23 @@ def _check_compiler(device: torch.device) -> None:
 
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """Within it, what can be computed in the recipe's precision is."""
+    """Autocast to the recipe's dtype."""
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16")
 
 
-def enter_training(model: Salmonn, recipe: Recipe) -> None:
-    """Training mode; with `gradient_checkpointing` the LLM's layers keep their inputs alone for the way back."""
-    model.train()
-    if recipe.gradient_checkpointing:
-        model.set_gradient_checkpointing()
-
-
-def leave_training(model: Salmonn, recipe: Recipe) -> None:
-    """Evaluation mode, as before `enter_training`."""
-    model.eval()
-    if recipe.gradient_checkpointing:
-        model.set_gradient_checkpointing(False)
+@contextmanager
+def training_mode(model: Salmonn, gradient_checkpointing: bool) -> Iterator[None]:
+    """Training mode within the block; afterwards mode and gradient checkpointing are what they were."""
+    before = model.training
+    switch = gradient_checkpointing and not any(
+        getattr(layer, "gradient_checkpointing", False) for layer in model.llm.modules()
+    )
+    try:
+        if switch:
+            model.set_gradient_checkpointing()
+        model.train()
+        yield
+    finally:
+        model.train(before)
+        if switch:
+            model.set_gradient_checkpointing(False)

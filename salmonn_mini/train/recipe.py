@@ -1,11 +1,11 @@
-"""What a run is made of: the stages as rows of one table, and recipes, a YAML file a run."""
+"""The three stages as rows of one table, and recipes: a YAML file per run."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +17,26 @@ from salmonn_mini.models.config import preset
 from salmonn_mini.models.settings import Settings
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-PARTS = ("connector", "lora")  # what can be trained; the two LayerNorms go with the connector
+PARTS = ("connector", "lora")  # that can be trained; the two LayerNorms belong to the connector
 DTYPES = ("float32", "bfloat16")
 BITS = (8, 4)
 SCRATCH = "scratch"
+# Of keys: the condition, in words, and the remedy; null is always allowed where the type allows it.
+RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str, str], ...] = (
+    (
+        ("steps", "batch_size", "gradient_accumulation_steps", "max_grad_norm", "save_every", "eval_every"),
+        *(lambda v: v > 0, "greater than 0", "give a positive number"),
+    ),
+    (("eval_clips", "threads"), lambda v: v > 0, "greater than 0", "omit it for the default"),
+    (("warmup", "weight_decay", "workers", "cache_limit"), lambda v: v >= 0, "at least 0", "0 turns it off"),
+    (
+        ("min_lr_ratio", "beta1", "beta2", "dropout", "max_bad_share"),
+        *(lambda v: 0 <= v < 1, "at least 0 and below 1", "omit it for the default"),
+    ),
+    (("connector_lr", "lora_lr"), lambda v: 0 < v <= 1, "above 0 and at most 1", "1e-3 is a start"),
+    (("paraphrase_prob", "affix_prob"), lambda v: 0 <= v <= 1, "from 0 to 1", "0.5 is half of the clips"),
+    (("seed",), lambda v: 0 <= v < 2**31, "at least 0 and below 2^31", "choose another"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,41 +57,39 @@ STAGES: dict[int, Stage] = {
 
 @dataclass(frozen=True)
 class Recipe(Settings):
-    """A run, whole: equal recipes give equal runs.
+    """Everything that determines a run: equal recipes give equal runs.
 
     Attributes:
-        stage: the row of STAGES; `tasks` (with their shares) and `trainable` (PARTS) may change it. With a manifest,
-            `tasks` are the shares of its tasks in an epoch; without them every clip comes once.
-        model: the name of a preset; its ears and LLM stay as they are.
-        init: "scratch" for a random connector and LoRA, or what they start as: "stage1" and so on for the
-            model's own, or a folder that a run has left.
-        config: changes to the preset, such as {"connector": {"kind": "segment_qformer"}}; from scratch only.
-        output_dir: gets the log `train.jsonl`, the checkpoints and, at the end, the model.
-        clips: how many clips of the toy world are drawn; or all those of `manifest`; or a mixture, `manifests`: files,
-            each with its share of an epoch, such as its number of clips.
-        prompts: a prompt file with other wordings than the task table's, for all clips of a manifest.
-        paraphrase_prob: of the toy world's clips of those tasks that `prompts` names, the share that is asked in its
-            words.
-        affix_prob: of all the toy world's clips, the share whose prompt stands between an opening and an ending, as in
+        stage: the row of STAGES, which `tasks` (with their shares) and `trainable` (PARTS) may override. With a
+            manifest, `tasks` are the shares of its tasks in an epoch; without them every clip comes once.
+        model: the name of a preset, whose frozen encoders and LLM are used.
+        init: "scratch" for a random connector and LoRA; or what they start as: "stage1" and so on for the model's
+            own, a preset with released weights such as "13b", a directory or a name on the hub.
+        config: overrides of the preset, such as {"connector": {"kind": "segment_qformer"}}; from scratch only.
+        output_dir: for the log `train.jsonl`, the checkpoints and, at the end, the model.
+        clips: how many clips of the toy world are drawn, unless there is a `manifest`, or a mixture, `manifests`:
+            files, each with its share of an epoch, such as its number of clips.
+        prompts: a prompt file that replaces the task table's prompts, for all clips of a manifest.
+        paraphrase_prob: the share of the toy world's clips of those tasks that `prompts` has, to be asked by it.
+        affix_prob: the share of all the toy world's clips whose prompt stands between a prefix and a suffix, as in
             "Now: Describe the audio. Thank you."
-        stream: the manifests are packed folders, whose clips are read and heard at each step, and not kept: for more
-            than memory holds.
+        stream: the manifests are packed directories, whose clips are read and encoded at each step instead of being
+            cached: for more than memory holds.
         workers: processes that read and decode sound, for each process that trains; 0: it does so itself.
-        max_bad_share: more clips than this share that cannot be read end the run; fewer are put aside.
-        steps, batch_size: batch_size clips a step, over all processes.
-        gradient_accumulation_steps: the parts, one after the other, in which a process computes its share of a
+        max_bad_share: the largest share of clips that cannot be used and are set aside; more end the run.
+        batch_size: clips per step, over all processes.
+        gradient_accumulation_steps: the parts, one after the other, in which a process computes its clips of a
             step: more parts, less memory, the same loss.
-        gradient_checkpointing: the LLM's layers compute their inner values twice instead of keeping them.
-        connector_lr, lora_lr: the peaks, reached after `warmup` steps; from there a cosine down to `min_lr_ratio`
-            of them at the last step.
+        gradient_checkpointing: the LLM's layers recompute their activations instead of keeping them.
+        connector_lr, lora_lr: the peaks of a cosine schedule with `warmup` steps, down to `min_lr_ratio` of them.
         weight_decay: on matrices; biases and norms have none.
-        dropout: in the connector and in LoRA; the model's own if left out.
-        dtype: of the frozen Whisper and LLM, and of what is computed; what is trained stays in float32.
-        bits: 8 or 4 for a frozen LLM whose matrices take less memory; needs a GPU and bitsandbytes.
-        compile: the layers of ears and LLM run as torch.compile makes them: a slow start, faster steps on a GPU.
-        cache_dir: keeps what the frozen ears heard. It may be deleted at any time.
-        cache_limit: in GB; at the end of a run the files there that were used longest ago make room.
-        trackers: names of Accelerate's, such as tensorboard or wandb; one whose package is missing is left out.
+        dropout: in the connector and in LoRA; the model's own by default.
+        dtype: of the frozen Whisper and LLM, and of the computation; trained weights stay in float32.
+        bits: 8 or 4 for a quantized frozen LLM; needs a GPU and bitsandbytes.
+        compile: torch.compile for the layers of the encoders and the LLM: a slow start, faster steps on a GPU.
+        cache_dir: for the frozen encoders' features; may be deleted at any time.
+        cache_limit: in GB; at the end of a run the least recently used files there are deleted.
+        trackers: names of Accelerate's, such as tensorboard or wandb; one whose package is missing is skipped.
         eval_every: after so many steps the same `eval_clips` clips are transcribed, and their WER is logged: of the
             toy world's validation split, or of `eval_manifest`. Null: never.
     """
@@ -130,85 +144,44 @@ class Recipe(Settings):
             object.__setattr__(self, "tasks", dict(self.tasks or row.tasks))
 
     def _check(self) -> None:
-        self._rule(self.stage in STAGES, "stage", f"one of {', '.join(map(str, STAGES))}", "choose one")
-        self._positive(
-            "steps", "batch_size", "gradient_accumulation_steps", "max_grad_norm", "save_every", "eval_clips"
-        )
-        self._rule(self.cache_limit >= 0, "cache_limit", "at least 0", "20 is usual")
-        self._rule(
-            self.gradient_accumulation_steps <= self.batch_size,
-            "gradient_accumulation_steps",
-            f"at most batch_size = {self.batch_size}",
-            "lower it",
-        )
+        for names, holds, rule, remedy in RANGES:
+            for name in names:
+                value = getattr(self, name)
+                self._rule(value is None or holds(value), name, rule, remedy)
+        for name, known in (("stage", STAGES), ("dtype", DTYPES), ("bits", (None, *BITS))):
+            words = ", ".join("null" if value is None else str(value) for value in known)
+            self._rule(getattr(self, name) in known, name, f"one of {words}", "choose one")
         preset(self.model)
-        self._rule(
-            self.init == SCRATCH or not self.config, "config", "left out unless init is scratch", "do so"
-        )
-        self._check_data()
-        self._rule(0 <= self.max_bad_share < 1, "max_bad_share", "at least 0 and below 1", "0.05 is usual")
-        self._check_watch()
-        for name in ("connector_lr", "lora_lr"):
-            self._rule(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", "1e-3 is a start")
-        for name, usual in (("min_lr_ratio", 0.05), ("beta1", 0.9), ("beta2", 0.999)):
-            self._rule(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", f"{usual} is usual")
-        for name in ("warmup", "weight_decay", "workers"):
-            self._rule(getattr(self, name) >= 0, name, "at least 0", "0 turns it off")
-        self._rule(
-            self.dropout is None or 0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "try 0.1"
-        )
-        self._rule(self.dtype in DTYPES, "dtype", f"one of {', '.join(DTYPES)}", "choose one")
-        known = self.bits is None or self.bits in BITS
-        self._rule(known, "bits", f"one of {', '.join(map(str, BITS))}, or left out", "choose one")
-        self._rule(set(self.trainable) <= set(PARTS), "trainable", f"among {', '.join(PARTS)}", "choose some")
-        self._rule(0 <= self.seed < 2**31, "seed", "at least 0 and below 2^31", "choose another")
-        self._rule(self.threads is None or self.threads > 0, "threads", "greater than 0", "leave it out")
-        self._rule(bool(self.output_dir.strip()), "output_dir", "the name of a folder", "name one")
-
-    def _check_data(self) -> None:
-        if self.sources:
-            self._check_sources()
-        else:
-            self._rule(self.clips is not None, "clips", "given where there is no manifest", "say how many")
-            self._rule(
-                self.clips >= self.batch_size,
-                "clips",
-                f"at least batch_size = {self.batch_size}",
-                "draw more",
-            )
-            self._rule(not self.stream, "stream", "false without a manifest", "leave it out")
-            for name in ("paraphrase_prob", "affix_prob"):
-                self._rule(0 <= getattr(self, name) <= 1, name, "from 0 to 1", "0.5 is half of the clips")
-            used = self.prompts is None or self.paraphrase_prob > 0
-            self._rule(
-                used, "paraphrase_prob", "above 0 for prompts to be used", "raise it, or leave prompts out"
-            )
+        rule, most = self._rule, f"at most batch_size = {self.batch_size}"
+        parts = self.gradient_accumulation_steps
+        rule(parts <= self.batch_size, "gradient_accumulation_steps", most, "lower it")
+        rule(self.init == SCRATCH or not self.config, "config", "omitted unless init is scratch", "remove it")
+        rule(set(self.trainable) <= set(PARTS), "trainable", f"among {', '.join(PARTS)}", "choose some")
+        rule(bool(self.output_dir.strip()), "output_dir", "the name of a directory", "name one")
+        self._check_sources() if self.sources else self._check_toy()
         for name, share in self.tasks.items():
             get_task(name)
-            self._rule(_is_share(share), "tasks", "shares of at least 0", f"change {name}")
-        self._rule(not self.tasks or sum(self.tasks.values()) > 0, "tasks", "of some share", "raise one")
+            rule(_is_share(share), "tasks", "shares of at least 0", f"change {name}")
+        rule(not self.tasks or sum(self.tasks.values()) > 0, "tasks", "of some share", "raise one")
+        watched = self.eval_every is None or self.eval_manifest is not None or not self.sources
+        rule(watched, "eval_manifest", "given for eval_every", "name one that is not trained on")
+
+    def _check_toy(self) -> None:
+        rule, least = self._rule, f"at least batch_size = {self.batch_size}"
+        rule(self.clips is not None, "clips", "given where there is no manifest", "say how many")
+        rule(self.clips >= self.batch_size, "clips", least, "draw more")
+        rule(not self.stream, "stream", "false without a manifest", "remove it")
+        used = self.prompts is None or self.paraphrase_prob > 0
+        rule(used, "paraphrase_prob", "above 0 for prompts to be used", "raise it, or remove prompts")
 
     def _check_sources(self) -> None:
-        every = "left out with a manifest: all its clips are used"
-        self._rule(self.clips is None, "clips", every, "leave it out")
-        self._rule(not (self.stream and self.tasks), "tasks", "left out with stream", "leave it out")
-        one = not self.tasks or not self.manifests
-        self._rule(one, "tasks", "left out with manifests: they have shares of their own", "leave it out")
-        self._rule(
-            self.manifest is None or not self.manifests,
-            "manifest",
-            "left out beside manifests",
-            "put it among them",
-        )
+        rule, shares = self._rule, "omitted with manifests: they have shares of their own"
+        rule(self.clips is None, "clips", "omitted with a manifest: all its clips are used", "remove it")
+        rule(not (self.stream and self.tasks), "tasks", "omitted with stream", "remove it")
+        rule(not (self.tasks and self.manifests), "tasks", shares, "remove it")
+        rule(not (self.manifest and self.manifests), "manifest", "omitted with manifests", "add it to them")
         for name, share in self.manifests.items():
-            self._rule(_is_share(share) and share > 0, "manifests", "shares above 0", f"change {name}")
-
-    def _check_watch(self) -> None:
-        if self.eval_every is None:
-            return
-        self._positive("eval_every")
-        known = self.eval_manifest is not None or not self.sources
-        self._rule(known, "eval_manifest", "given for eval_every", "name one that is not trained on")
+            rule(_is_share(share) and share > 0, "manifests", "shares above 0", f"change {name}")
 
     @property
     def sources(self) -> dict[str, float]:
@@ -216,11 +189,16 @@ class Recipe(Settings):
         return dict(self.manifests) if self.manifest is None else {self.manifest: 1.0}
 
     def factor(self, step: int) -> float:
-        """The factor on the learning rates at a step, counted from 0: up in a line, down in a cosine."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        progress = (step - self.warmup) / (self.steps - self.warmup)
-        return self.min_lr_ratio + (1 - self.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+        """The factor on the learning rates at a step, counted from 0."""
+        return lr_factor(step, self.steps, self.warmup, self.min_lr_ratio)
+
+
+def lr_factor(step: int, steps: int, warmup: int, min_lr_ratio: float) -> float:
+    """Cosine with warmup: linearly up to 1, then down to `min_lr_ratio`; steps are counted from 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / (steps - warmup)
+    return min_lr_ratio + (1 - min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _is_share(value: object) -> bool:
@@ -229,7 +207,7 @@ def _is_share(value: object) -> bool:
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
+    """The names of the package's recipes."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
@@ -242,11 +220,11 @@ def load_recipe(name: str | os.PathLike, overrides: Sequence[str] = ()) -> Recip
     path = _find(name)
     values = _yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(values, dict):
-        raise SalmonnError(f"{path}: a recipe is made of lines `key: value`; write it so")
+        raise SalmonnError(f"{path}: a recipe consists of lines `key: value`; use this form")
     for key in ("manifest", "prompts"):
-        beside = path.parent / str(values.get(key))
-        if beside.is_file() and not Path(values[key]).exists():
-            values[key] = str(beside)  # a recipe's own data lie where the recipe lies
+        file = path.parent / str(values.get(key))
+        if file.is_file() and not Path(values[key]).exists():
+            values[key] = str(file)  # relative to the recipe
     for override in overrides:
         _override(values, override)
     return Recipe.from_dict(values)
@@ -272,7 +250,7 @@ def _override(values: dict, override: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as a text; here it is the number that is meant."""
+    """YAML 1.1 reads 1e-3 as a text; here it is a number."""
 
 
 _Loader.add_implicit_resolver(
@@ -282,7 +260,7 @@ _Loader.add_implicit_resolver(
 
 def _yaml(text: str, where: str) -> object:
     try:
-        return yaml.load(text, _Loader)  # _Loader is safe: plain values alone
+        return yaml.load(text, _Loader)  # _Loader is safe
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""

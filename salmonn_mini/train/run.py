@@ -1,8 +1,10 @@
-"""From a recipe to a model and clips, through the loop, and into the folder."""
+"""From a recipe to a model and clips, through the loop, and into output_dir."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,72 +20,73 @@ from salmonn_mini.data import (
     read_manifest,
     read_prompts,
 )
+from salmonn_mini.data.packed import LINES
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SalmonnConfig, preset
 from salmonn_mini.models.salmonn import Salmonn
 from salmonn_mini.toy.dataset import ToyDataset
 from salmonn_mini.train.feature_cache import evict
 from salmonn_mini.train.loop import fit
+from salmonn_mini.train.optim import set_dropout
 from salmonn_mini.train.recipe import SCRATCH, Recipe
 from salmonn_mini.train.sources import StreamingDataset
 
+# What the shapes of the trained weights follow from, besides the connector and LoRA themselves.
+WIDTHS = {
+    "whisper": ("d_model",),
+    "beats": ("encoder_embed_dim",),
+    "llm": ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+}
+
 
 def train_recipe(recipe: Recipe, *, fresh: bool = False) -> Path:
-    """Follow a recipe to its end, on from where it was stopped; the folder returned is for `pretrained.load`.
+    """Follow a recipe to its end, resuming a run that was stopped; the directory returned is for `pretrained.load`.
 
     Args:
-        fresh: delete a run that is in the recipe's output_dir, and start anew.
+        fresh: delete a run that is in the recipe's output_dir, and start over.
 
     Raises:
-        SalmonnError: a model, clips or a folder that do not serve, or a loss that is not finite.
+        SalmonnError: a model, clips or a directory that cannot be used, or a loss that is not finite.
     """
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     model = initial_model(recipe)
-    took = fit(
-        model,
-        make_dataset(recipe, model.config),
-        recipe,
-        eval_dataset=make_eval_dataset(recipe, model.config),
-        fresh=fresh,
-    )
-    folder = Path(recipe.output_dir)
-    processes = PartialState()
+    clips = make_dataset(recipe, model.config)
+    eval_dataset = make_eval_dataset(recipe, model.config)
+    result = fit(model, clips, recipe, eval_dataset=eval_dataset, fresh=fresh)
+    directory, processes = Path(recipe.output_dir), PartialState()
     if processes.is_main_process:
-        pretrained.save(model, folder, info={"stage": recipe.stage, "recipe": recipe.to_dict(), **took})
+        pretrained.save(model, directory, info={"stage": recipe.stage, "recipe": recipe.to_dict(), **result})
         evict(Path(recipe.cache_dir), recipe.cache_limit * 1e9)
     processes.wait_for_everyone()
-    return folder
+    return directory
 
 
 def initial_model(recipe: Recipe) -> Salmonn:
-    """The model that a run begins with, Whisper and the LLM in the recipe's precision or in fewer bits.
+    """The model that a run begins with, Whisper and the LLM in the recipe's dtype or quantized.
 
     Raises:
-        SalmonnError: a model that is not there, or that is not of the recipe's kind.
+        SalmonnError: a model that does not exist, or of other shapes than the recipe's; overrides that contradict
+            the frozen parts.
     """
     frozen = {"dtype": getattr(torch, recipe.dtype), "bits": recipe.bits}
     if recipe.init == SCRATCH:
-        config = _changed(preset(recipe.model), recipe.config)
-        return pretrained.build(_with_dropout(config, recipe.dropout), seed=recipe.seed, **frozen)
+        config = _with_dropout(_changed(preset(recipe.model), recipe.config), recipe.dropout)
+        model = pretrained.build(config, seed=recipe.seed, **frozen)
+        _check_frozen_parts(model, recipe.config)
+        return model
     stage = re.fullmatch(r"stage(\d+)", recipe.init)
     place = (recipe.model, int(stage[1])) if stage else (recipe.init,)
     model = pretrained.load(*place, **frozen)
-    if model.config.name != recipe.model:
-        raise SalmonnError(
-            f"{recipe.init} holds a model {model.config.name!r}, but the recipe's model is {recipe.model!r}: "
-            f"change model or init"
-        )
-    config = _with_dropout(model.config, recipe.dropout)
-    if config == model.config:
-        return model
-    other = pretrained.build(config, **frozen)
-    other.load_trainable(model.trainable_state(), recipe.init)
-    return other
+    _check_shapes(recipe, model.config)
+    if recipe.dropout is not None:
+        model.config = _with_dropout(model.config, recipe.dropout)
+        set_dropout(model, recipe.dropout)
+    return model
 
 
 def make_dataset(recipe: Recipe, config: SalmonnConfig) -> ClipDataset | StreamingDataset:
-    """The clips that a run learns from."""
+    """The clips that a run trains on."""
     prompts = read_prompts(recipe.prompts) if recipe.prompts is not None else None
     if not recipe.sources:
         return ToyDataset(
@@ -103,7 +106,11 @@ def make_dataset(recipe: Recipe, config: SalmonnConfig) -> ClipDataset | Streami
 
 
 def make_eval_dataset(recipe: Recipe, config: SalmonnConfig) -> ClipDataset | None:
-    """The clips that a run transcribes every `eval_every` steps, none of which it learns from."""
+    """The clips that a run transcribes every `eval_every` steps, none of which it trains on.
+
+    Raises:
+        SalmonnError: `eval_manifest` has no sample of task asr, or clips that are trained on.
+    """
     if recipe.eval_every is None:
         return None
     if recipe.eval_manifest is None:
@@ -111,9 +118,58 @@ def make_eval_dataset(recipe: Recipe, config: SalmonnConfig) -> ClipDataset | No
     samples = [sample for sample in read_manifest(recipe.eval_manifest) if sample.task == "asr"]
     if not samples:
         raise SalmonnError(
-            f"{recipe.eval_manifest}: no sample of task asr, whose WER could be told; give another"
+            f"{recipe.eval_manifest}: no sample of task asr, and the WER needs some; give another"
         )
-    return ManifestDataset(samples[: recipe.eval_clips], config, recipe.seed)
+    samples = samples[: recipe.eval_clips]
+    for name in recipe.sources:
+        if shared := _shared_clip([sample.path for sample in samples], Path(name)):
+            raise SalmonnError(
+                f"{recipe.eval_manifest}: {shared} is trained on too, in {name}; evaluate on other clips"
+            )
+    return ManifestDataset(samples, config, recipe.seed)
+
+
+def _shared_clip(clips: Sequence[Path], source: Path) -> Path | None:
+    """A clip whose path or content is also in a manifest, or whose path is in a packed directory."""
+    manifest = source / LINES if source.is_dir() else source
+    trained = {sample.path.resolve() for sample in read_manifest(manifest)}
+    sizes = {clip.stat().st_size for clip in clips if clip.is_file()}
+    contents = {_digest(path) for path in trained if path.is_file() and path.stat().st_size in sizes}
+    is_shared = lambda clip: clip.resolve() in trained or (clip.is_file() and _digest(clip) in contents)  # noqa: E731
+    return next(filter(is_shared, clips), None)
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def _check_frozen_parts(model: Salmonn, overrides: Mapping[str, Any]) -> None:
+    """What a recipe's `config` says of a frozen part is what the part is."""
+    for name in ("whisper", "beats", "llm"):
+        shape = getattr(model.config, name)
+        if name not in overrides or shape is None:
+            continue
+        own = getattr(model, name).config.to_dict() if name != "beats" else vars(model.beats.config)
+        for key, value in shape.sizes().items():
+            agrees = value.items() <= own[key].items() if isinstance(value, dict) else value == own[key]
+            if not agrees:
+                raise SalmonnError(
+                    f"config.{name}.{key} is {value!r}, but the frozen part has {own[key]!r}: "
+                    f"leave it out, or set {name}.hub to a part of these sizes"
+                )
+
+
+def _check_shapes(recipe: Recipe, config: SalmonnConfig) -> None:
+    """The weights of `init` fit the frozen parts of the recipe's model."""
+    expected = preset(recipe.model)
+    for name, keys in WIDTHS.items():
+        here, there = getattr(expected, name), getattr(config, name)
+        for key in keys if here and there else ():
+            if getattr(here, key) != getattr(there, key):
+                raise SalmonnError(
+                    f"init {recipe.init}: its {name}.{key} is {getattr(there, key)}, but {getattr(here, key)} in the "
+                    f"recipe's model {recipe.model!r}: change model or init"
+                )
 
 
 def _changed(config: SalmonnConfig, changes: dict[str, Any]) -> SalmonnConfig:

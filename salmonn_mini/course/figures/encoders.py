@@ -6,24 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from salmonn_mini import audio
-from salmonn_mini.course.explorer import Explorer
-from salmonn_mini.course.plots import (
-    BLUE,
-    CENTERED,
-    GRAY,
-    GREEN,
-    INK,
-    SKY,
-    VERMILION,
-    Picture,
-    dress,
-    kaldi_mel,
-    titled,
-)
+from salmonn_mini.course.figures.explorer import Explorer
+from salmonn_mini.course.plots import BLUE, GRAY, GREEN, INK, SKY, VERMILION, Picture, kaldi_mel
 from salmonn_mini.models.config import BEATS_MELS, CONV_STRIDE, FRAMES_PER_SECOND, SAMPLE_RATE
 
 PATCH = 16  # frames of 10 ms, and mel bins, on each side of a patch of BEATs
@@ -32,18 +21,18 @@ KERNEL = 3  # taps of Whisper's two convolutions
 NUMBERED = 24  # moments whose patches have room for their numbers
 
 
-def receptive_field(frame: int, frames: int = 12) -> Picture:
+def cone(frame: int, frames: int = 12) -> Picture:
     """Draw which mel frames reach one of Whisper's frames through its two convolutions."""
-    middle = _inputs([frame], CONV_STRIDE, CONV_STRIDE * frames)
-    below = _inputs(middle, 1, CONV_STRIDE * frames)
+    middle = _seen([frame], CONV_STRIDE, CONV_STRIDE * frames)
+    below = _seen(middle, 1, CONV_STRIDE * frames)
     hops, window = 1000 * (len(below) - 1) // 100, 1000 * audio.WINDOW // SAMPLE_RATE
     alt = (
         f"Frame {frame} of Whisper sees mel frames {below[0]} to {below[-1]}: "
         f"{len(below)} frames, {hops + window} ms."
     )
-    picture = Picture(alt, height=2.6)
-    axes = picture.panel(alt, xlim=(-0.05, CONV_STRIDE * frames + 0.05), ylim=(-0.1, 5.2))
-    axes.axis("off")
+    picture = Picture(alt, width=8.0, height=2.6)
+    axes = _blank(picture, CONV_STRIDE * frames, 5.2)
+    axes.set_title(alt, loc="left", fontsize=10)
     rows = (
         (4.0, 1, 2 * frames, below, SKY, "mel, 100 Hz"),
         (2.0, 1, 2 * frames, middle, GREEN, "conv 1, 100 Hz"),
@@ -53,16 +42,16 @@ def receptive_field(frame: int, frames: int = 12) -> Picture:
         for i in range(count):
             look = {"facecolor": color} if i in marked else {"facecolor": "white"}
             axes.add_patch(Rectangle((i * width, y), width, 0.9, edgecolor=GRAY, linewidth=0.8, **look))
-            axes.text((i + 0.5) * width, y + 0.42, str(i), fontsize=8, **CENTERED)
+            axes.text((i + 0.5) * width, y + 0.42, str(i), ha="center", va="center", fontsize=8)
         axes.text(-0.3, y + 0.45, name, ha="right", va="center", fontsize=9)
     for places, y, stride in ((middle, 2.9, 1), ([frame], 0.9, CONV_STRIDE)):
         for j in places:
-            for i in _inputs([j], stride, CONV_STRIDE * frames):
+            for i in _seen([j], stride, CONV_STRIDE * frames):
                 axes.plot((i + 0.5, (j + 0.5) * stride), (y + 1.1, y), color=INK, linewidth=0.6)
     return picture
 
 
-RECEPTIVE_FIELD = Explorer(receptive_field, {"frame": range(12)}, {"frame": 5})
+CONE = Explorer(cone, {"frame": range(12)}, {"frame": 5})
 
 
 def patches(X: ArrayLike, token: int = 0) -> Picture:
@@ -83,8 +72,8 @@ def patches(X: ArrayLike, token: int = 0) -> Picture:
         f"({at:.2f} to {at + PATCH / 100:.2f} s), band {band} ({low:,} to {high:,} Hz)."
     )
     picture = Picture(alt, width=8.5, height=3.4)
-    bands = {"yticks": np.arange(BANDS) + 0.5, "yticklabels": range(BANDS)}
-    axes = picture.panel(alt, xlabel="seconds", ylabel="band", **bands)
+    axes = picture.subplots()
+    axes.set_title(alt, loc="left", fontsize=9)
     extent = (0.0, len(fbank) / 100, 0.0, BANDS)
     axes.imshow(fbank.T, origin="lower", aspect="auto", cmap="magma", extent=extent, alpha=0.75)
     axes.vlines(np.arange(moments + 1) * PATCH / 100, 0, BANDS, color="white", linewidth=0.8)
@@ -92,10 +81,13 @@ def patches(X: ArrayLike, token: int = 0) -> Picture:
     axes.add_patch(Rectangle((at, band), PATCH / 100, 1, fill=False, edgecolor=SKY, linewidth=3))
     for n in range(BANDS * moments) if moments <= NUMBERED else ():
         axes.text((n // BANDS + 0.5) * PATCH / 100, n % BANDS + 0.5, str(n), **_label(7))
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("band")
+    axes.set_yticks(np.arange(BANDS) + 0.5, range(BANDS))
     return picture
 
 
-def explore_patches(X: ArrayLike) -> Explorer:
+def patching(X: ArrayLike) -> Explorer:
     """The patches of one clip, for a slider of the token."""
     frames = 1 + (len(np.asarray(X)) - audio.WINDOW) // (SAMPLE_RATE // 100)
     return Explorer(lambda token: patches(X, token), {"token": range(BANDS * (frames // PATCH))})
@@ -108,23 +100,25 @@ def attention_maps(maps: Mapping[str, ArrayLike], title: str = "") -> Picture:
         ValueError: a map that is not square.
     """
     arrays = {name: np.asarray(weights) for name, weights in maps.items()}
-    distances = []
+    reaches = []
     for name, weights in arrays.items():
         if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
             raise ValueError(f"{name} is {weights.shape}, but it must be (T, T)")
-        distances.append(f"{name} looks {attention_distance(weights):.2f} s away on average")
-    picture = Picture(titled(title, f"{'; '.join(distances)}."), width=0.6 + 3.6 * len(arrays), height=3.8)
+        reaches.append(f"{name} looks {reach(weights):.2f} s away on average")
+    alt = f"{title}. {'; '.join(reaches)}." if title else f"{'; '.join(reaches)}."
+    picture = Picture(alt, width=0.6 + 3.6 * len(arrays), height=3.8)
     row = picture.subplots(1, len(arrays), squeeze=False)[0]
     for axes, (name, weights) in zip(row, arrays.items(), strict=True):
         seconds = len(weights) / FRAMES_PER_SECOND
         # The square root: a few large weights would leave all others black.
         axes.imshow(weights**0.5, cmap="magma", extent=(0, seconds, seconds, 0), interpolation="nearest")
-        dress(axes, name, xlabel="key (seconds)")
-    row[0].set_ylabel("query (seconds)")
+        axes.set_title(name, loc="left", fontsize=10)
+        axes.set_xlabel("is looked at (seconds)")
+    row[0].set_ylabel("looks (seconds)")
     return picture
 
 
-def attention_distance(weights: ArrayLike) -> float:
+def reach(weights: ArrayLike) -> float:
     """How far away frames look on average, in seconds: weights (T, T), whose rows sum to 1."""
     weights = np.asarray(weights)
     place = np.arange(len(weights))
@@ -153,10 +147,13 @@ def gated_bias(bias: ArrayLike, gate: ArrayLike) -> Picture:
         (right, gate[:, None] * bias, "gate · bias"),
     ):
         image = axes.imshow(values, cmap="PuOr", vmin=-most, vmax=most, interpolation="nearest")
-        dress(axes, name, xlabel="key j")
+        axes.set_title(name, loc="left", fontsize=10)
+        axes.set_xlabel("key j")
     left.set_ylabel("query i")
     middle.plot(gate, np.arange(len(gate)), color=BLUE, linewidth=1.2)
-    dress(middle, "gate of query i", ylim=(len(gate) - 0.5, -0.5))
+    middle.set_ylim(len(gate) - 0.5, -0.5)
+    middle.set_title("gate of query i", loc="left", fontsize=10)
+    middle.spines[["top", "right"]].set_visible(False)
     picture.colorbar(image, ax=right, label="added to the score")
     return picture
 
@@ -167,7 +164,8 @@ def streams(Z: ArrayLike, own: Mapping[str, tuple[int, int]]) -> Picture:
     parts = [f"{name}: {width} numbers, {frames} frames" for name, (width, frames) in own.items()]
     alt = f"Z of {Z.shape[0]} frames and {Z.shape[1]} numbers each. {'; '.join(parts)}."
     picture = Picture(alt, width=8.0, height=3.4)
-    axes = picture.panel(alt, xlabel="frame", ylabel="number")
+    axes = picture.subplots()
+    axes.set_title(alt, loc="left", fontsize=9)
     extent = (0, len(Z), Z.shape[1], 0)
     axes.imshow(Z.T, aspect="auto", cmap="PuOr", vmin=-3, vmax=3, extent=extent, interpolation="nearest")
     top = 0
@@ -177,11 +175,13 @@ def streams(Z: ArrayLike, own: Mapping[str, tuple[int, int]]) -> Picture:
         axes.text(0.01 * len(Z), top + width / 2, name, **_label(11))
         top += width
         axes.axhline(top, color=INK, linewidth=1)
+    axes.set_xlabel("frame")
+    axes.set_ylabel("number")
     return picture
 
 
-def _inputs(places: list[int], stride: int, count: int) -> list[int]:
-    """The places that a convolution's outputs depend on; beyond the ends are zeros."""
+def _seen(places: list[int], stride: int, count: int) -> list[int]:
+    """The places below that a convolution's places see; beyond the ends it sees zeros."""
     reached = {stride * place + tap - KERNEL // 2 for place in places for tap in range(KERNEL)}
     return sorted(place for place in reached if 0 <= place < count)
 
@@ -191,6 +191,14 @@ def _band_edge(band: int) -> float:
     low, high = kaldi_mel(20.0), kaldi_mel(8000.0)
     mel = low + (high - low) * (band * PATCH + 0.5) / (BEATS_MELS + 1)
     return 700 * np.expm1(mel / 1127)
+
+
+def _blank(picture: Picture, width: float, height: float) -> Axes:
+    axes = picture.subplots()
+    axes.set_xlim(-0.05, width + 0.05)
+    axes.set_ylim(-0.1, height)
+    axes.axis("off")
+    return axes
 
 
 def _label(size: int) -> dict:

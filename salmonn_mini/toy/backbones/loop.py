@@ -1,13 +1,11 @@
 """One resumable training loop for the three backbones.
 
-What a step sees is a function of (seed, step) alone, and the whole state is written beside and renamed, so that a
-run that was interrupted goes on as if nothing had happened.
+What a step sees is a function of (seed, step) alone, and the state is saved atomically, so a run that was interrupted
+resumes as if nothing had happened.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,26 +16,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from salmonn_mini.files import write_whole
+from salmonn_mini.files import append_json, truncate_lines, write_bytes
+from salmonn_mini.train.recipe import lr_factor
 
 DTYPES = ("float32", "bfloat16")
+MIN_LR_RATIO = 0.05
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then a cosine down to a twentieth of `lr`."""
+    """Cosine with warmup, from `lr` down to MIN_LR_RATIO of it."""
 
     steps: int
     lr: float
     warmup: int = 100
     weight_decay: float = 0.01
-
-    def factor(self, step: int) -> float:
-        """The factor on `lr` at `step` (from 0)."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ class Place:
 def train(
     model: nn.Module, loss_of: Callable[[int], Tensor], schedule: Schedule, place: Place, *, seed: int
 ) -> dict[str, float]:
-    """Train `model` for `schedule.steps` steps, going on from the saved state if there is one.
+    """Train `model` for `schedule.steps` steps, resuming from the saved state if there is one.
 
     Args:
         loss_of: the loss of a step's batch; it draws the batch from the step's number alone.
@@ -78,7 +71,7 @@ def train(
     for step in bar:
         torch.manual_seed(seed * 1_000_003 + step)
         for group in optimizer.param_groups:
-            group["lr"] = schedule.lr * schedule.factor(step)
+            group["lr"] = schedule.lr * lr_factor(step, schedule.steps, schedule.warmup, MIN_LR_RATIO)
         with autocast:
             loss = loss_of(step)
         optimizer.zero_grad()
@@ -86,7 +79,8 @@ def train(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         seconds = time.monotonic() - began
-        _note(place, step, loss, optimizer, seconds)
+        row = {"step": step, "loss": round(loss.item(), 5), "lr": optimizer.param_groups[0]["lr"]}
+        append_json(place.log, row | {"seconds": round(seconds, 1)})
         bar.set_postfix(loss=f"{loss.item():.3f}")
         if (step + 1) % place.save_every == 0 or step + 1 == schedule.steps:
             _save(model, optimizer, step + 1, seconds, place)
@@ -106,9 +100,10 @@ def _groups(model: nn.Module, schedule: Schedule) -> list[dict]:
 def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, place: Place) -> tuple[int, float]:
     place.folder.mkdir(parents=True, exist_ok=True)
     if not place.state.exists():
-        place.log.unlink(missing_ok=True)
+        truncate_lines(place.log, 0)
         return 0, 0.0
     state = torch.load(place.state, weights_only=True)
+    truncate_lines(place.log, state["step"])  # a killed run may have logged more than it saved
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return state["step"], state["seconds"]
@@ -125,15 +120,4 @@ def _save(
     }
     content = BytesIO()
     torch.save(state, content)
-    write_whole(place.state, content.getbuffer())
-
-
-def _note(place: Place, step: int, loss: Tensor, optimizer: torch.optim.Optimizer, seconds: float) -> None:
-    row = {
-        "step": step,
-        "loss": round(loss.item(), 5),
-        "lr": optimizer.param_groups[0]["lr"],
-        "seconds": round(seconds, 1),
-    }
-    with place.log.open("a") as log:
-        log.write(json.dumps(row) + "\n")
+    write_bytes(place.state, content.getbuffer())

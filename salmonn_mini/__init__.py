@@ -1,16 +1,36 @@
 """SALMONN, built from scratch at toy scale: a language model that listens (arXiv 2310.13289).
 
-Importing this package is cheap: it loads none of its modules, and no torch.
+    model = salmonn_mini.load("toy")
+    model.answer("clip.wav", "Transcribe the speech.")
+
+Importing this package is cheap: its exports, and torch with them, are imported when they are asked for.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from salmonn_mini.pretrained.loading import Salmonn, load
+
 __version__ = "0.1.0"
+__all__ = ["Salmonn", "__version__", "load"]
 
-_EXPORTS = {"Salmonn": "pretrained", "load": "pretrained"}  # imported when they are asked for
+
+def lazy_exports(
+    package: str, exports: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a package (PEP 562); `exports` maps its modules to the names they hold."""
+    home = {name: module for module, names in exports.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{home[name]}"), name)
+
+    return get, lambda: sorted({*vars(import_module(package)), *home})
 
 
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+__getattr__, __dir__ = lazy_exports(__name__, {"pretrained.loading": ["Salmonn", "load"]})

@@ -79,6 +79,26 @@ def load_audio(
     return _fit(X, sound.seconds, max_seconds, min_seconds, notes)
 
 
+def to_waveform(
+    samples: Tensor | np.ndarray, rate: int, *, max_seconds: float | None = None, min_seconds: float = 0
+) -> Tensor:
+    """Mono samples (S,) at `rate` Hz → X (S',), float32 at 16 kHz; integers are divided by their full scale.
+
+    Raises:
+        SalmonnError: other shapes; samples that are not finite or far beyond full scale; an absurd sample rate.
+    """
+    X = torch.as_tensor(samples)
+    if X.dim() != 1 or X.is_complex() or X.dtype == torch.bool:
+        raise SalmonnError(
+            f"an array of shape {tuple(X.shape)} and {X.dtype} is not mono audio: give samples (S,), float or integer"
+        )
+    if rate not in RATES:
+        raise SalmonnError(f"a sampling rate of {rate!r} Hz: give {RATES[0]:,} to {RATES[-1]:,} Hz")
+    X = X.float() if X.is_floating_point() else X.float() / (torch.iinfo(X.dtype).max + 1)
+    _check_samples("the array", X)
+    return _fit(_to_16_khz(X, rate, []), len(X) / rate, max_seconds, min_seconds, [])
+
+
 def save_wav(path: str | os.PathLike, X: Tensor) -> None:
     """Write X (S,), 16 kHz, as 16-bit mono WAV, whole or not at all. What is beyond full scale is clipped.
 

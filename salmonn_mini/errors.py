@@ -34,7 +34,7 @@ class SalmonnError(ValueError):
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> SalmonnError:
     """The error to raise for a name that is not among the known ones; it says what was meant."""
-    known = list(known)
+    known = [str(one) for one in known]
     if (new := RENAMED.get(kind, {}).get(name)) in known:
         return SalmonnError(f"{kind} {name!r} was renamed to {new!r}")
     close = difflib.get_close_matches(str(name), known, n=1)

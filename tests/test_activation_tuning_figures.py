@@ -11,18 +11,25 @@ SCALES = (4.0, 3.0, 2.0, 1.0, 0.0)
 SHARES = {"stories followed": (5.0, 40.0, 90.0, 100.0, 98.0), "words right": (97.0, 96.0, 90.0, 40.0, 2.0)}
 
 
-def told(n: int, ended: bool = True) -> Answer:
+def answer_of(n: int, ended: bool = True) -> Answer:
     return Answer(" ".join(f"word{i}" for i in range(n)) + " .", (2,), ended)
 
 
 POOLS = {
-    "s = 4": [told(n) for n in (3, 3, 3, 7, 30)],
-    "s = 1": [told(40), told(41), told(19), told(20), told(50, False), Answer("a b c d . " * 9, (2,), True)],
+    "s = 4": [answer_of(n) for n in (3, 3, 3, 7, 30)],
+    "s = 1": [
+        answer_of(40),
+        answer_of(41),
+        answer_of(19),
+        answer_of(20),
+        answer_of(50, False),
+        Answer("a b c d . " * 9, (2,), True),
+    ],
 }
 
 
-def test_the_price_is_told_at_every_scale() -> None:
-    explorer = activation_tuning.turning(SCALES, SHARES)
+def test_the_price_is_given_at_every_scale() -> None:
+    explorer = activation_tuning.explore_scale(SCALES, SHARES)
     assert list(explorer.controls["s"]) == sorted(SCALES) and explorer.start["s"] == 4.0
     for s in explorer.controls["s"]:
         stories, words = (values[SCALES.index(s)] for values in SHARES.values())
@@ -32,15 +39,15 @@ def test_the_price_is_told_at_every_scale() -> None:
         left, right = picture.axes[0].get_xlim()
         assert left > 4 > 0 > right
     with pytest.raises(ValueError):
-        activation_tuning.trade(SCALES, SHARES, 2.5)
+        activation_tuning.scale_tradeoff(SCALES, SHARES, 2.5)
 
 
 @pytest.mark.parametrize(
     ("answer", "form"),
     [
-        (told(20), "kept"),
-        (told(19), "too short"),
-        (told(50, False), "without an end"),
+        (answer_of(20), "kept"),
+        (answer_of(19), "too short"),
+        (answer_of(50, False), "without an end"),
         (Answer("the rain falls . " * 12, (2,), True), "goes round in circles"),
     ],
 )
@@ -49,7 +56,7 @@ def test_the_form_of_an_answer(answer: Answer, form: str) -> None:
 
 
 def test_answers_kept_are_counted_over_the_whole_range() -> None:
-    explorer = activation_tuning.choosing(POOLS)
+    explorer = activation_tuning.explore_forms(POOLS)
     before = [len(answers) for answers in POOLS.values()]
     for at_least in explorer.controls["at_least"]:
         picture = explorer.figure(at_least=at_least)
@@ -67,7 +74,7 @@ def test_answers_kept_are_counted_over_the_whole_range() -> None:
 
 
 def test_every_answer_has_a_dot_of_its_own() -> None:
-    picture = activation_tuning.forms(POOLS)
+    picture = activation_tuning.answer_forms(POOLS)
     dots = [
         (round(x, 6), round(y, 6))
         for line in picture.axes[0].lines[:-1]
@@ -77,30 +84,10 @@ def test_every_answer_has_a_dot_of_its_own() -> None:
     assert [label.get_text() for label in picture.axes[0].get_yticklabels()] == list(POOLS)
 
 
-def test_models_are_compared_task_by_task() -> None:
-    rows = {
-        "stories": {"before": (10.0, 3.0, 20.0), "after": (97.0, 92.0, 100.0)},
-        "words": {"before": (96.0, 94.0, 98.0), "after": None},
-    }
-    picture = activation_tuning.compared(rows, "%", "Twelve steps")
-    assert (
-        picture.alt == "Twelve steps. %, by task and model: stories: before 10, after 97; words: before 96."
-    )
-    axes = picture.axes[0]
-    points = {line.get_label(): list(line.get_xdata()) for line in axes.lines if line.get_marker() != "None"}
-    assert points == {"before": [10.0, 96.0], "after": [97.0]}
-    spans = [tuple(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 1.4]
-    assert spans == [(3.0, 20.0), (94.0, 98.0), (92.0, 100.0)]
-    heights = [y for line in axes.lines if line.get_marker() != "None" for y in line.get_ydata()]
-    assert len(set(heights)) == 3 and all(abs(y - round(y)) < 0.4 for y in heights)
-
-
 def test_they_can_be_drawn() -> None:
-    rows = {f"task {i}": {f"model {j}": (50.0, 40.0, 60.0) for j in range(1, 8)} for i in range(1, 9)}
     for picture in (
-        *(activation_tuning.trade(SCALES, SHARES, s) for s in SCALES),
-        activation_tuning.forms(POOLS),
-        activation_tuning.compared(rows, "%"),
+        *(activation_tuning.scale_tradeoff(SCALES, SHARES, s) for s in SCALES),
+        activation_tuning.answer_forms(POOLS),
     ):
         data, metadata = picture._repr_mimebundle_()
         assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")

@@ -17,23 +17,23 @@ from salmonn_mini.models.config import SAMPLE_RATE
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(SAMPLE_RATE)
 
 
-def drawn(picture: Picture) -> bool:
+def is_png(picture: Picture) -> bool:
     return base64.b64decode(picture._repr_mimebundle_()[0]["image/png"]).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("frame", encoders.CONE.controls["frame"])
-def test_the_cone_is_what_the_two_convolutions_see(frame: int) -> None:
+@pytest.mark.parametrize("frame", encoders.RECEPTIVE_FIELD.controls["frame"])
+def test_the_receptive_field_is_that_of_the_two_convolutions(frame: int) -> None:
     """Against the gradient of one frame of two such convolutions."""
     mel = torch.zeros(1, 1, 24, requires_grad=True)
     first, second = nn.Conv1d(1, 1, 3, padding=1), nn.Conv1d(1, 1, 3, stride=2, padding=1)
     second(first(mel))[0, 0, frame].backward()
-    seen = mel.grad[0, 0].nonzero().flatten().tolist()
-    alt = encoders.cone(frame).alt
-    assert f"mel frames {seen[0]} to {seen[-1]}: {len(seen)} frames, {10 * len(seen) + 15} ms" in alt
+    inputs = mel.grad[0, 0].nonzero().flatten().tolist()
+    alt = encoders.receptive_field(frame).alt
+    assert f"mel frames {inputs[0]} to {inputs[-1]}: {len(inputs)} frames, {10 * len(inputs) + 15} ms" in alt
 
 
 def test_every_token_has_its_patch() -> None:
-    explorer = encoders.patching(NOISE)
+    explorer = encoders.explore_patches(NOISE)
     moments = len(fbank(torch.from_numpy(NOISE))) // 16
     assert len(explorer.controls["token"]) == 8 * moments
     for token in explorer.controls["token"]:
@@ -57,10 +57,10 @@ def test_a_token_that_is_not_there_is_refused(token: int) -> None:
         encoders.patches(NOISE, token)
 
 
-def test_reach_is_the_mean_distance_in_seconds() -> None:
-    assert encoders.reach(torch.eye(50)) == 0
-    assert encoders.reach(torch.eye(50).roll(1, 0)[1:-1, 1:-1]) == pytest.approx(0.02 * 47 / 48)
-    assert encoders.reach(np.full((2, 2), 0.5)) == pytest.approx(0.01)
+def test_attention_distance_is_the_mean_distance_in_seconds() -> None:
+    assert encoders.attention_distance(torch.eye(50)) == 0
+    assert encoders.attention_distance(torch.eye(50).roll(1, 0)[1:-1, 1:-1]) == pytest.approx(0.02 * 47 / 48)
+    assert encoders.attention_distance(np.full((2, 2), 0.5)) == pytest.approx(0.01)
 
 
 def test_the_pictures_can_be_drawn_and_say_what_they_show() -> None:
@@ -70,7 +70,7 @@ def test_the_pictures_can_be_drawn_and_say_what_they_show() -> None:
     assert "5 tokens from 1.00 to 1.00" in bias.alt and "gates from 1.00 to 2.00" in bias.alt
     streams = encoders.streams(torch.zeros(9, 5), {"Whisper": (3, 9), "BEATs": (2, 8)})
     assert "BEATs: 2 numbers, 8 frames" in streams.alt
-    assert all(map(drawn, (maps, bias, streams, encoders.cone(0), encoders.patches(NOISE, 3))))
+    assert all(map(is_png, (maps, bias, streams, encoders.receptive_field(0), encoders.patches(NOISE, 3))))
 
 
 def test_what_does_not_fit_together_is_refused() -> None:

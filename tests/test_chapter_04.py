@@ -35,18 +35,20 @@ def test_a_mask_over_its_whole_range(kind: str) -> None:
 
 def test_weights_of_windows_stand_at_their_frames() -> None:
     weights = torch.tensor([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]])
-    rows = qformer.in_place(weights, T=5)
+    rows = qformer.on_all_frames(weights, T=5)
     assert rows.tolist() == pytest.approx(np.array([[0.5, 0.5, 0, 0, 0], [0, 0, 0, 0.1, 0.2]]), abs=1e-6)
 
 
 def test_queries_over_sound_say_where_they_look() -> None:
-    picture = qformer.over_sound({"one": torch.eye(50)[10], "other": torch.eye(50)[40]}, NOISE, "Two")
+    picture = qformer.attention_over_sound(
+        {"one": torch.eye(50)[10], "other": torch.eye(50)[40]}, NOISE, "Two"
+    )
     assert picture.alt == "Two. one most at 0.2 s; other most at 0.8 s."
     assert drawn(picture)
 
 
 def test_queries_over_bands_say_where_they_look() -> None:
-    picture = qformer.over_bands({"low": torch.eye(48)[8 * 3], "high": torch.eye(48)[7]}, NOISE)
+    picture = qformer.attention_over_bands({"low": torch.eye(48)[8 * 3], "high": torch.eye(48)[7]}, NOISE)
     assert picture.alt == "low most at 0.6 s in band 0; high most at 0.1 s in band 7."
     assert drawn(picture)
 

@@ -15,7 +15,7 @@ import soundfile
 import torch
 from tiny import tiny_config, tiny_salmonn, tiny_toy
 
-from salmonn_mini import cli, pretrained
+from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import RENAMED, SalmonnError
@@ -25,16 +25,20 @@ from salmonn_mini.models.lora import current_scale
 KEYS = ["clip", "prompt", "answer", "token_ids", "lora_scale", "model"]
 
 
+LOADING = "loading toy, stage 3 …\nrunning on cpu in float32\n"
+
+
 @pytest.fixture(scope="module")
 def tiny():
-    return tiny_salmonn()
+    model = tiny_salmonn(kind=pretrained.Salmonn)
+    model.info = {"stage": 3}
+    return model
 
 
 @pytest.fixture
 def model(tiny, monkeypatch):
     """The tiny model instead of the toy."""
-    monkeypatch.setattr(pretrained, "load", lambda name="toy", stage=None: tiny)
-    monkeypatch.setattr(cli.options, "newest_stage", lambda: 1)
+    monkeypatch.setattr(pretrained, "load", lambda *_, **__: tiny)
     return tiny
 
 
@@ -46,11 +50,11 @@ def clip(tmp_path: Path) -> str:
 
 
 def run(capsys: pytest.CaptureFixture[str], line: str, *more: str) -> tuple[int, str, str]:
-    """Status, stdout and stderr of a command; `line` is cut at spaces, `more` is not."""
+    """Status, stdout and stderr after a model's loading; `line` is cut at spaces, `more` is not."""
     capsys.readouterr()
     status = main([*line.split(), *more])
     said = capsys.readouterr()
-    return status, said.out, said.err
+    return status, said.out, said.err.removeprefix(LOADING)
 
 
 # --- answer ----------------------------------------------------------------------------------------------------------
@@ -116,16 +120,12 @@ def test_a_bad_clip_does_not_keep_the_others_from_being_answered(capsys, model, 
 def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tmp_path):
     status, out, err = run(capsys, "answer", clip, "--prompt", "what is it " * 300)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "but the language model reads 256 in all: shorten the prompt, or lower --max-new-tokens" in err
+    assert "exceed the language model's context of 256: shorten the prompt, or lower max_new_tokens" in err
     long = tmp_path / "long.wav"
     soundfile.write(long, np.random.default_rng(0).normal(0, 0.1, 40 * SAMPLE_RATE), SAMPLE_RATE)
     status, out, err = run(capsys, "answer", str(long), clip)
     assert (status, out.count("\n"), err.count("\n")) == (2, 1, 1)
-    assert (
-        err.startswith(f"error: {long}: the prompt takes ")
-        and "the sound 200, " in err
-        and "cut the clip" in err
-    )
+    assert err.startswith(f"error: {long}: prompt ") and " + audio 200 + " in err and "cut the clip" in err
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,15 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("answer {clip} --top-p 0.5", "--top-p changes nothing without --do-sample: add it"),
         ("answer {clip} --llm x", "--whisper, --checkpoint is missing: add it"),
         ("answer {clip} --whisper w --llm l --checkpoint c --model toy", "name two models: leave one"),
-        ("answer {clip} --model nobody", "there is no model 'nobody': give toy, small, 7b, 13b, or a folder"),
+        ("answer {clip} --heads 4", "--heads belongs to --checkpoint: leave it out"),
+        ("answer {clip} --stream --num-beams 2", "--stream shows one answer as it grows"),
+        ("answer {clip} --stream --json", "argument --json: not allowed with argument --stream"),
+        ("answer {clip} --model 13b --stage 1", "stage 1 of 13b: only toy has stages; leave the stage out"),
+        ("sweep --model toy --revision v1", "revision v1 of toy: only Hub ids have revisions; leave it out"),
+        ("evaluate --device tpu", "unknown --device 'tpu': did you mean 'cpu'?"),
+        ("activate --out x --dtype float8", "unknown --dtype 'float8': did you mean 'float"),
+        ("sweep --bits 3", "unknown --bits 3: choose one of 8, 4"),
+        ("answer {clip} --model nobody", "there is no model 'nobody': give toy, small, 7b, 13b, a folder"),
         ("train toy-stage9", "unknown recipe 'toy-stage9'"),
         ("train toy-stage1 --set stepz=3", "unknown recipe key 'stepz': did you mean 'steps'?"),
         ("train toy-stage1 --set steps", "'steps' does not change a recipe: write key=value"),
@@ -298,7 +306,8 @@ def test_an_answer_imports_no_more_than_it_needs_and_is_done_with_it(clip, tmp_p
     )
     answer, state = done.stdout.splitlines()
     status, modules = json.loads(state)
-    assert json.loads(answer)["clip"] == clip and status == 0 and done.stderr == ""
+    assert json.loads(answer)["clip"] == clip and status == 0
+    assert done.stderr == LOADING.replace("3", "0", 1)
     assert NOT_FOR_AN_ANSWER.isdisjoint(modules), NOT_FOR_AN_ANSWER & set(modules)
 
 
@@ -307,14 +316,14 @@ def test_an_answer_imports_no_more_than_it_needs_and_is_done_with_it(clip, tmp_p
 
 def test_evaluate_writes_the_contract(capsys, model, tmp_path):
     scores, rows = tmp_path / "scores.json", tmp_path / "rows.jsonl"
-    line = "evaluate --model toy --stage 1 --samples 2 --seed 3 --tasks asr,audio_caption --lora-scale 2"
+    line = "evaluate --model toy --stage 3 --samples 2 --seed 3 --tasks asr,audio_caption --lora-scale 2"
     status, out, _ = run(
         capsys, line, "--max-new-tokens", "4", "--json", str(scores), "--per-sample", str(rows)
     )
     report = json.loads(scores.read_text(encoding="utf-8"))
     assert status == 0 and "asr" in out
     assert list(report) == ["model", "stage", "seed", "lora_scale", "tasks"]
-    assert [report[key] for key in list(report)[:4]] == ["toy", 1, 3, 2.0]
+    assert [report[key] for key in list(report)[:4]] == ["toy", 3, 3, 2.0]
     assert list(report["tasks"]) == ["asr", "audio_caption"]
     for row in report["tasks"].values():
         assert set(row) == {"metric", "value", "interval", "following_rate", "n", "others"} and row["n"] == 2
@@ -331,23 +340,43 @@ def test_evaluate_takes_the_tasks_of_the_stage(capsys, model, monkeypatch):
         raise SalmonnError("enough")
 
     monkeypatch.setattr(evaluate, "evaluate", spy)
-    assert run(capsys, "evaluate", "--stage", "2")[0] == 2
-    assert asked["tasks"] == [name for name, task in TASKS.items() if task.stage] and asked["stage"] == 2
-    assert run(capsys, "evaluate")[0] == 2
-    assert (asked["tasks"], asked["stage"], asked["lora_scale"]) == (["asr", "audio_caption"], 1, None)
+    for stage, tasks in (
+        (2, [name for name, task in TASKS.items() if task.stage]),
+        (1, ["asr", "audio_caption"]),
+    ):
+        monkeypatch.setattr(model, "info", {"stage": stage})
+        assert run(capsys, "evaluate")[0] == 2
+        assert (asked["tasks"], asked["stage"], asked["lora_scale"]) == (tasks, stage, None)
 
 
-def test_the_newest_stage_is_the_default_and_0_is_untrained(tmp_path, monkeypatch):
-    loaded = []
+@pytest.mark.parametrize("command", ["answer {clip}", "evaluate", "sweep", "activate --out x"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--device cuda", "error: device cuda: torch sees no CUDA GPU here; use cpu or auto"),
+        ("--device mps", "error: device mps: torch sees no Apple GPU (MPS) here; use cpu or auto"),
+        (
+            "--bits 4",
+            "error: an LLM in 4 bits needs a CUDA GPU and bitsandbytes, not available on cpu: leave",
+        ),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(capsys, clip, tmp_path, monkeypatch, command, options, said):
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tmp_path))
-    monkeypatch.setattr(pretrained, "load", lambda name, stage=None: loaded.append((name, stage)))
-    with pytest.raises(SalmonnError, match=r"no trained toy in .* `salmonn-mini train toy-stage1` makes one"):
-        cli.options.load_model(None, None)
-    for stage in (1, 2):
-        (tmp_path / f"stage{stage}").mkdir()
-    assert cli.options.load_model(None, None)[1] == 2
-    assert cli.options.load_model("toy", 0)[1] == 0
-    assert loaded == [("toy", 2), ("toy", None)]
+    (tmp_path / "stage2").mkdir()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr("salmonn_mini.pretrained.devices.find_spec", lambda name: None)
+    status, out, err = run(capsys, f"{command.format(clip=clip)} {options}")
+    loading, error = err.splitlines()
+    assert (status, out, loading) == (2, "", "loading toy, stage 2 …") and error.startswith(said)
+
+
+def test_what_was_chosen_is_told(capsys, clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    line = f"answer {clip} --stage 0 --max-new-tokens 2 --device cpu --dtype bfloat16"
+    status, _, err = run(capsys, line)
+    assert status == 0 and err == "loading toy, stage 0 …\nrunning on cpu in bfloat16\n"
 
 
 def test_a_run_from_recipe_to_answer_and_scores(capsys, clip, tmp_path, monkeypatch):
@@ -366,16 +395,15 @@ def test_a_run_from_recipe_to_answer_and_scores(capsys, clip, tmp_path, monkeypa
     assert [row["step"] for row in log] == [1, 2] and all("loss" in row for row in log)
 
     status, out, err = run(capsys, f"answer {clip} --json --max-new-tokens 3 --model", folder)
-    assert (status, err) == (0, "") and json.loads(out)["model"] == folder
+    assert status == 0 and json.loads(out)["model"] == folder
+    assert err == LOADING.replace("toy, stage 3", folder)
     scores = tmp_path / "scores.json"
     line = f"evaluate --samples 1 --max-new-tokens 3 --json {scores} --model {folder}"
-    assert run(capsys, line)[0] == run(capsys, f"{line} --stage 1")[0] == 0
+    assert run(capsys, line)[0] == 0
     report = json.loads(scores.read_text(encoding="utf-8"))
     assert (report["model"], report["stage"], list(report["tasks"])) == (folder, 1, ["asr", "audio_caption"])
     status, _, err = run(capsys, f"{line} --stage 2")
-    assert (
-        status == 2 and err == f"error: --stage is 2, but {folder} was left by stage 1: leave --stage out\n"
-    )
+    assert status == 2 and err == f"error: stage 2 of {folder}: only toy has stages; leave the stage out\n"
 
 
 def test_backbones_and_samples_get_their_folders(capsys, tmp_path, monkeypatch):

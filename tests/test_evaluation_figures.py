@@ -26,24 +26,24 @@ def test_an_alignment_counts_its_errors_by_kind() -> None:
 
 def test_chances_add_up_and_agree_with_drawing() -> None:
     for share in (0.0, 0.3, 0.9, 1.0):
-        likely = evaluation.chances(share, 40)
+        likely = evaluation.score_distribution(share, 40)
         assert likely.sum() == pytest.approx(1)
         assert likely @ np.arange(41) / 40 == pytest.approx(share)
     drawn = RNG.binomial(40, 0.9, size=200_000) / 40
-    assert evaluation.middle(0.9, 40) == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.026)
+    assert evaluation.central_range(0.9, 40) == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.026)
 
 
 def test_the_better_model_shows_more_surely_with_more_clips_over_the_whole_range() -> None:
-    controls = evaluation.DUEL.controls
+    controls = evaluation.TWO_MODELS.controls
     for share in controls["share"]:
         for gain in controls["gain"]:
             spans, misled = [], []
             for clips in controls["clips"]:
-                picture = evaluation.duel(clips, share, gain)
-                low, high = evaluation.middle(share, clips)
+                picture = evaluation.two_models(clips, share, gain)
+                low, high = evaluation.central_range(share, clips)
                 assert low <= share <= high and picture.alt.startswith(f"{clips} clips. ")
                 spans.append(high - low)
-                misled.append(evaluation.looks_no_better(share, gain, clips))
+                misled.append(evaluation.chance_of_no_gain(share, gain, clips))
             assert spans == sorted(spans, reverse=True)
             assert misled == sorted(misled, reverse=True)
             assert misled[-1] >= 0.5 if gain == 0 else misled[-1] < 0.2
@@ -51,7 +51,7 @@ def test_the_better_model_shows_more_surely_with_more_clips_over_the_whole_range
 
 def test_who_looks_no_better_agrees_with_drawing() -> None:
     one, other = RNG.binomial(40, 0.9, size=100_000), RNG.binomial(40, 0.95, size=100_000)
-    assert evaluation.looks_no_better(0.9, 0.05, 40) == pytest.approx((other <= one).mean(), abs=0.01)
+    assert evaluation.chance_of_no_gain(0.9, 0.05, 40) == pytest.approx((other <= one).mean(), abs=0.01)
 
 
 def decided() -> tuple[dict, Rules]:
@@ -94,7 +94,7 @@ def test_claims_without_figures_is_no_error() -> None:
 
 def test_they_can_be_drawn() -> None:
     for picture in (
-        evaluation.DUEL.figure(**evaluation.DUEL.start),
+        evaluation.TWO_MODELS.figure(**evaluation.TWO_MODELS.start),
         evaluation.verdicts(*decided()),
         evaluation.alignment([[0, 1], [1, 0]], [(0, 0), (1, 1)], ["a"], ["a"]),
     ):

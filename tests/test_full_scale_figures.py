@@ -44,7 +44,7 @@ def test_the_bar_of_memory_is_the_sum_of_its_parts_over_the_whole_range() -> Non
 def test_weights_are_those_that_the_doctor_counts(name: str) -> None:
     config, parts = preset(name), full_scale.memory_parts(preset(name), 1)
     need = needs(config)
-    frozen = parts["ears"] + parts["LLM"]
+    frozen = parts["encoders"] + parts["LLM"]
     assert frozen + 4 * need.parameters["trained"] == pytest.approx(
         need.weights, rel=0.02
     )  # small: float32 or not
@@ -54,9 +54,9 @@ def test_weights_are_those_that_the_doctor_counts(name: str) -> None:
 def test_what_grows_with_the_clips_and_what_each_lever_saves() -> None:
     config = preset("13b")
     one, eight = full_scale.memory_parts(config, 1), full_scale.memory_parts(config, 8)
-    for part in ("layers", "listening", "logits"):
+    for part in ("layers", "encoder attention", "logits"):
         assert eight[part] == pytest.approx(8 * one[part])
-    for part in ("ears", "LLM", "trained parts"):
+    for part in ("encoders", "LLM", "trained parts"):
         assert eight[part] == one[part]
     four = full_scale.memory_parts(config, 8, bits=4)
     words = 2 * 32_001 * 5120
@@ -70,7 +70,7 @@ def test_the_work_of_a_step_is_the_bench_s(name: str) -> None:
     for text, changes in (
         ("padded to 30 s", {"pad_to_30s": True}),
         ("the clip's own frames", {}),
-        ("own frames, ears cached", {"cached": True}),
+        ("own frames, features cached", {"cached": True}),
     ):
         total = step_flops(preset(name), StepWork(1, 10.0, 30, 20, **changes))["total"]
         assert number(rf"{text} ([\d.]+)[;.]", picture) == pytest.approx(total / 1e12, abs=0.006)

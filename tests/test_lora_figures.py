@@ -18,15 +18,15 @@ def number(pattern: str, picture: Picture) -> float:
 
 
 def test_the_thin_matrices_hold_what_lora_holds_over_the_whole_range() -> None:
-    for d in lora.THIN.controls["d"]:
-        for r in lora.THIN.controls["r"]:
-            said = lora.THIN.figure(d=d, r=r).alt
+    for d in lora.LORA_SIZE.controls["d"]:
+        for r in lora.LORA_SIZE.controls["r"]:
+            said = lora.LORA_SIZE.figure(d=d, r=r).alt
             assert f"W holds {d * d:,} numbers, A and B {r * (d + d):,}, or {2 * r / d:.2%} of it" in said
-    assert lora.thin(**lora.THIN.start).alt.endswith("or 0.31% of it.")
+    assert lora.lora_size(**lora.LORA_SIZE.start).alt.endswith("or 0.31% of it.")
 
 
 def test_a_low_rank_keeps_the_largest_singular_values_over_the_whole_range() -> None:
-    explorer = lora.ranking(MATRIX)
+    explorer = lora.explore_rank(MATRIX)
     squares = np.linalg.svd(MATRIX)[1] ** 2
     assert explorer.controls["r"] == (1, 2, 3, 4, 6)
     for r in explorer.controls["r"]:
@@ -39,7 +39,7 @@ def test_a_low_rank_keeps_the_largest_singular_values_over_the_whole_range() -> 
 
 def test_the_scale_moves_the_change_and_not_w_over_the_whole_range() -> None:
     W, A, B = MATRIX, RANDOM.normal(size=(2, 9)), RANDOM.normal(size=(6, 2))
-    explorer = lora.scaling(W, A, B)
+    explorer = lora.explore_scale(W, A, B)
     assert explorer.controls["s"][0] == 0 and explorer.controls["s"][-1] == 8
     for s in explorer.controls["s"]:
         picture = explorer.figure(s=s)
@@ -52,7 +52,7 @@ def test_the_scale_moves_the_change_and_not_w_over_the_whole_range() -> None:
 
 
 @pytest.mark.parametrize(
-    "explorer", [lora.THIN, lora.ranking(MATRIX), lora.scaling(MATRIX, MATRIX, MATRIX[:, :6])]
+    "explorer", [lora.LORA_SIZE, lora.explore_rank(MATRIX), lora.explore_scale(MATRIX, MATRIX, MATRIX[:, :6])]
 )
 def test_each_begins_with_values_that_can_be_chosen_and_draws_them(explorer) -> None:
     assert all(explorer.start[name] in values for name, values in explorer.controls.items())

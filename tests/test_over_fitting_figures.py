@@ -27,7 +27,7 @@ CONTESTS = {
 
 
 def test_the_balance_tells_the_terms_of_the_tables_over_the_whole_range() -> None:
-    explorer = over_fitting.weighing(CONTESTS)
+    explorer = over_fitting.explore_balance(CONTESTS)
     assert explorer.controls == {"scale": SCALES, "contest": ("caption", "story")}
     assert explorer.start == {"scale": 4.0}
     for scale in explorer.controls["scale"]:
@@ -36,12 +36,12 @@ def test_the_balance_tells_the_terms_of_the_tables_over_the_whole_range() -> Non
             k = NAMES.index(asked)
             logs = [one.log_likelihood[k, k] - one.log_likelihood[0, k] for one in TABLES[scale]]
             total = float(torch.stack(logs).mean())
-            told = [float(number) for number in re.findall(r"[+-]\d+\.\d", picture.alt)]
-            assert told[2] == pytest.approx(total, abs=0.051)
-            assert told[0] + told[1] == pytest.approx(told[2], abs=0.151)
+            said = [float(number) for number in re.findall(r"[+-]\d+\.\d", picture.alt)]
+            assert said[2] == pytest.approx(total, abs=0.051)
+            assert said[0] + said[1] == pytest.approx(said[2], abs=0.151)
             assert f"ahead: {asked if total > 0 else 'transcript'}." in picture.alt
             left, right = picture.axes
-            assert [bar.get_width() for bar in left.patches] == pytest.approx(told, abs=0.051)
+            assert [bar.get_width() for bar in left.patches] == pytest.approx(said, abs=0.051)
             assert len(right.lines) == 5 and list(right.lines[0].get_xdata()) == list(SCALES)
             low, high = left.get_xlim()
             dots = np.concatenate([line.get_xdata() for line in left.lines[:3]])
@@ -50,11 +50,11 @@ def test_the_balance_tells_the_terms_of_the_tables_over_the_whole_range() -> Non
 
 def test_a_contest_without_instruction_is_one_of_priors() -> None:
     bare = [float(one.log_bare[2] - one.log_bare[0]) for one in TABLES[4.0]]
-    assert CONTESTS["story"].bare(4.0) == pytest.approx(bare)
+    assert CONTESTS["story"].without_instruction(4.0) == pytest.approx(bare)
 
 
 def test_kinds_of_answers_fill_each_bar() -> None:
-    picture = over_fitting.kinds(
+    picture = over_fitting.answer_kinds(
         {"Write a story.": {"transcript": 3, "follows": 1}, "Transcribe.": {"follows": 2}}
     )
     assert (
@@ -66,13 +66,13 @@ def test_kinds_of_answers_fill_each_bar() -> None:
     assert [text.get_text() for text in picture.axes[0].texts] == ["75%", "25%", "100%"]
 
 
-def test_costs_name_the_dearest_token_and_the_perplexity() -> None:
-    picture = over_fitting.costs(
+def test_probabilities_name_the_least_likely_token_and_the_perplexity() -> None:
+    picture = over_fitting.token_probabilities(
         ["once", "upon", "."], {"s = 4": [0.125, 1.0, 1.0], "s = 0": [0.5, 0.5, 0.5]}
     )
     assert picture.alt == (
-        "Probability of each of 3 tokens. s = 4: the dearest is 'once' at 0.12, perplexity 2.00; "
-        "s = 0: the dearest is 'once' at 0.5, perplexity 2.00."
+        "Probability of each of 3 tokens. s = 4: the least likely is 'once' at 0.12, perplexity 2.00; "
+        "s = 0: the least likely is 'once' at 0.5, perplexity 2.00."
     )
     assert [label.get_text() for label in picture.axes[0].get_xticklabels()] == ["once", "upon", "."]
 
@@ -80,8 +80,8 @@ def test_costs_name_the_dearest_token_and_the_perplexity() -> None:
 def test_they_can_be_drawn() -> None:
     for picture in (
         over_fitting.balance(CONTESTS["story"], 2.5),
-        over_fitting.kinds({"Transcribe.": {"follows": 2}}),
-        over_fitting.costs(["a", "b"], {"one": [0.2, 0.3]}),
+        over_fitting.answer_kinds({"Transcribe.": {"follows": 2}}),
+        over_fitting.token_probabilities(["a", "b"], {"one": [0.2, 0.3]}),
     ):
         data, _ = picture._repr_mimebundle_()
         assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")

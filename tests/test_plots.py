@@ -1,6 +1,7 @@
 """Figures: their alt text says what they show, colors can be told apart, words do not collide."""
 
 import base64
+import io
 import re
 from itertools import combinations
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from salmonn_mini.course import diagrams, plots
 
@@ -28,6 +30,12 @@ PICTURES = {
         [0, 2, 4], {"WER": [[0.9, 0.8, 1], [0.5, 0.4, 0.6], [0.1, 0, 0.2]]}, "s", "rate"
     ),
     "bars": lambda: plots.bars({"asr": (0.05, 0.03, 0.07), "gender": 0.5}, "error"),
+    "dots": lambda: plots.dots(
+        {"asr": {"before": 3.0, "after": (4.0, 2.0, 6.0)}, "gender": {"before": None, "after": 90.0}}, "Score"
+    ),
+    "many dots": lambda: plots.dots(
+        {f"task {i}": {f"model {j}": (50.0, 40.0, 60.0) for j in range(8)} for i in range(9)}, "%", "Models"
+    ),
     "no bars": lambda: plots.bars({"asr": 0.0}, "error"),
     "windows": lambda: diagrams.windows(10, 3, 2),
     "splice": lambda: diagrams.splice(
@@ -40,7 +48,12 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_notebook_gets_a_png_and_its_alt_text(name: str) -> None:
     data, metadata = PICTURES[name]()._repr_mimebundle_()
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    png = base64.b64decode(data["image/png"])
+    with Image.open(io.BytesIO(png)) as image:
+        assert (image.format, image.mode) == ("PNG", "P")  # a palette: at most 256 colors
+    full = io.BytesIO()
+    PICTURES[name]().savefig(full, format="png")
+    assert len(png) < 0.9 * len(full.getvalue())
     assert data["text/plain"] == metadata["image/png"]["alt"]
     assert re.match(r"[A-Z].*\.$", data["text/plain"])
 
@@ -61,6 +74,7 @@ def test_the_same_arrays_give_the_same_bytes(name: str) -> None:
         ("heat_map", "caption × I 0.80"),
         ("curves", "Curves of rate against s, 0 to 4: WER from 0.9 to 0.1."),
         ("bars", "asr 0.05; gender 0.50"),
+        ("dots", "Score: asr before 3, after 4; gender after 90."),
         ("splice", "1 of text, 1 of sound, 1 of answer; the loss counts 1."),
     ],
 )
@@ -117,6 +131,19 @@ def test_misaligned_input_is_refused() -> None:
         diagrams.splice(["a", "b"], ["text"], [True, True])
     with pytest.raises(ValueError, match="2 rows and 1 columns"):
         plots.heat_map([[1.0]], ["a", "b"], ["c"], "p")
+
+
+def test_series_stand_side_by_side_in_their_rows_with_zero_in_sight() -> None:
+    picture = PICTURES["dots"]()
+    (axes,) = picture.axes
+    before, after = (line for line in axes.lines if line.get_label() in ("before", "after"))
+    assert list(before.get_xdata()) == [3.0] and list(after.get_xdata()) == [4.0, 90.0]
+    assert before.get_ydata()[0] < after.get_ydata()[0] < 0.5 < after.get_ydata()[1] < 1.5
+    whisker = axes.collections[1].get_segments()[0]
+    assert sorted(x for x, _ in whisker) == [2.0, 6.0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["asr", "gender"]
+    picture.canvas.draw()
+    assert axes.get_xlim()[0] < 0 < 90 < axes.get_xlim()[1]
 
 
 def words(svg: str) -> list[str]:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from tiny import SENTENCES, tiny_config, tiny_salmonn
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
 from salmonn_mini import pretrained
+from salmonn_mini.audio import to_waveform
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS, SalmonnConfig
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
 from salmonn_mini.models.salmonn import Salmonn
-from salmonn_mini.pretrained import loading
+from salmonn_mini.pretrained import backbones, devices
 from salmonn_mini.toy.backbones.text import train_tokenizer
 from salmonn_mini.toy.world.text_tasks import TextSample
 
@@ -69,7 +78,7 @@ def waves() -> list[torch.Tensor]:
 
 def test_the_parts_come_back_as_they_were(toy: Path, parts: tuple) -> None:
     whisper, beats, tags, llm, tokenizer = parts
-    model = pretrained.load("toy")
+    model = pretrained.load("toy", 0)
     assert not model.training
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     own = model.llm.get_base_model().state_dict()
@@ -88,11 +97,11 @@ def test_the_parts_come_back_as_they_were(toy: Path, parts: tuple) -> None:
     assert load_file(toy / "llm" / "model.safetensors")["model.norm.weight"].dtype == torch.float16
 
 
-def test_without_a_stage_the_connector_is_new_and_always_the_same(toy: Path) -> None:
+def test_at_stage_0_the_connector_is_new_and_always_the_same(toy: Path) -> None:
     torch.manual_seed(3)
     drawn = torch.rand(1)
     torch.manual_seed(3)
-    first, second = pretrained.load("toy"), pretrained.load()
+    first, second = pretrained.load("toy", 0), pretrained.load("toy", stage=0)
     assert torch.equal(torch.rand(1), drawn)  # the caller's generator is left alone
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -111,7 +120,7 @@ def test_a_stage_goes_into_its_folder_and_comes_back(toy: Path) -> None:
         encoded = again.encode(waves())
         torch.testing.assert_close(again.get_audio_features(encoded), model.get_audio_features(encoded))
     assert pretrained.read_info("toy", 2) == {"stage": 2, "recipe": "toy-stage2"}
-    with pytest.raises(SalmonnError, match=r"the toy has no stage 3 in .*: shipped are 2, and None"):
+    with pytest.raises(SalmonnError, match=r"no stage 3 of the toy in .*: choose 0, 2 \(0: untrained\)"):
         pretrained.load("toy", stage=3)
 
 
@@ -127,7 +136,8 @@ def test_another_connector_and_one_ear_come_back(toy: Path, tmp_path: Path) -> N
 
 
 def test_a_model_of_the_hub_comes_back(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = pretrained.load("toy")
+    model = pretrained.build(PRESETS["toy"], seed=1)
+    model.info = {"stage": 7}
     model.save_pretrained(tmp_path / "mine")
     asked = {}
 
@@ -135,13 +145,11 @@ def test_a_model_of_the_hub_comes_back(toy: Path, tmp_path: Path, monkeypatch: p
         asked.update(settings, name=name)
         return str(tmp_path / "mine")
 
-    monkeypatch.setattr(loading, "snapshot_download", download)
-    monkeypatch.setattr(
-        "huggingface_hub.hub_mixin.hf_hub_download", lambda **_: tmp_path / "mine" / "config.json"
-    )
-    again = pretrained.Salmonn.from_pretrained("me/mine", revision="v1")
-    assert (asked["name"], asked["revision"]) == ("me/mine", "v1")
-    assert torch.equal(again.connector.queries, model.connector.queries)
+    monkeypatch.setattr(backbones, "snapshot_download", download)
+    for door in (pretrained.Salmonn.from_pretrained, pretrained.load):
+        again = door("me/mine", revision="v1")
+        assert (asked["name"], asked["revision"]) == ("me/mine", "v1")
+        assert torch.equal(again.connector.queries, model.connector.queries) and again.info == {"stage": 7}
 
 
 def test_pushed_to_the_hub_are_the_trained_parts(
@@ -160,7 +168,7 @@ def test_pushed_to_the_hub_are_the_trained_parts(
             return "done"
 
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
-    assert pretrained.load("toy").push_to_hub("me/mine") == "done"
+    assert pretrained.load("toy", 0).push_to_hub("me/mine") == "done"
     assert uploaded == {"me/mine": ["README.md", "adapter.safetensors", "config.json"]}
 
 
@@ -168,7 +176,7 @@ def test_loading_and_saving_are_quiet(
     toy: Path, parts: tuple, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     capfd.readouterr()
-    model = pretrained.load("toy")
+    model = pretrained.load("toy", 0)
     pretrained.save(model, tmp_path / "mine")
     pretrained.load(tmp_path / "mine")
     pretrained.load_whisper_for_generation()
@@ -179,7 +187,7 @@ def test_loading_and_saving_are_quiet(
 def test_the_folders_own_decoding_defaults_are_left_out(toy: Path) -> None:
     file = toy / "llm" / "generation_config.json"
     file.write_text(json.dumps({"repetition_penalty": 9.0, "do_sample": True, "temperature": 0.9}))
-    model = pretrained.load("toy")
+    model = pretrained.load("toy", 0)
     settings = model.llm.get_base_model().generation_config
     assert settings.repetition_penalty in (None, 1.0) and not settings.do_sample
 
@@ -207,7 +215,7 @@ def change(file: Path, **changes: torch.Tensor | None) -> None:
     ],
 )
 def test_every_key_that_does_not_fit_is_named(toy: Path, part: str, missing: str, wrong: str) -> None:
-    pretrained.save(pretrained.load("toy"), toy / "stage1")
+    pretrained.save(pretrained.load("toy", 0), toy / "stage1")
     file = toy / part / ("adapter" if part == "stage1" else "model")
     extra = "model.encoder.extra" if part == "whisper" else "model.extra"
     changes = {missing: None, wrong: torch.zeros(3, 5), extra: torch.zeros(2)}
@@ -224,7 +232,7 @@ def test_every_key_that_does_not_fit_is_named(toy: Path, part: str, missing: str
 @pytest.mark.parametrize("part", ["whisper", "beats", "llm", "stage1"])
 @pytest.mark.parametrize("fault", ["no folder", "no weights", "half the weights", "no config", "no JSON"])
 def test_missing_and_damaged_files_are_named(toy: Path, part: str, fault: str) -> None:
-    pretrained.save(pretrained.load("toy"), toy / "stage1")
+    pretrained.save(pretrained.load("toy", 0), toy / "stage1")
     weights = toy / part / ("adapter.safetensors" if part == "stage1" else "model.safetensors")
     config = toy / part / "config.json"
     match fault:
@@ -244,29 +252,162 @@ def test_missing_and_damaged_files_are_named(toy: Path, part: str, fault: str) -
 
 
 def test_an_unknown_setting_is_named(toy: Path) -> None:
-    pretrained.save(pretrained.load("toy"), toy / "stage1")
+    pretrained.save(pretrained.load("toy", 0), toy / "stage1")
     file = toy / "stage1" / "config.json"
     file.write_text(file.read_text().replace('"channels"', '"channel"'))
-    with pytest.raises(
-        SalmonnError, match=r"stage1/config.json: .* no key 'channel': did you mean 'channels'"
-    ):
+    with pytest.raises(SalmonnError, match=r"stage1/config.json: .* key 'channel': did you mean 'channels'"):
         pretrained.load("toy", stage=1)
 
 
-def test_what_is_not_there(toy: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        SalmonnError, match=r"there is no model 'huge': give toy, small, 7b, 13b, or a folder"
+def test_what_is_not_there(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("cannot reach the Hub")
+
+    monkeypatch.setattr(backbones, "snapshot_download", fail)
+    for given, message in (
+        (
+            ("huge",),
+            r"there is no model 'huge': give toy, small, 7b, 13b, a folder .*, or a Hub id owner/name",
+        ),
+        (("toy",), r"no trained toy in .*: train it with `salmonn-mini train toy-stage1`, or choose stage 0"),
+        (("toy", 1), r"no stage 1 of the toy in .*: choose 0 \(0: untrained\)"),
+        ((tmp_path, 1), r"stage 1 of .*: only toy has stages; leave the stage out"),
+        (("13b", 0), r"stage 0 of 13b: only toy has stages"),
+        (
+            ("runs/gone",),
+            r"runs/gone: not found locally or on the Hub \(cannot reach the Hub\); check the path",
+        ),
     ):
-        pretrained.load("huge")
-    with pytest.raises(SalmonnError, match=r"the toy has no stage 1 in .*: none is there"):
-        pretrained.load("toy", stage=1)
-    with pytest.raises(SalmonnError, match=r"only 'toy' has stages"):
-        pretrained.load(tmp_path, stage=1)
+        with pytest.raises(SalmonnError, match=message) as problem:
+            pretrained.load(*given)
+        assert "\n" not in str(problem.value)
+    for name in ("toy", tmp_path):
+        with pytest.raises(SalmonnError, match="only Hub ids have revisions"):
+            pretrained.load(name, revision="v1")
+
+
+@pytest.mark.parametrize("door", [pretrained.load, pretrained.Salmonn.from_pretrained])
+def test_an_unknown_argument_is_refused(door: Callable) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'device_map'"):
+        door("toy", device_map="auto")
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+
+def test_auto_takes_the_accelerator_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"cuda": True, "mps": True}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there["cuda"])
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there["mps"])
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    for kind, dtype in (("cuda", torch.bfloat16), ("mps", torch.float32), ("cpu", torch.float32)):
+        device = devices.pick_device("auto")
+        assert (device, devices.pick_dtype("auto", device)) == (torch.device(kind), dtype)
+        there[kind] = False
+    assert devices.pick_device(None) == torch.device("cpu")
+    assert devices.pick_dtype("float16", device) == devices.pick_dtype(torch.float16, device) == torch.float16
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert devices.pick_dtype("auto", torch.device("cuda")) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"device": "cuda"}, "device cuda: torch sees no CUDA GPU here; use cpu or auto"),
+        (
+            {"device": torch.device("mps")},
+            r"device mps: torch sees no Apple GPU \(MPS\) here; use cpu or auto",
+        ),
+        ({"device": "tpu"}, "unknown device 'tpu': choose auto, cuda, mps, cpu"),
+        ({"dtype": "float8"}, "unknown dtype 'float8': choose auto, float32, bfloat16, float16"),
+        ({"bits": 3}, "bits is 3: choose 8 or 4, or leave it out"),
+        (
+            {"bits": 4, "device": "cpu"},
+            "an LLM in 4 bits needs a CUDA GPU.*, not available on cpu: leave bits out",
+        ),
+        ({"bits": 4, "device": "auto"}, "an LLM in 4 bits needs a CUDA GPU"),
+    ],
+)
+def test_what_cannot_be_had_is_refused(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, given: dict, message: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for door in (pretrained.load, pretrained.Salmonn.from_pretrained):
+        with pytest.raises(SalmonnError, match=message):
+            door("toy", 0, **given)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_in_16_bits_beats_and_what_is_trained_stay_in_float32(toy: Path, dtype: str) -> None:
+    model = pretrained.load("toy", 0, dtype=dtype)
+    small = getattr(torch, dtype)
+    assert model.llm.dtype == model.whisper.encoder.conv1.weight.dtype == small
+    assert {p.dtype for p in [*model.beats.parameters(), *model.trainable_state().values()]} == {
+        torch.float32
+    }
+    assert isinstance(model.answer(waves()[0], "what is it", max_new_tokens=3), str)
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_an_array_and_a_waveform_get_the_same_answer(toy: Path, tmp_path: Path) -> None:
+    model = pretrained.load("toy", 0)
+    first, second = waves()
+    soundfile.write(tmp_path / "clip.wav", first.numpy(), 16_000, subtype="FLOAT")
+    (expected,) = model.generate(model.encode([first]), ["what is it"], max_new_tokens=6)
+    ask = functools.partial(model.answer, prompt="what is it", max_new_tokens=6)
+    clips = [
+        tmp_path / "clip.wav",
+        str(tmp_path / "clip.wav"),
+        (first.numpy(), 16_000),
+        first,
+        first.double(),
+    ]
+    for clip in clips:
+        assert ask(clip) == expected.text
+    assert ask([*clips, *clips, second]) == [expected.text] * 10 + [
+        ask(second)
+    ]  # more than are answered at once
+
+
+def test_integers_and_other_rates_are_brought_to_16_khz(toy: Path) -> None:
+    wave = waves()[0].clamp(-0.9, 0.9)
+    coded = (wave * 2**15).round().short().numpy()
+    torch.testing.assert_close(to_waveform(coded, 16_000), wave, atol=2**-15, rtol=0)
+    assert len(to_waveform(coded, 8_000)) == 2 * len(coded)
+
+
+@pytest.mark.parametrize(
+    ("audio", "prompt", "message"),
+    [
+        (
+            torch.zeros(2, 800),
+            "what",
+            r"an array of shape \(2, 800\) .* is not mono audio: give samples \(S,\)",
+        ),
+        (torch.zeros(0), "what", "no samples"),
+        (torch.full((800,), float("nan")), "what", "800 of 800 samples are NaN"),
+        ((np.zeros(800), 10), "what", "a sampling rate of 10 Hz: give 1,000 to 384,000 Hz"),
+        (3, "what", r"a int is not audio: give a path, \(samples, rate\), or a waveform at 16 kHz"),
+        ([0.1, 0.2], "what", "a float is not audio"),
+        ("gone.wav", "what", "gone.wav: no such file"),
+        (torch.zeros(8000), " \n", r"the prompt is ' \\n': ask something"),
+        (torch.zeros(8000), "what " * 300, "exceed the language model's context of 256: shorten the prompt"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(toy: Path, audio: object, prompt: str, message: str) -> None:
+    with pytest.raises(SalmonnError, match=message):
+        pretrained.load("toy", 0).answer(audio, prompt)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_half_written_is_left(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing breaks off: what stood there before still stands."""
-    pretrained.save(pretrained.load("toy"), tmp_path / "mine")
+    pretrained.save(pretrained.load("toy", 0), tmp_path / "mine")
     before = {file.name: file.read_bytes() for file in (tmp_path / "mine").iterdir()}
 
     def break_off(tensors: dict, file: Path, **_: object) -> None:
@@ -290,12 +431,31 @@ def test_a_model_that_did_not_come_from_files_is_saved_too(tmp_path: Path) -> No
     assert SalmonnConfig.from_dict(values) == model.config
 
 
+@pytest.mark.parametrize(
+    "package", ["salmonn_mini", "salmonn_mini.data", "salmonn_mini.train", "salmonn_mini.pretrained"]
+)
+def test_exports_are_seen_and_can_be_had(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module))
+    assert all(hasattr(module, name) for name in module.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nobody'"):
+        _ = module.nobody
+
+
+def test_dir_imports_no_torch() -> None:
+    code = (
+        "import sys, salmonn_mini\n"
+        "assert {'load', 'Salmonn'} <= set(dir(salmonn_mini)) and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 # --- the shipped toy -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not (REAL_TOY / "llm").is_dir(), reason="the toy's weights are not there yet")
 def test_the_shipped_toy_is_of_the_presets_sizes() -> None:
-    config, model = PRESETS["toy"], pretrained.load("toy")
+    config, model = PRESETS["toy"], pretrained.load("toy", 0)
     assert len(model.tokenizer) == config.llm.vocab_size == config.whisper.vocab_size
     for name, size in config.llm.sizes().items():
         assert getattr(model.llm.config, name) == size, name

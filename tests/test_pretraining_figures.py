@@ -18,12 +18,12 @@ def share(alt: str) -> int:
 
 
 def test_batches_of_like_length_hold_less_padding_over_the_whole_range() -> None:
-    explorer = pretraining.batching(LENGTHS, TASKS)
+    explorer = pretraining.explore_batches(LENGTHS, TASKS)
     assert list(explorer.controls["batch_size"]) == [2, 4, 8, 16, 32]
     for size in explorer.controls["batch_size"]:
-        drawn, like = (explorer.figure(batch_size=size, order=order) for order in pretraining.ORDERS)
-        assert share(like.alt) < share(drawn.alt), size
-        for picture in (drawn, like):
+        as_drawn, like = (explorer.figure(batch_size=size, order=order) for order in pretraining.ORDERS)
+        assert share(like.alt) < share(as_drawn.alt), size
+        for picture in (as_drawn, like):
             assert [len(axes.patches) for axes in picture.axes] == [2 * size] * pretraining.SHOWN
 
 
@@ -47,14 +47,14 @@ def test_the_schedule_goes_up_and_down_over_the_whole_range() -> None:
 
 def test_tokens_near_a_word_are_counted_for_each_model() -> None:
     near = [[0.1, 0.9], [0.6, 0.0]]
-    picture = pretraining.alignment({"before": np.zeros((2, 2)), "after": near}, ["dog", "rain"])
+    picture = pretraining.similarity({"before": np.zeros((2, 2)), "after": near}, ["dog", "rain"])
     assert picture.alt == "Words of 2 that an audio token is near to, cosine above 0.4: before 0; after 2."
-    assert [axes.get_title() for axes in picture.axes][:2] == ["before", "after"]
+    assert [axes.get_title(loc="left") for axes in picture.axes][:2] == ["before", "after"]
     assert [label.get_text() for label in picture.axes[0].get_yticklabels()] == ["dog", "rain"]
 
 
 def test_a_falling_loss_tells_its_last_mean() -> None:
-    picture = pretraining.falling([8.0] * 10 + [2.0] * 25, 100, "Stage 1")
+    picture = pretraining.loss_curve([8.0] * 10 + [2.0] * 25, 100, "Stage 1")
     assert picture.alt == "Stage 1. Step 35 of 100: loss 2.00, the mean of the last 25 steps."
     thin, thick = (line.get_ydata() for line in picture.axes[0].lines)
     assert list(thin) == [8.0] * 10 + [2.0] * 25
@@ -72,9 +72,9 @@ def test_a_live_loss_is_drawn_at_once_and_at_the_end(monkeypatch: pytest.MonkeyP
         return Handle()
 
     monkeypatch.setattr("IPython.display.display", display)
-    live = pretraining.Live(4)
+    live = pretraining.LiveLoss(4)
     for loss in (4.0, 3.0, 2.0, 1.0):
-        live.note(loss)
+        live.add(loss)
     assert [picture.alt.split(":")[0] for picture in shown] == ["Step 1 of 4", "Step 4 of 4"]
     assert live.losses == [4.0, 3.0, 2.0, 1.0]
 
@@ -83,8 +83,8 @@ def test_they_can_be_drawn() -> None:
     for picture in (
         pretraining.SCHEDULE.figure(**pretraining.SCHEDULE.start),
         pretraining.batches(LENGTHS, TASKS, 16, "like lengths"),
-        pretraining.alignment({"one": np.eye(3)}, ["a", "b", "c"]),
-        pretraining.falling([1.0], 10),
+        pretraining.similarity({"one": np.eye(3)}, ["a", "b", "c"]),
+        pretraining.loss_curve([1.0], 10),
     ):
         data, _ = picture._repr_mimebundle_()
         assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")

@@ -33,6 +33,7 @@ FILES = {
     "llm": GOLDEN / "llama",
     "checkpoint": GOLDEN / "salmonn_tiny.pth",
 }
+GIVEN = FILES | {"heads": 4}  # which no weight tells
 CASES = json.loads((GOLDEN / "salmonn_cases.json").read_text())
 NUMBERS = load_file(GOLDEN / "salmonn_io.safetensors")
 SAMPLES = read_manifest(GOLDEN / "annotation.json")
@@ -63,7 +64,7 @@ def close() -> Iterator[Callable]:
 @pytest.fixture(scope="module")
 def model() -> Salmonn:
     """The golden model, with the reference's own random row for [PAD]."""
-    model = Salmonn.from_published(**FILES)
+    model = Salmonn.from_published(**GIVEN)
     core = model.llm.get_base_model()
     with torch.no_grad():
         core.get_input_embeddings().weight[-1] = NUMBERS["pad_row.embed_tokens"][0]
@@ -260,7 +261,7 @@ def test_short_audio_may_skip_the_silence(model: Salmonn, encoded: Callable, clo
     On these random weights, whose attention spreads over all 30 s, the tokens within a clip of 2.37 s move by 63 %
     of their norm, and the loss of its answer from 8.68 to 8.22. How far trained weights move is not known here.
     """
-    trimmed = Salmonn.from_published(**FILES, pad_to_30s=False)
+    trimmed = Salmonn.from_published(**GIVEN, pad_to_30s=False)
     features = trimmed.encode([load_clip(SAMPLES[0], trimmed.config)])
     with torch.no_grad():
         (H, lengths), (whole, _) = model.get_audio_features(features), model.get_audio_features(encoded(0))
@@ -281,7 +282,7 @@ def checkpoint() -> dict:
 
 def saved(content: object, folder: Path) -> dict[str, Path]:
     torch.save(content, folder / "other.pth")
-    return FILES | {"checkpoint": folder / "other.pth"}
+    return GIVEN | {"checkpoint": folder / "other.pth"}
 
 
 def test_the_settings_of_a_training_run_are_obeyed(checkpoint: dict, tmp_path: Path) -> None:
@@ -309,12 +310,19 @@ def test_rank_queries_and_heads(checkpoint: dict, tmp_path: Path) -> None:
         elif ".lora_B." in key:
             weights[key] = weights[key][:, :4].clone()
     weights["speech_query_tokens"] = torch.randn(1, 3, 48)
-    model = Salmonn.from_published(**saved(checkpoint, tmp_path), heads=6)
+    model = Salmonn.from_published(**saved(checkpoint, tmp_path) | {"heads": 6})
     config = model.config
     assert (config.lora.r, config.lora.scale) == (4, 8.0)
     assert (config.connector.num_query_tokens, config.connector.num_attention_heads) == (3, 6)
     features = model.encode([torch.randn(20_000) * 0.1])
     assert model.get_audio_features(features)[1].tolist() == [88 * 3]
+
+
+def test_heads_are_not_guessed() -> None:
+    with pytest.raises(
+        SalmonnError, match=r"heads of a Q-Former 48 wide \(at 768, as released, it has 12\): give heads"
+    ):
+        Salmonn.from_published(**FILES)
 
 
 def test_without_beats(checkpoint: dict, tmp_path: Path) -> None:
@@ -344,7 +352,7 @@ def test_without_lora(checkpoint: dict, tmp_path: Path, close: Callable) -> None
 
 def test_in_bfloat16(encoded: Callable) -> None:
     """Whisper and the LLM; BEATs and what is trained stay in float32."""
-    model = Salmonn.from_published(**FILES, dtype=torch.bfloat16)
+    model = Salmonn.from_published(**GIVEN, dtype=torch.bfloat16)
     assert model.whisper.encoder.conv1.weight.dtype == torch.bfloat16
     assert {tensor.dtype for tensor in model.trainable_state().values()} == {torch.float32}
     features = model.encode([load_clip(SAMPLES[0], model.config)])
@@ -373,7 +381,7 @@ def test_every_key_that_does_not_fit_is_named(checkpoint: dict, tmp_path: Path) 
 
 def test_a_checkpoint_with_beats_needs_beats() -> None:
     with pytest.raises(SalmonnError, match=r"unexpected ln_audio\.weight") as problem:
-        Salmonn.from_published(**FILES | {"beats": None})
+        Salmonn.from_published(**GIVEN | {"beats": None})
     assert "crossattention.self.key.weight has shape (48, 80), expected (48, 32)" in str(problem.value)
 
 
@@ -395,14 +403,14 @@ def test_what_is_no_checkpoint(tmp_path: Path, content: object, message: str) ->
 def test_a_missing_file_is_named(tmp_path: Path, part: str) -> None:
     nowhere = tmp_path / "nowhere"
     with pytest.raises(SalmonnError, match=str(nowhere)):
-        Salmonn.from_published(**FILES | {part: nowhere})
+        Salmonn.from_published(**GIVEN | {part: nowhere})
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(FILES["checkpoint"].read_bytes()[:5000])
     with pytest.raises(SalmonnError, match=r"cannot read .*damaged.pth"):
-        Salmonn.from_published(**FILES | {"checkpoint": damaged})
+        Salmonn.from_published(**GIVEN | {"checkpoint": damaged})
 
 
 # --- places ----------------------------------------------------------------------------------------------------------
@@ -410,10 +418,10 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_with_one_file_will_do(tmp_path: Path) -> None:
     shutil.copy(FILES["beats"], tmp_path / "beats.pt")
-    assert backbones.locate(tmp_path) == tmp_path / "beats.pt"
+    assert backbones.find_torch_file(tmp_path) == tmp_path / "beats.pt"
     shutil.copy(FILES["checkpoint"], tmp_path / "other.pth")
-    with pytest.raises(SalmonnError, match=r"holds beats.pt, other.pth; name the one file"):
-        backbones.locate(tmp_path)
+    with pytest.raises(SalmonnError, match=r"holds beats.pt, other.pth; name one file"):
+        backbones.find_torch_file(tmp_path)
 
 
 def test_names_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -426,8 +434,8 @@ def test_names_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
     monkeypatch.setattr(backbones, "snapshot_download", fetch)
     monkeypatch.setattr(backbones, "hf_hub_download", fetch)
-    assert backbones.locate("owner/salmonn") == tmp_path / "salmonn_v1.pth"
-    assert backbones.locate("owner/salmonn/salmonn_v1.pth") == tmp_path / "salmonn_v1.pth"
+    assert backbones.find_torch_file("owner/salmonn") == tmp_path / "salmonn_v1.pth"
+    assert backbones.find_torch_file("owner/salmonn/salmonn_v1.pth") == tmp_path / "salmonn_v1.pth"
     assert asked == [("owner/salmonn",), ("owner/salmonn", "salmonn_v1.pth")]
 
 
@@ -436,8 +444,10 @@ def test_without_a_network_the_name_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         raise LocalEntryNotFoundError("cannot reach the hub")
 
     monkeypatch.setattr(backbones, "snapshot_download", fail)
-    with pytest.raises(SalmonnError, match=r"owner/salmonn: neither a file .* \(cannot reach the hub\)"):
-        backbones.locate("owner/salmonn")
+    with pytest.raises(
+        SalmonnError, match=r"owner/salmonn: not found locally or on the Hub \(cannot reach the hub\)"
+    ):
+        backbones.find_torch_file("owner/salmonn")
 
 
 # --- into the hub's format and back ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS
-from salmonn_mini.pretrained import backbones, quantization
+from salmonn_mini.pretrained import backbones, devices
 from salmonn_mini.train import fit, load_recipe
 from salmonn_mini.train.run import initial_model
 
@@ -19,26 +19,26 @@ from salmonn_mini.train.run import initial_model
 @pytest.fixture
 def as_if_there(monkeypatch):
     """As on a machine with a GPU and bitsandbytes, as far as we look."""
-    monkeypatch.setattr(quantization, "missing_for_quantization", lambda device: "")
+    monkeypatch.setattr(devices, "missing_for_quantization", lambda device: "")
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.49.0")
     monkeypatch.setenv("LOCAL_RANK", "3")
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_settings_are_those_of_the_papers(as_if_there, bits):
-    given = quantization.quantization_kwargs(bits, torch.bfloat16)
+    given = devices.quantization_kwargs(bits, torch.bfloat16)
     config = given["quantization_config"]
     assert (config.load_in_8bit, config.load_in_4bit) == (bits == 8, bits == 4)
     assert config.llm_int8_skip_modules == ["lm_head"] and given["device_map"] == {"": 3}
     if bits == 4:
         assert config.bnb_4bit_quant_type == "nf4" and config.bnb_4bit_compute_dtype == torch.bfloat16
-    assert quantization.quantization_kwargs(None, torch.bfloat16) == {}
+    assert devices.quantization_kwargs(None, torch.bfloat16) == {}
 
 
 def test_a_recipe_hands_its_bits_to_the_loading_of_the_llm_alone(as_if_there, tmp_path, monkeypatch):
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
     told = {}
-    plain = backbones._pretrained_model
+    plain = backbones._load_model
 
     def watch(kind, place, **settings):
         told[kind.__name__] = settings
@@ -46,7 +46,9 @@ def test_a_recipe_hands_its_bits_to_the_loading_of_the_llm_alone(as_if_there, tm
         assert bool(few) == (kind.__name__ == "AutoModelForCausalLM")
         return plain(kind, place, **settings)
 
-    monkeypatch.setattr(backbones, "_pretrained_model", watch)
+    monkeypatch.setattr(backbones, "_load_model", watch)
+    monkeypatch.setattr(devices, "pick_device", lambda device, bits: torch.device("cpu"))
+    monkeypatch.setattr(devices, "missing_for_quantization", lambda device: "")
     kept = {}
     monkeypatch.setattr(
         backbones,
@@ -65,10 +67,10 @@ def test_a_recipe_hands_its_bits_to_the_loading_of_the_llm_alone(as_if_there, tm
 
 
 def test_without_a_gpu_or_bitsandbytes_it_is_refused_in_words(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(quantization, "find_spec", lambda name: None)
+    monkeypatch.setattr(devices, "find_spec", lambda name: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
-    assert quantization.missing_for_quantization(torch.device("cuda")) == "bitsandbytes"
+    assert devices.missing_for_quantization(torch.device("cuda")) == "bitsandbytes"
     with pytest.raises(SalmonnError, match=r"in 8 bits needs a CUDA GPU and bitsandbytes.*leave bits out"):
         pretrained.build(PRESETS["toy"], bits=8)
     assert main(["train", "toy-stage1", "--set", "bits=4", "--set", f"output_dir={tmp_path}"]) == 2

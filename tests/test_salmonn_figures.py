@@ -15,7 +15,7 @@ COUNTS = (False,) * 6 + (True,) * 2
 
 
 def test_what_is_read_asked_and_still_to_come_over_the_whole_range() -> None:
-    explorer = salmonn.reading(ROW, WHAT, COUNTS)
+    explorer = salmonn.explore_next_token(ROW, WHAT, COUNTS)
     assert explorer.start["place"] == 6 and list(explorer.controls["place"]) == list(range(1, 8))
     for place in explorer.controls["place"]:
         picture = explorer.figure(place=place)

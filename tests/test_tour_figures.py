@@ -1,4 +1,4 @@
-"""A clip of one's own: good files, mended files, broken files, and what the button does with them."""
+"""A clip of one's own: good files, files that are fixed, broken files, and what the button does with them."""
 
 import io
 from datetime import datetime
@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from salmonn_mini.course import figures
-from salmonn_mini.course.figures import Sound
-from salmonn_mini.course.figures.tour import NOTHING
+from salmonn_mini.course.figures import tour
+from salmonn_mini.course.player import Sound
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE
 
@@ -30,10 +29,10 @@ def length(X: object, instruction: str) -> str:
 
 
 def own(content: bytes, name: str = "mine.wav", instruction: str = ASK) -> Sound:
-    return figures.own_clip(name, content, instruction, length)
+    return tour.own_clip(name, content, instruction, length)
 
 
-def test_a_good_file_is_heard_as_it_is() -> None:
+def test_a_good_file_is_taken_as_it_is() -> None:
     sound = own(tone(1.5))
     assert sound.title == "mine.wav"
     assert sound.text == f"{ASK}\n→ 1.50 s, asked: {ASK}"
@@ -53,7 +52,7 @@ def test_a_good_file_is_heard_as_it_is() -> None:
     ],
     ids=["8 kHz", "44.1 kHz", "stereo", "too long", "cut off"],
 )
-def test_what_was_mended_is_said(content: bytes, said: str, seconds: float) -> None:
+def test_what_was_fixed_is_said(content: bytes, said: str, seconds: float) -> None:
     sound = own(content)
     assert said in sound.text.splitlines()[-1]
     assert len(sound.X) == pytest.approx(seconds * SAMPLE_RATE, abs=2)
@@ -78,15 +77,15 @@ def test_the_content_decides_and_not_the_ending(form: str) -> None:
 def test_a_broken_file_costs_one_line_that_names_it(content: bytes, said: str) -> None:
     with pytest.raises(SalmonnError) as refused:
         own(content, name="holiday song.m4a")
-    line = figures.respond([{"name": "holiday song.m4a", "content": memoryview(content)}], ASK, length)
+    line = tour.respond([{"name": "holiday song.m4a", "content": memoryview(content)}], ASK, length)
     assert line == f"✗ {refused.value}"
     assert line.startswith(f"✗ holiday song.m4a: {said}")
     assert "\n" not in line
     assert "/clip" not in line
 
 
-def test_an_empty_instruction_is_refused_before_anything_is_heard() -> None:
-    said = figures.respond([{"name": "mine.wav", "content": tone(1.0)}], "  ", length)
+def test_an_empty_instruction_is_refused_before_anything_is_read() -> None:
+    said = tour.respond([{"name": "mine.wav", "content": tone(1.0)}], "  ", length)
     assert said == '✗ the instruction is empty; ask something, such as "Transcribe the speech."'
 
 
@@ -101,8 +100,8 @@ def test_the_button_answers_and_answers_again_when_the_question_changes(
         return (file | {"last_modified": datetime(2024, 1, 1)},)
 
     monkeypatch.setattr("IPython.display.display", lambda sound: print(sound.text))
-    file, line, _ = figures.uploading(("Transcribe the speech.", ASK), length).show().children
-    assert shown() == NOTHING
+    file, line, _ = tour.Upload(("Transcribe the speech.", ASK), length).show().children
+    assert shown() == tour.NOTHING
     file.value = chosen(tone(0.5))
     assert shown() == "Transcribe the speech.\n→ 0.50 s, asked: Transcribe the speech."
     line.value = "in my own words"
@@ -114,5 +113,5 @@ def test_the_button_answers_and_answers_again_when_the_question_changes(
 def test_each_shipped_clip_can_be_uploaded() -> None:
     for clip in sorted(path for path in SAMPLES.iterdir() if path.suffix not in (".json", ".md")):
         assert isinstance(
-            figures.respond([{"name": clip.name, "content": clip.read_bytes()}], ASK, length), Sound
+            tour.respond([{"name": clip.name, "content": clip.read_bytes()}], ASK, length), Sound
         )

@@ -55,7 +55,7 @@ def tiny_config(dropout: float = 0.1, **changes: object) -> SalmonnConfig:
     return SalmonnConfig(name="tiny", pad_to_30s=False, **parts).replace(**changes)
 
 
-def tiny_salmonn(seed: int = 0, config: SalmonnConfig | None = None) -> Salmonn:
+def tiny_salmonn(seed: int = 0, config: SalmonnConfig | None = None, kind: type = Salmonn) -> Salmonn:
     """Random weights; equal seeds give equal models."""
     config = config or tiny_config()
     whisper, beats, llm, tokenizer = _parts(seed, config)
@@ -63,7 +63,7 @@ def tiny_salmonn(seed: int = 0, config: SalmonnConfig | None = None) -> Salmonn:
     ears.encoder = whisper.model.encoder
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Salmonn(config, config.whisper and ears.eval(), config.beats and beats, llm, tokenizer)
+        return kind(config, config.whisper and ears.eval(), config.beats and beats, llm, tokenizer)
 
 
 def tiny_toy(folder: Path, seed: int = 0) -> Path:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    model, _ = options.load_model(arguments.model, arguments.stage)
+    model = options.load_model(arguments)
     from salmonn_mini.evaluation.activation_tuning import save_examples, self_generated
 
     examples = self_generated(

@@ -1,4 +1,4 @@
-"""See whether everything is there: environment, accelerator, memory, weights; fetches nothing."""
+"""Check packages, accelerator, memory and weights; download nothing."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ from salmonn_mini.cli import options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", metavar="P", default="toy", help="toy (the default), small, 7b or 13b")
-    options.add_parts(parser, without="by default the preset's own places are looked at")
+    parser.add_argument("--preset", metavar="P", default="toy", help="toy (default), small, 7b or 13b")
+    options.add_device(parser)
+    options.add_parts(parser, without="by default each part is looked for where the preset has it")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if nothing has failed, else 1."""
     from salmonn_mini.tools.doctor import FAIL, examine
 
-    failed = 0
-    for section, findings in examine(arguments.preset, options.places(arguments)):
-        print(section, *(f"  {finding}" for finding in findings), sep="\n", flush=True)
-        failed += sum(finding.level == FAIL for finding in findings)
-    print(f"{failed} failed" if failed else f"preset {arguments.preset} can be used")
-    return 1 if failed else 0
+    failed = []
+    runtime = {name: getattr(arguments, name) for name in ("device", "dtype", "bits")}
+    for section, findings in examine(arguments.preset, options.parts(arguments), **runtime):
+        print(section, flush=True)
+        for finding in findings:
+            print(f"  {finding}", flush=True)
+            failed += [finding] * (finding.level == FAIL)
+    if not failed:
+        print(f"Preset {arguments.preset} can run here.")
+        return 0
+    checks = "1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed"
+    print(f"Preset {arguments.preset} cannot run here: {checks}. Next: {failed[0].remedy}")
+    return 1

@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     named = options.task_names(arguments.tasks)
     java.require(arguments.java)
-    model, stage = options.load_model(arguments.model, arguments.stage)
+    model = options.load_model(arguments)
+    stage = model.info.get("stage")
     from salmonn_mini.evaluation.evaluate import evaluate
 
     report = evaluate(

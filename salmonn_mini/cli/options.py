@@ -1,21 +1,18 @@
-"""What several commands share: checked numbers, and which model is meant."""
+"""What several commands share: checked numbers, and which model runs where."""
 
 from __future__ import annotations
 
 import argparse
-import gc
 import math
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from salmonn_mini.cli.console import say
 from salmonn_mini.data.tasks import TASKS, get_task
 from salmonn_mini.errors import SalmonnError
 
 if TYPE_CHECKING:
-    from salmonn_mini.models.salmonn import Salmonn
+    from salmonn_mini.pretrained import Salmonn
 
 PARTS = ("whisper", "beats", "llm", "checkpoint")
 
@@ -56,16 +53,20 @@ finite = number("such as 4.0 or 0.5", lambda value: True)
 
 
 def add_model(parser: argparse.ArgumentParser, *, scale: bool = True) -> None:
-    """`--model`, `--stage`, and `--lora-scale` where one `scale` is used."""
+    """`--model`, `--stage`, `--revision`, and `--lora-scale` where one `scale` is used; with `add_device`."""
     parser.add_argument(
-        "--model", metavar="M", help="toy (the default), another preset, or a folder that a training has left"
+        "--model",
+        metavar="M",
+        help="toy (default), small, 7b, 13b, a folder that training left, or a Hub id owner/name",
     )
     parser.add_argument(
         "--stage",
         metavar="K",
         type=whole(0),
-        help="of the toy: 1, 2, 3, the newest by default; 0 is untrained",
+        help="training stage of the toy (default: newest; 0: untrained)",
     )
+    parser.add_argument("--revision", metavar="R", help="of a Hub id: a branch, a tag or a commit")
+    add_device(parser)
     if scale:
         parser.add_argument(
             "--lora-scale",
@@ -73,6 +74,51 @@ def add_model(parser: argparse.ArgumentParser, *, scale: bool = True) -> None:
             type=finite,
             help="s in W + s·BA: 4.0 as trained, 0 the language model alone",
         )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device`, `--dtype`, `--bits`: where a model runs and in what."""
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="auto: the accelerator, if any",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="of Whisper and the language model; auto: bfloat16 on a GPU that computes in it, else float32",
+    )
+    parser.add_argument(
+        "--bits", type=int, choices=(8, 4), help="quantize the language model (a CUDA GPU and bitsandbytes)"
+    )
+
+
+def load_model(arguments: argparse.Namespace) -> Salmonn:
+    """The model of `add_model`'s options; stderr tells which one before torch is imported, then where it runs.
+
+    Raises:
+        SalmonnError: as `pretrained.load`.
+    """
+    from salmonn_mini import pretrained
+
+    source = pretrained.resolve(arguments.model or "toy", arguments.stage, arguments.revision)
+    say(f"loading {source} …")
+    return pretrained.load(source.name, source.stage, revision=source.revision, **pick_runtime(arguments))
+
+
+def pick_runtime(arguments: argparse.Namespace) -> dict[str, Any]:
+    """`pretrained.load`'s device, dtype and bits by `add_device`'s options, told on stderr.
+
+    Raises:
+        SalmonnError: what is not here.
+    """
+    from salmonn_mini.pretrained import devices
+
+    runtime = devices.pick_runtime(arguments.device, arguments.dtype, arguments.bits)
+    say(f"running {runtime}")
+    return vars(runtime)
 
 
 def task_names(given: list[str] | None) -> list[str]:
@@ -103,64 +149,13 @@ def add_decoding(parser: argparse.ArgumentParser, max_new_tokens: int) -> None:
 
 def add_parts(parser: argparse.ArgumentParser, without: str) -> None:
     """`--whisper`, `--beats`, `--llm`, `--checkpoint`: weights that were published."""
-    group = parser.add_argument_group("published weights", "files, folders, or names on the hub")
-    group.add_argument("--whisper", metavar="PLACE", help="a Whisper of transformers")
-    group.add_argument("--beats", metavar="PLACE", help=f"a BEATs of its authors; {without}")
-    group.add_argument(
-        "--llm", metavar="PLACE", help="a Llama of transformers with its tokenizer, such as Vicuna"
-    )
-    group.add_argument("--checkpoint", metavar="PLACE", help="what SALMONN's authors trained, salmonn_v1.pth")
+    group = parser.add_argument_group("published weights", "files, folders, or Hub ids")
+    group.add_argument("--whisper", metavar="FOLDER", help="Whisper, in transformers' format")
+    group.add_argument("--beats", metavar="FILE", help=f"BEATs, as its authors publish it; {without}")
+    group.add_argument("--llm", metavar="FOLDER", help="a Llama with its tokenizer, such as Vicuna")
+    group.add_argument("--checkpoint", metavar="FILE", help="SALMONN's trained weights, salmonn_v1.pth")
 
 
-def places(arguments: argparse.Namespace) -> dict[str, str]:
+def parts(arguments: argparse.Namespace) -> dict[str, str]:
     """The parts that were named."""
-    return {part: place for part in PARTS if (place := getattr(arguments, part)) is not None}
-
-
-def newest_stage() -> int | None:
-    """The toy's newest stage that is there."""
-    from salmonn_mini.pretrained import toy_folder
-
-    stages = [path.name.removeprefix("stage") for path in toy_folder().glob("stage*")]
-    return max((int(stage) for stage in stages if stage.isdigit()), default=None)
-
-
-def load_model(name: str | None, stage: int | None) -> tuple[Salmonn, int | None]:
-    """The model that `--model` and `--stage` mean, and its stage; for the toy without one the newest.
-
-    Raises:
-        SalmonnError: no such model or stage, or a folder of another stage.
-    """
-    with without_collection():
-        from salmonn_mini import pretrained
-
-    name = name or "toy"
-    if name != "toy" and Path(name).is_dir():
-        found = pretrained.read_info(name).get("stage")
-        if stage is not None and found not in (None, stage):
-            raise SalmonnError(f"--stage is {stage}, but {name} was left by stage {found}: leave --stage out")
-        return pretrained.load(name), stage if found is None else found
-    if name == "toy" and stage is None:
-        stage = newest_stage()
-        if stage is None:
-            raise SalmonnError(
-                f"no trained toy in {pretrained.toy_folder()}: `salmonn-mini train toy-stage1` makes one, "
-                f"--stage 0 is untrained"
-            )
-    return pretrained.load(name, stage or None), stage
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """For imports: what they make stays, and looking for garbage in it again and again is a fifth of their time.
-
-    The first time it is also set aside for good: later collections, those at the end of the process too, pass it by.
-    """
-    first = "torch" not in sys.modules
-    gc.disable()
-    try:
-        yield
-    finally:
-        if first:
-            gc.freeze()
-        gc.enable()
+    return {part: source for part in PARTS if (source := getattr(arguments, part)) is not None}

@@ -37,12 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     tasks = options.task_names(arguments.tasks) or list(TASKS)
     if arguments.figure and Path(arguments.figure).suffix not in FIGURES:
         raise SalmonnError(f"--figure {arguments.figure}: choose a file that ends in {', '.join(FIGURES)}")
-    model, stage = options.load_model(arguments.model, arguments.stage)
+    model = options.load_model(arguments)
     from salmonn_mini.evaluation.sweep import sweep
 
     swept = sweep(
         model, tasks, arguments.samples, arguments.seed, arguments.scales,
-        stage=stage, name=arguments.model or "toy",
+        stage=model.info.get("stage"), name=arguments.model or "toy",
     )  # fmt: skip
     if arguments.json:
         swept.save(arguments.json)

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from salmonn_mini.course.plots import BLUE, GRAY, GREEN, INK, ORANGE, SKY, VERMILION, Picture
+from salmonn_mini.course.plots import BLUE, CENTERED, GRAY, GREEN, INK, ORANGE, SKY, VERMILION, Picture
 
 FROZEN = {"facecolor": "#EAF1F7", "edgecolor": BLUE, "linewidth": 1.1}
 TRAINED = {"facecolor": "#FDEFD9", "edgecolor": VERMILION, "linewidth": 2.2}
@@ -42,7 +42,7 @@ def architecture() -> Picture:
     _features(axes, 39, 45)
     _box(axes, 68, 45.2, 15, 10, "Q-Former", "and linear layer", TRAINED)
     _queries(axes, 75.5, 39.5)
-    _heard(axes, 88, 48.2)
+    _tokens(axes, 88, 48.2)
     _prompt(axes, 4, 27, arrows_to=21.5)
     _box(axes, 4, 11, 87, 10.5, "Large language model", "", FROZEN)
     _box(axes, 73, 12.3, 16, 7.9, "LoRA", "on q and v", TRAINED)
@@ -118,7 +118,7 @@ def windows(T: int, L: int, N: int = 1, tail: str = "pad") -> Picture:
     width = max(covered, T)
     fate = f"zeros added: {covered - T}" if tail == "pad" else f"frames dropped: {T - covered}"
     alt = f"T = {T} frames, windows of L = {L}, N = {N}: {count} windows, {count * N} tokens; {fate}."
-    picture = Picture(alt, width=8.0, height=2.0)
+    picture = Picture(alt, height=2.0)
     axes = _canvas(picture, width, 3.5)
     axes.set_title(alt, loc="left", fontsize=10)
     for turn, color in enumerate((SKY, ORANGE)):
@@ -133,7 +133,7 @@ def windows(T: int, L: int, N: int = 1, tail: str = "pad") -> Picture:
     if width <= SEPARATED:
         axes.vlines(range(1, width), 2, 3, color="white", linewidth=0.8)
     for t in range(T) if width <= NUMBERED else ():
-        axes.text(t + 0.5, 2.48, str(t + 1), ha="center", va="center", fontsize=8)
+        axes.text(t + 0.5, 2.48, str(t + 1), fontsize=8, **CENTERED)
     return picture
 
 
@@ -160,7 +160,7 @@ def splice(tokens: Sequence[str], kinds: Sequence[str], labels: Sequence[bool], 
     for (row, x), token, kind, label in zip(places, tokens, kinds, labels, strict=True):
         y, width = depth - row - 0.8, len(token) + 1.2
         axes.add_patch(Rectangle((x, y), width, 0.6, facecolor=KINDS[kind]))
-        axes.text(x + width / 2, y + 0.29, token, ha="center", va="center", fontsize=8, family="monospace")
+        axes.text(x + width / 2, y + 0.29, token, fontsize=8, family="monospace", **CENTERED)
         if label:
             axes.plot(
                 (x, x + width), (y - 0.07, y - 0.07), color=VERMILION, linewidth=2.5, solid_capstyle="butt"
@@ -200,7 +200,7 @@ def _box(
     shape = "round,pad=0,rounding_size=1.2"
     axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, **look))
     middle = x + width / 2
-    axes.text(middle, y + height * (0.62 if job else 0.5), name, ha="center", va="center", fontsize=12.5)
+    axes.text(middle, y + height * (0.62 if job else 0.5), name, fontsize=12.5, **CENTERED)
     _note(axes, middle, y + height * 0.25, job)
 
 
@@ -220,17 +220,17 @@ def _image(axes: Axes, x: float, y: float) -> None:
 
 def _letter(axes: Axes, x: float, y: float, letter: str, meaning: str) -> None:
     """One of the paper's letters, and beneath it what it means."""
-    axes.text(x, y, f"${letter}$", ha="center", va="center", fontsize=17)
+    axes.text(x, y, f"${letter}$", fontsize=17, **CENTERED)
     _note(axes, x, y - 3.2, meaning)
 
 
 def _note(axes: Axes, x: float, y: float, text: str) -> None:
-    axes.text(x, y, text, ha="center", va="center", fontsize=10, color="#555555")
+    axes.text(x, y, text, fontsize=10, color="#555555", **CENTERED)
 
 
 def _cell(axes: Axes, x: float, y: float, width: float, text: str, kind: str) -> None:
     axes.add_patch(Rectangle((x, y), width, 4.2, facecolor=KINDS[kind], edgecolor="white", linewidth=1.5))
-    axes.text(x + width / 2, y + 2, text, ha="center", va="center", fontsize=11)
+    axes.text(x + width / 2, y + 2, text, fontsize=11, **CENTERED)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -267,7 +267,7 @@ def _queries(axes: Axes, x: float, y: float) -> None:
     _note(axes, x, y - 1.6, "$N$ queries $Q$")
 
 
-def _heard(axes: Axes, x: float, y: float) -> None:
+def _tokens(axes: Axes, x: float, y: float) -> None:
     """H as a row of tokens: four windows, two queries."""
     for i in range(8):
         left = x + 1.15 * i + 0.4 * (i // 2)

@@ -2,7 +2,7 @@
 
 Every function returns a `Picture`: a matplotlib figure with its alt text, in colors that color-blind
 readers can tell apart. Arrays may be numpy's or CPU tensors without gradient. Drawings of the model itself
-are in `diagrams`.
+are in `diagrams`, a chapter's own figures in `figures`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from PIL import Image
 
 # Okabe and Ito's palette, made for all kinds of color vision; its yellow is left out, too pale on white.
 BLACK, BLUE, VERMILION, GREEN = "#000000", "#0072B2", "#D55E00", "#009E73"
@@ -23,6 +24,8 @@ SKY, ORANGE, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS, DASHES = "osD^vPX", ("-", "--", "-.", ":")
 INK, GRAY = "#222222", "#8A8F98"
+CENTERED = {"ha": "center", "va": "center"}
+RIGHT_OF_AXES = {"frameon": False, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}  # a legend's place
 
 Interval = tuple[float, float, float]
 """A value and the lower and upper ends of its interval."""
@@ -40,11 +43,38 @@ class Picture(Figure):
         super().__init__(figsize=(width, height), dpi=100, layout="constrained")
         self.alt = alt
 
+    def panel(self, title: str = "", **settings: Any) -> Axes:
+        """The figure's only axes, dressed."""
+        return dress(self.subplots(), title, **settings)
+
+    def headline(self, text: str) -> None:
+        """A title over all axes."""
+        self.suptitle(text, fontsize=10, x=0.01, ha="left")
+
+    def png(self) -> bytes:
+        """The picture as a PNG of 256 colors, a quarter of the size of one in full color."""
+        full, small = io.BytesIO(), io.BytesIO()
+        self.savefig(full, format="png")
+        colors = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        colors.save(small, format="PNG", optimize=True)
+        return small.getvalue()
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        png = io.BytesIO()
-        self.savefig(png, format="png", metadata={"Software": None})
-        encoded = base64.b64encode(png.getvalue()).decode("ascii")
+        encoded = base64.b64encode(self.png()).decode("ascii")
         return {"image/png": encoded, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+def dress(axes: Axes, title: str = "", **settings: Any) -> Axes:
+    """Axes in the course's style; `settings` as matplotlib's `Axes.set` takes them: xlabel, ylim, yticks …"""
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set(**settings)
+    return axes
+
+
+def titled(title: str, alt: str) -> str:
+    """The alt text, after the title if there is one."""
+    return f"{title}. {alt}" if title else alt
 
 
 def waveform(X: ArrayLike, sample_rate: int, title: str = "") -> Picture:
@@ -52,8 +82,8 @@ def waveform(X: ArrayLike, sample_rate: int, title: str = "") -> Picture:
     X = np.asarray(X)
     seconds = len(X) / sample_rate
     peak = float(np.abs(X).max(initial=0.0))
-    picture = Picture(_titled(title, f"Waveform of {seconds:.1f} s, peak {peak:.2f}."), height=1.8)
-    axes = _axes(picture, title, "seconds", "amplitude")
+    picture = Picture(titled(title, f"Waveform of {seconds:.1f} s, peak {peak:.2f}."), height=1.8)
+    axes = picture.panel(title, xlabel="seconds", ylabel="amplitude")
     axes.plot(np.arange(len(X)) / sample_rate, X, color=BLUE, linewidth=0.5)
     axes.margins(x=0)
     return picture
@@ -61,18 +91,12 @@ def waveform(X: ArrayLike, sample_rate: int, title: str = "") -> Picture:
 
 def log_mel(mel: ArrayLike, frames_per_second: float = 100.0, title: str = "") -> Picture:
     """Draw Whisper's log-mel spectrogram (n_mels, F): seconds across, Hz upwards on Slaney's mel scale."""
-    mel = np.asarray(mel)
-    picture = Picture(_titled(title, _spectrogram_alt("Log-mel spectrogram", mel, frames_per_second)))
-    _spectrogram(_axes(picture, title, "seconds", "Hz"), mel, frames_per_second, slaney_mel)
-    return picture
+    return _spectrogram("Log-mel spectrogram", np.asarray(mel), frames_per_second, title, slaney_mel)
 
 
 def fbank(frames: ArrayLike, frames_per_second: float = 100.0, title: str = "") -> Picture:
     """Draw BEATs' filter bank (F, 128): seconds across, Hz upwards on Kaldi's mel scale."""
-    bands = np.asarray(frames).T
-    picture = Picture(_titled(title, _spectrogram_alt("Kaldi filter bank", bands, frames_per_second)))
-    _spectrogram(_axes(picture, title, "seconds", "Hz"), bands, frames_per_second, kaldi_mel, lowest=20.0)
-    return picture
+    return _spectrogram("Kaldi filter bank", np.asarray(frames).T, frames_per_second, title, kaldi_mel, 20.0)
 
 
 def attention(weights: ArrayLike, mel: ArrayLike, seconds: float, title: str = "") -> Picture:
@@ -83,10 +107,10 @@ def attention(weights: ArrayLike, mel: ArrayLike, seconds: float, title: str = "
         f"Attention of {len(weights)} speech tokens over {seconds:.1f} s of sound: "
         f"their peaks run from {peaks[0]:.1f} s to {peaks[-1]:.1f} s."
     )
-    picture = Picture(_titled(title, alt), height=4.5)
+    picture = Picture(titled(title, alt), height=4.5)
     upper, lower = picture.subplots(2, 1, sharex=True)
-    _spectrogram(_dress(upper, title, "", "Hz"), mel, mel.shape[1] / seconds, slaney_mel)
-    _dress(lower, "", "seconds", "speech token")
+    mel_image(dress(upper, title), mel, seconds)
+    dress(lower, xlabel="seconds", ylabel="speech token")
     extent = (0.0, seconds, len(weights) + 0.5, 0.5)
     image = lower.imshow(weights, aspect="auto", cmap="cividis", extent=extent, interpolation="nearest")
     picture.colorbar(image, ax=lower, label="weight", pad=0.01)
@@ -114,8 +138,8 @@ def heat_map(
         for j, column in enumerate(columns)
     ]
     alt = f"Heat map of {label}: " + "; ".join(cells) + "."
-    picture = Picture(_titled(title, alt), width=2.5 + 0.95 * len(columns), height=1.2 + 0.45 * len(rows))
-    axes = _axes(picture, title)
+    picture = Picture(titled(title, alt), width=2.5 + 0.95 * len(columns), height=1.2 + 0.45 * len(rows))
+    axes = picture.panel(title)
     image = axes.imshow(values, aspect="auto", cmap="cividis")
     picture.colorbar(image, ax=axes, label=label)
     axes.set_xticks(range(len(columns)), columns, rotation=20, ha="right", rotation_mode="anchor")
@@ -123,7 +147,7 @@ def heat_map(
     axes.tick_params(length=0)
     for (i, j), value in np.ndenumerate(values):
         shade = "white" if image.norm(value) < 0.5 else "black"
-        axes.text(j, i, f"{value:{form}}", ha="center", va="center", color=shade, fontsize=9)
+        axes.text(j, i, f"{value:{form}}", color=shade, fontsize=9, **CENTERED)
     return picture
 
 
@@ -132,8 +156,8 @@ def curves(
 ) -> Picture:
     """Draw a line for each series: values (P,), or (P, 3) with the interval's ends, which is shaded."""
     x = np.asarray(x, dtype=float)
-    picture = Picture(_titled(title, _curves_alt(x, series, xlabel, ylabel)), height=3.6)
-    axes = _axes(picture, title, xlabel, ylabel)
+    picture = Picture(titled(title, _curves_alt(x, series, xlabel, ylabel)), height=3.6)
+    axes = picture.panel(title, xlabel=xlabel, ylabel=ylabel)
     for index, (name, values) in enumerate(series.items()):
         color, marker, dashes = (styles[index % len(styles)] for styles in (PALETTE, MARKERS, DASHES))
         values = np.asarray(values, dtype=float)
@@ -144,7 +168,7 @@ def curves(
             axes.fill_between(x, values[:, 1], values[:, 2], color=color, alpha=0.15, linewidth=0)
     axes.grid(axis="y", alpha=0.25)
     if len(series) > 1:
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axes.legend(**RIGHT_OF_AXES)
     return picture
 
 
@@ -156,19 +180,62 @@ def bars(values: Mapping[str, float | Interval], xlabel: str, title: str = "", f
         + "; ".join(f"{name} {value:{form}}" for name, (value, _, _) in triples.items())
         + "."
     )
-    picture = Picture(_titled(title, alt), height=0.9 + 0.34 * len(values))
-    axes = _axes(picture, title, xlabel)
+    picture = Picture(titled(title, alt), height=0.9 + 0.34 * len(values))
+    axes = picture.panel(title, xlabel=xlabel)
     ends = [high for _, _, high in triples.values()]
     for row, (value, low, high) in enumerate(triples.values()):
         axes.barh(row, value, color=BLUE, height=0.62)
         if low < high:
             axes.plot((low, high), (row, row), color=INK, marker="|", markersize=7, linewidth=1.2)
-        axes.annotate(
-            f"{value:{form}}", (high, row), (5, 0), textcoords="offset points", va="center", fontsize=9
-        )
+        annotate_bar(axes, row, high, f"{value:{form}}")
     axes.set_yticks(range(len(values)), values)
     axes.invert_yaxis()
     axes.set_xlim(min(0.0, *ends), max(ends) * 1.12 or 1.0)
+    return picture
+
+
+def annotate_bar(axes: Axes, row: float, end: float, text: str) -> None:
+    """Write beside the bar in `row` that ends at `end`."""
+    axes.annotate(text, (end, row), (5, 0), textcoords="offset points", va="center", fontsize=9)
+
+
+def dots(
+    rows: Mapping[str, Mapping[str, float | Interval | None]], xlabel: str, title: str = "", form: str = ".0f"
+) -> Picture:
+    """Draw a row a name, and in it a mark for each series; an `Interval` also gets its whisker, None no mark."""
+    series = list(dict.fromkeys(name for row in rows.values() for name in row))
+    marks = {
+        name: {
+            one: value if isinstance(value, tuple) else (value,) * 3
+            for one, value in row.items()
+            if value is not None
+        }
+        for name, row in rows.items()
+    }
+    said = (
+        f"{name} " + ", ".join(f"{one} {value:{form}}" for one, (value, _, _) in row.items())
+        for name, row in marks.items()
+    )
+    step = min(0.24, 0.8 / len(series))
+    picture = Picture(
+        titled(title, f"{xlabel}: {'; '.join(said)}."), height=1.2 + (0.15 + 0.13 * len(series)) * len(rows)
+    )
+    axes = picture.panel(title, xlabel=xlabel, yticks=range(len(rows)), yticklabels=rows)
+    for number, name in enumerate(series):
+        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        heights = [
+            row + step * (number - (len(series) - 1) / 2)
+            for row, own in enumerate(marks.values())
+            if name in own
+        ]
+        values = [own[name] for own in marks.values() if name in own]
+        axes.plot([value for value, _, _ in values], heights, marker, color=color, label=name, markersize=6)
+        axes.hlines(heights, *np.array(values).T[1:], color=color, linewidth=1.4, alpha=0.6)
+    for line in range(1, len(rows)):
+        axes.axhline(line - 0.5, color=GRAY, linewidth=0.4, alpha=0.5)
+    axes.axvline(0, linewidth=0.0)  # zero is always in sight
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.legend(**RIGHT_OF_AXES)
     return picture
 
 
@@ -183,26 +250,36 @@ def kaldi_mel(hz: ArrayLike) -> np.ndarray:
     return 1127 * np.log1p(np.asarray(hz, dtype=float) / 700)
 
 
-def _spectrogram(
+def mel_image(
     axes: Axes,
     bands: np.ndarray,
+    seconds: float,
+    to_mel: Callable[[ArrayLike], np.ndarray] = slaney_mel,
+    lowest: float = 0.0,
+) -> None:
+    """Show bands (n, F) of `lowest` to 8,000 Hz over `seconds`, with ticks in Hz where the mel scale puts them."""
+    extent = (0.0, max(seconds, 0.01), 0.0, 1.0)
+    axes.imshow(bands, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    hz = np.array([250, 1000, 4000])
+    low, high = to_mel(lowest), to_mel(8000.0)
+    axes.set_yticks((to_mel(hz) - low) / (high - low), [f"{f:,}" for f in hz])
+    axes.set_ylabel("Hz")
+
+
+def _spectrogram(
+    name: str,
+    bands: np.ndarray,
     frames_per_second: float,
+    title: str,
     to_mel: Callable[[ArrayLike], np.ndarray],
     lowest: float = 0.0,
-    highest: float = 8000.0,
-) -> None:
-    """Show bands (n, F), low ones below, with ticks in Hz where the mel scale puts them."""
+) -> Picture:
     seconds = bands.shape[1] / frames_per_second
-    axes.imshow(bands, origin="lower", aspect="auto", cmap="magma", extent=(0.0, seconds, 0.0, 1.0))
-    hz = np.array([250, 500, 1000, 2000, 4000, 8000])
-    low, high = to_mel(lowest), to_mel(highest)
-    axes.set_yticks((to_mel(hz) - low) / (high - low), [f"{f:,}" for f in hz])
-
-
-def _spectrogram_alt(name: str, bands: np.ndarray, frames_per_second: float) -> str:
     loudest = (bands.mean(axis=0).argmax() + 0.5) / frames_per_second
-    seconds = bands.shape[1] / frames_per_second
-    return f"{name}: {len(bands)} bands over {seconds:.1f} s, loudest near {loudest:.1f} s."
+    alt = f"{name}: {len(bands)} bands over {seconds:.1f} s, loudest near {loudest:.1f} s."
+    picture = Picture(titled(title, alt))
+    mel_image(picture.panel(title, xlabel="seconds"), bands, seconds, to_mel, lowest)
+    return picture
 
 
 def _curves_alt(x: np.ndarray, series: Mapping[str, ArrayLike], xlabel: str, ylabel: str) -> str:
@@ -211,19 +288,3 @@ def _curves_alt(x: np.ndarray, series: Mapping[str, ArrayLike], xlabel: str, yla
         middle = np.asarray(values, dtype=float).reshape(len(x), -1)[:, 0]
         ends.append(f"{name} from {middle[0]:.3g} to {middle[-1]:.3g}")
     return f"Curves of {ylabel} against {xlabel}, {x[0]:g} to {x[-1]:g}: " + "; ".join(ends) + "."
-
-
-def _titled(title: str, alt: str) -> str:
-    return f"{title}. {alt}" if title else alt
-
-
-def _axes(picture: Picture, title: str = "", xlabel: str = "", ylabel: str = "") -> Axes:
-    return _dress(picture.subplots(), title, xlabel, ylabel)
-
-
-def _dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> Axes:
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.spines[["top", "right"]].set_visible(False)
-    return axes

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from salmonn_mini import lazy_exports
 
-_EXPORTS = {  # imported when they are asked for: the task table alone needs no torch
-    "BadClip": "manifest",
-    "BatchOrder": "order",
-    "ClipDataset": "clips",
-    "Example": "clips",
-    "ManifestDataset": "clips",
-    "MixtureDataset": "mixture",
-    "PackedDataset": "stream",
-    "Sample": "manifest",
-    "TarStream": "stream",
-    "check_bad_share": "quarantine",
-    "load_clip": "manifest",
-    "map_in_order": "loader",
-    "open_dataset": "stream",
-    "pack": "packed",
-    "prefetch": "loader",
-    "read_manifest": "manifest",
-    "read_prompts": "manifest",
-    "try_clip": "manifest",
-    "usable": "quarantine",
-    "write_manifest": "manifest",
-    "write_quarantine": "quarantine",
+_EXPORTS = {  # the task table alone needs no torch
+    "clips": ["ClipDataset", "Example", "ManifestDataset"],
+    "loader": ["map_in_order", "prefetch"],
+    "manifest": [
+        "BadClip",
+        "Sample",
+        "load_clip",
+        "read_manifest",
+        "read_prompts",
+        "try_clip",
+        "write_manifest",
+    ],
+    "mixture": ["MixtureDataset"],
+    "order": ["BatchOrder"],
+    "packed": ["pack"],
+    "quarantine": ["check_bad_share", "usable", "write_quarantine"],
+    "stream": ["PackedDataset", "TarStream", "open_dataset"],
 }
 
-__all__ = list(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+__all__ = sorted(name for names in _EXPORTS.values() for name in names)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,6 +1,6 @@
 """The frozen parts of a SALMONN, from files: Whisper, BEATs, and the LLM with its tokenizer.
 
-A part's place is a folder, a file, or a name on the hub. The toy's parts are shipped:
+Each part is a folder, a file, or a repository on the Hub. The toy's parts are shipped:
 
     pretrained/toy/whisper/   transformers' folder of a whole Whisper, float16
                    beats/     config.json {"cfg", "tags"} and model.safetensors, float16
@@ -12,9 +12,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download
@@ -39,20 +41,16 @@ from salmonn_mini.models.encoders.beats import Beats, BeatsConfig, load_beats_ch
 from salmonn_mini.models.encoders.beats.model import SHARED_TABLE
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
 from salmonn_mini.models.state import load_tensors, save_folder
-from salmonn_mini.pretrained.quantization import quantization_kwargs
+from salmonn_mini.pretrained.devices import quantization_kwargs
+from salmonn_mini.pretrained.source import HUB_ID, toy_folder
 
 TORCH_FILES = (".pt", ".pth")
-TOY_VARIABLE = "SALMONN_MINI_TOY"  # an environment variable: where the toy lies, if not in the package
-
-
-def toy_folder() -> Path:
-    """Where the toy's weights lie: in the package, or in the folder that SALMONN_MINI_TOY names."""
-    return Path(os.environ.get(TOY_VARIABLE) or Path(__file__).parents[1] / "pretrained" / "toy")
+PathLike = str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class Backbones:
-    """What `Salmonn` is put together from; an ear is None where the configuration has none."""
+    """What `Salmonn` is put together from; an encoder is None where the configuration has none."""
 
     whisper: WhisperEncoder | None
     beats: Beats | None
@@ -70,85 +68,89 @@ def load_backbones(
     Raises:
         SalmonnError: a part that is missing, or whose weights do not fit; or as `quantization_kwargs`.
     """
-    place = lambda shape, name: shape.hub or str(toy_folder() / name)  # noqa: E731
-    whisper = load_whisper(place(config.whisper, "whisper"), dtype) if config.whisper else None
-    beats = load_beats(place(config.beats, "beats")) if config.beats else None
-    llm, tokenizer = load_llm(
-        place(config.llm, "llm"),
-        dtype,
-        add_pad_row=config.llm.add_pad_row,
-        attention=config.llm.attention,
-        bits=bits,
-    )
-    return Backbones(whisper, beats, llm, tokenizer)
+    toy, llm = toy_folder(), config.llm
+    whisper = load_whisper(config.whisper.hub or toy / "whisper", dtype) if config.whisper else None
+    beats = load_beats(config.beats.hub or toy / "beats") if config.beats else None
+    kwargs = {"add_pad_row": llm.add_pad_row, "attention": llm.attention, "bits": bits}
+    return Backbones(whisper, beats, *load_llm(llm.hub or toy / "llm", dtype, **kwargs))
 
 
-def locate(place: str | os.PathLike) -> Path:
-    """A file of torch.save: itself, the only one in a folder, or on the hub as `owner/name` or `owner/name/file`.
+def find_torch_file(source: PathLike) -> Path:
+    """A file of torch.save: itself, the only one in a folder, or on the Hub as `owner/name` or `owner/name/file`.
 
     Raises:
         SalmonnError: there is no such file, or more than one.
     """
-    path = Path(place) if Path(place).exists() else _from_hub(str(place))
+    path = Path(source)
+    if not path.exists():
+        on_hub = re.fullmatch(f"({HUB_ID})(?:/(.+))?", str(source))
+        if not on_hub:
+            raise SalmonnError(
+                f"{source}: no such file; check the path, or give a Hub id, owner/name or owner/name/file"
+            )
+        path = download(on_hub[1], on_hub[2] or [f"*{ending}" for ending in TORCH_FILES])
     files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in TORCH_FILES)
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or f"no file in {' or '.join(TORCH_FILES)}"
-        raise SalmonnError(f"{place} holds {found}; name the one file that is meant")
+        raise SalmonnError(f"{source} holds {found}; name one file")
     return files[0]
 
 
-def _from_hub(name: str) -> Path:
-    remedy = "check the path, or give a name on the hub as owner/name or owner/name/file"
-    repository, file = "/".join(name.split("/")[:2]), "/".join(name.split("/")[2:])
-    if "/" not in name or name[0] in "/.~":
-        raise SalmonnError(f"{name}: no such file; {remedy}")
+def download(repository: str, files: str | list[str], revision: str | None = None) -> Path:
+    """A file of a repository on the Hub, or a folder of those that match patterns; from the cache without a network.
+
+    Raises:
+        SalmonnError: not on the Hub, or the Hub cannot be reached.
+    """
     try:
-        if file:
-            return Path(hf_hub_download(repository, file))
-        return Path(snapshot_download(repository, allow_patterns=[f"*{ending}" for ending in TORCH_FILES]))
+        if isinstance(files, str):
+            return Path(hf_hub_download(repository, files, revision=revision))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=files))
     except (OSError, ValueError) as problem:
         reason = str(problem).split("\n", 1)[0].rstrip(".")
         raise SalmonnError(
-            f"{name}: neither a file nor to be had from the hub ({reason}); {remedy}"
+            f"{repository}: not found locally or on the Hub ({reason}); check the path, the Hub id (owner/name) and "
+            f"the network"
         ) from problem
 
 
 # --- Whisper ---------------------------------------------------------------------------------------------------------
 
 
-def load_whisper(place: str | os.PathLike, dtype: torch.dtype = torch.float32) -> WhisperEncoder:
+def load_whisper(source: PathLike, dtype: torch.dtype = torch.float32) -> WhisperEncoder:
     """Whisper's encoder out of a whole Whisper; the decoder is not read."""
-    config = _pretrained(WhisperConfig, place)
+    config = _from_pretrained(WhisperConfig, source)
     without_decoder = copy.deepcopy(config)
     without_decoder.decoder_layers = 0
-    model = _pretrained_model(WhisperModel, place, only="encoder.", config=without_decoder, dtype=dtype)
+    model = _load_model(WhisperModel, source, only="encoder.", config=without_decoder, dtype=dtype)
     with torch.device("meta"):
-        ears = WhisperEncoder(config)
-    ears.encoder = model.encoder
-    return ears.eval()
+        whisper = WhisperEncoder(config)
+    whisper.encoder = model.encoder
+    return whisper.eval()
 
 
-def load_whisper_for_generation(place: str | os.PathLike | None = None) -> WhisperForConditionalGeneration:
+def load_whisper_for_generation(source: PathLike | None = None) -> WhisperForConditionalGeneration:
     """A whole Whisper, which transcribes by itself; None: the toy's."""
-    place = place or toy_folder() / "whisper"
-    return _pretrained_model(WhisperForConditionalGeneration, place, dtype=torch.float32)
+    return _load_model(
+        WhisperForConditionalGeneration, source or toy_folder() / "whisper", dtype=torch.float32
+    )
 
 
 # --- BEATs -----------------------------------------------------------------------------------------------------------
 
 
-def load_beats(place: str | os.PathLike) -> Beats:
-    """BEATs in float32, from a folder as `save_backbones` writes it, or from what `locate` finds."""
-    if not (Path(place) / "config.json").is_file():
-        return load_beats_checkpoint(locate(place))
-    config = load_json(Path(place) / "config.json")
+def load_beats(source: PathLike) -> Beats:
+    """BEATs in float32, from a folder as `save_backbones` writes it, or from what `find_torch_file` finds."""
+    if not (Path(source) / "config.json").is_file():
+        return load_beats_checkpoint(find_torch_file(source))
+    config = load_json(Path(source) / "config.json")
     beats = Beats(BeatsConfig.from_dict(config["cfg"]))
-    file = Path(place) / "model.safetensors"
+    file = Path(source) / "model.safetensors"
     beats.load_weights(load_tensors(file), str(file))
     return beats.eval()
 
 
-def beats_tags(folder: str | os.PathLike | None = None) -> tuple[str, ...]:
+def beats_tags(folder: PathLike | None = None) -> tuple[str, ...]:
     """The names of a fine-tuned BEATs' classes, in order; None: the toy's."""
     return tuple(load_json(Path(folder or toy_folder() / "beats") / "config.json")["tags"])
 
@@ -157,7 +159,7 @@ def beats_tags(folder: str | os.PathLike | None = None) -> tuple[str, ...]:
 
 
 def load_llm(
-    place: str | os.PathLike,
+    source: PathLike,
     dtype: torch.dtype = torch.float32,
     *,
     add_pad_row: bool = False,
@@ -167,22 +169,22 @@ def load_llm(
     """A language model and its tokenizer.
 
     Args:
-        add_pad_row: put the symbol [PAD] behind the vocabulary, with a random row, as published.
+        add_pad_row: append [PAD] to the vocabulary, with a random row, as published.
         attention: transformers' name of an implementation.
-        bits: 8 or 4 for matrices kept in so many, on a GPU; None: in `dtype`.
+        bits: 8 or 4 to quantize the matrices, on a GPU; None: in `dtype`.
 
     Raises:
         SalmonnError: weights that are missing or do not fit; or as `quantization_kwargs`.
     """
-    small = quantization_kwargs(bits, dtype)
-    tokenizer = _pretrained(AutoTokenizer, place)
-    llm = _pretrained_model(AutoModelForCausalLM, place, dtype=dtype, attn_implementation=attention, **small)
+    quantized = quantization_kwargs(bits, dtype)
+    tokenizer = _from_pretrained(AutoTokenizer, source)
+    llm = _load_model(AutoModelForCausalLM, source, dtype=dtype, attn_implementation=attention, **quantized)
     if add_pad_row:
         tokenizer.add_special_tokens({"pad_token": "[PAD]"})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    # The folder's own decoding defaults would creep into every answer.
+    # The folder's own decoding defaults would affect every answer.
     llm.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id
     )
@@ -193,7 +195,7 @@ def load_llm(
 
 
 def save_backbones(
-    folder: str | os.PathLike,
+    folder: PathLike,
     whisper: WhisperForConditionalGeneration,
     beats: Beats,
     tags: Sequence[str],
@@ -206,11 +208,11 @@ def save_backbones(
         SalmonnError: the folder cannot be written to.
     """
     folder = Path(folder)
-    with _quiet(), replacing(folder / "whisper") as beside:
-        _half(whisper).save_pretrained(beside)
-    with _quiet(), replacing(folder / "llm") as beside:
-        _half(llm).save_pretrained(beside)
-        tokenizer.save_pretrained(beside)
+    with _quiet(), replacing(folder / "whisper") as temporary:
+        _half(whisper).save_pretrained(temporary)
+    with _quiet(), replacing(folder / "llm") as temporary:
+        _half(llm).save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
     once = {
         key: tensor
         for key, tensor in _half(beats).state_dict().items()
@@ -227,23 +229,22 @@ def _half(model: nn.Module) -> nn.Module:
 # --- transformers, quietly -------------------------------------------------------------------------------------------
 
 
-def _pretrained(kind: type, place: str | os.PathLike, **settings):
+def _from_pretrained(kind: type[Any], source: PathLike, **settings: Any) -> Any:
     with _quiet():
         try:
-            return kind.from_pretrained(place, **settings)
+            return kind.from_pretrained(source, **settings)
         except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
             reason = str(problem).split("\n", 1)[0].rstrip(".")
             raise SalmonnError(
-                f"{place}: transformers cannot load this ({reason}); "
-                "give a folder as save_pretrained writes it, or a name on the hub"
+                f"{source}: transformers cannot load this ({reason}); "
+                "give a folder as save_pretrained writes it, or a Hub id"
             ) from problem
 
 
-def _pretrained_model(
-    kind: type[PreTrainedModel], place: str | os.PathLike, *, only: str = "", **settings
-) -> PreTrainedModel:
+def _load_model(kind: type[Any], source: PathLike, *, only: str = "", **settings: Any) -> Any:
     """A model of transformers in which every weight that begins with `only` came from the file."""
-    model, info = _pretrained(kind, place, output_loading_info=True, ignore_mismatched_sizes=True, **settings)
+    settings |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, info = _from_pretrained(kind, source, **settings)
     faults = [(key, f"missing {key}") for key in sorted(info["missing_keys"])]
     faults += [(key, f"unexpected {key}") for key in sorted(info["unexpected_keys"])]
     faults += [
@@ -254,7 +255,7 @@ def _pretrained_model(
     listed = [fault for key, fault in faults if key.removeprefix(prefix).startswith(only)]
     if listed:
         raise SalmonnError(
-            f"{place} does not fit its config.json: {'; '.join(listed)}; download or write the folder again"
+            f"{source} does not fit its config.json: {'; '.join(listed)}; download or write the folder again"
         )
     return model.eval()
 

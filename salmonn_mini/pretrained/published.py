@@ -1,4 +1,4 @@
-"""The checkpoints of SALMONN's authors: `{'model': …}`, what was trained under the published names, and strays.
+"""The checkpoints of SALMONN's authors: `{'model': …}`, the trained weights under the published names, and buffers.
 
     published                   here
     ln_speech, ln_audio         the same
@@ -7,13 +7,12 @@
     speech_llama_proj           connector.projection
     llama_model. …              llm. …
 
-The strays are buffers that no model needs: rotary frequencies, position numbers, copies of BEATs' bias table. A
-checkpoint of a training run also holds its settings; the released ones hold the weights alone.
+The buffers are not needed: rotary frequencies, position numbers, copies of BEATs' bias table. A checkpoint of a
+training run also holds its settings; the released ones hold the weights alone.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ from salmonn_mini.models.config import (
 )
 from salmonn_mini.models.salmonn import Salmonn
 from salmonn_mini.models.state import check_fit, load_pickle
-from salmonn_mini.pretrained.backbones import Backbones, locate
+from salmonn_mini.pretrained.backbones import Backbones, PathLike, find_torch_file
 
 _NAMES = {
     "connector.queries": "speech_query_tokens",
@@ -41,14 +40,14 @@ _NAMES = {
     "connector.projection.": "speech_llama_proj.",
     "llm.": "llama_model.",
 }
-_STRAYS = re.compile(r"\.rotary_emb\.inv_freq$|\.position_ids$|^beats\..*\.relative_attention_bias\.weight$")
+_BUFFERS = re.compile(r"\.rotary_emb\.inv_freq$|\.position_ids$|^beats\..*\.relative_attention_bias\.weight$")
 _LORA_A = re.compile(r"\.(\w+)\.lora_A\.default\.weight$")
 _BERT_BASE = ConnectorConfig()
 
 
 @dataclass(frozen=True)
 class Published:
-    """A checkpoint: where it came from, its weights without strays, and its run's settings, {} if released.
+    """A checkpoint: where it came from, its weights without buffers, and its run's settings, {} if released.
 
     The settings have the published names: lora_alpha, second_per_window, second_stride, window_level_Qformer,
     prompt_template, end_sym. One is ours, qformer_heads: no weight's shape tells it, and the published code has 12.
@@ -73,13 +72,13 @@ class Published:
         return self.state[key].shape
 
 
-def read_published(place: str | os.PathLike) -> Published:
-    """Read a checkpoint: a file, or a name on the hub.
+def read_published(source: PathLike) -> Published:
+    """Read a checkpoint: a file, or a Hub id.
 
     Raises:
         SalmonnError: no such file, or not a checkpoint of this kind.
     """
-    file = locate(place)
+    file = find_torch_file(source)
     rule = "a SALMONN checkpoint is a file {'model': …} as published by its authors"
     checkpoint = load_pickle(file, rule)
     model = checkpoint.get("model")
@@ -87,22 +86,22 @@ def read_published(place: str | os.PathLike) -> Published:
         raise SalmonnError(f"{file} holds {', '.join(map(str, checkpoint)) or 'nothing'}; {rule}")
     config = checkpoint.get("config")
     settings = config.get("model") if isinstance(config, dict) else None
-    state = {key: tensor for key, tensor in model.items() if not _STRAYS.search(key)}
+    state = {key: tensor for key, tensor in model.items() if not _BUFFERS.search(key)}
     return Published(str(file), state, settings if isinstance(settings, dict) else {})
 
 
-def published_config(published: Published, parts: Backbones, places: Mapping[str, str]) -> SalmonnConfig:
+def published_config(published: Published, parts: Backbones, sources: Mapping[str, str]) -> SalmonnConfig:
     """Every size: the connector's and LoRA's from the checkpoint, the others from the parts themselves.
 
-    `places` says where the parts lie, by their names in `SalmonnConfig`.
+    `sources` are the parts' files, folders or Hub ids, by their names in `SalmonnConfig`.
     """
     llm = parts.llm.config
     config = SalmonnConfig(
         name="published",
-        whisper=WhisperShape(hub=places["whisper"], **_same(WhisperShape(), parts.whisper.config)),
-        beats=parts.beats and BeatsShape(hub=places["beats"], **_same(BeatsShape(), parts.beats.config)),
+        whisper=WhisperShape(hub=sources["whisper"], **_same(WhisperShape(), parts.whisper.config)),
+        beats=parts.beats and BeatsShape(hub=sources["beats"], **_same(BeatsShape(), parts.beats.config)),
         llm=LlmShape(
-            hub=places["llm"],
+            hub=sources["llm"],
             vocab_size=llm.vocab_size - 1,
             rope_theta=llm.rope_parameters["rope_theta"],
             add_pad_row=True,
@@ -112,7 +111,7 @@ def published_config(published: Published, parts: Backbones, places: Mapping[str
         lora=_lora(published),
         prompt=published.settings.get("prompt_template", SalmonnConfig.prompt),
         end=published.settings.get("end_sym", SalmonnConfig.end),
-        checkpoint=places["checkpoint"],
+        checkpoint=sources["checkpoint"],
     )
     return config.as_published()
 
@@ -134,7 +133,7 @@ def load_published_weights(model: Salmonn, published: Published) -> None:
 
 
 def published_name(name: str) -> str:
-    """How the published code calls a parameter of `model.Salmonn`."""
+    """How the published code calls a parameter of `models.Salmonn`."""
     start = next((start for start in _NAMES if name.startswith(start)), "")
     return _NAMES.get(start, "") + name.removeprefix(start)
 
@@ -143,13 +142,18 @@ def _connector(published: Published) -> ConnectorConfig:
     settings = published.settings
     _, N, width = published.shape("speech_query_tokens")
     feed_forward = "speech_Qformer.bert.encoder.layer.{}.intermediate_query.dense.weight"
-    heads = _BERT_BASE.num_attention_heads if width == _BERT_BASE.hidden_size else 4
+    heads = settings.get("qformer_heads", {_BERT_BASE.hidden_size: _BERT_BASE.num_attention_heads}.get(width))
+    if heads is None:
+        raise SalmonnError(
+            f"{published.source}: no weight tells the attention heads of a Q-Former {width} wide (at "
+            f"{_BERT_BASE.hidden_size}, as released, it has {_BERT_BASE.num_attention_heads}): give heads"
+        )
     seconds = settings.get("second_per_window", _BERT_BASE.window_seconds)
     windows = settings.get("window_level_Qformer", True)
     return ConnectorConfig(
         kind="window_qformer" if windows else "segment_qformer",
         hidden_size=width,
-        num_attention_heads=settings.get("qformer_heads", heads),
+        num_attention_heads=heads,
         intermediate_size=published.shape(feed_forward.format(0))[0],
         num_hidden_layers=sum(feed_forward.format(i) in published.state for i in range(len(published.state))),
         num_query_tokens=N,

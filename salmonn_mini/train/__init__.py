@@ -5,20 +5,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
+from salmonn_mini import lazy_exports
 from salmonn_mini.train.recipe import STAGES, Recipe, load_recipe, recipe_names
 
+if TYPE_CHECKING:
+    from salmonn_mini.train.loop import fit
+    from salmonn_mini.train.run import train_recipe
+
 __all__ = ["STAGES", "Recipe", "fit", "load_recipe", "recipe_names", "train_recipe"]
-
-_LATE = {
-    "fit": "loop",
-    "train_recipe": "run",
-}  # torch takes seconds to import; a wrong recipe is told at once
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+__getattr__, __dir__ = lazy_exports(__name__, {"loop": ["fit"], "run": ["train_recipe"]})

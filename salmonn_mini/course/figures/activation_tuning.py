@@ -1,13 +1,12 @@
-"""Figures of chapter 10: the price of a lower LoRA scale, answers chosen by form, models compared task by task."""
+"""Figures of chapter 10, activation tuning: the price of a lower LoRA scale, and answers chosen by form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.transforms import blended_transform_factory
 
-from salmonn_mini.course.figures.explorer import Explorer
+from salmonn_mini.course.explorer import Explorer
 from salmonn_mini.course.plots import (
     DASHES,
     GRAY,
@@ -16,8 +15,8 @@ from salmonn_mini.course.plots import (
     MARKERS,
     ORANGE,
     PALETTE,
+    RIGHT_OF_AXES,
     VERMILION,
-    Interval,
     Picture,
 )
 from salmonn_mini.evaluation.metrics.following import STORY_WORDS
@@ -32,37 +31,32 @@ FORMS = {  # what is wrong with an answer's form, and how it is drawn
 }
 
 
-def trade(scales: Sequence[float], shares: Mapping[str, Sequence[float]], s: float) -> Picture:
+def scale_tradeoff(scales: Sequence[float], shares: Mapping[str, Sequence[float]], s: float) -> Picture:
     """What each LoRA scale gives and takes: shares in percent, more is better, and those at scale `s`.
 
     Raises:
         ValueError: `s` is not among the scales.
     """
     place = list(scales).index(s)
-    told = "; ".join(f"{name} {values[place]:.0f} %" for name, values in shares.items())
-    picture = Picture(f"At LoRA scale {s:g}: {told}.", width=8.0, height=3.6)
-    axes = picture.subplots()
-    axes.set_title(f"s = {s:g}", loc="left", fontsize=11)
+    said = "; ".join(f"{name} {values[place]:.0f} %" for name, values in shares.items())
+    picture = Picture(f"At LoRA scale {s:g}: {said}.", height=3.6)
+    xlabel = "LoRA scale s: as trained at the left, the language model alone at the right"
+    ends = max(scales) + 0.15, min(scales) - 0.15
+    axes = picture.panel(f"s = {s:g}", xlabel=xlabel, ylabel="%", xlim=ends, ylim=(-4, 104), xticks=scales)
     axes.axvline(s, color=GRAY, linewidth=6.0, alpha=0.25)
     for row, (name, values) in enumerate(shares.items()):
         style = {"color": PALETTE[row], "marker": MARKERS[row], "linestyle": DASHES[row % len(DASHES)]}
         axes.plot(scales, values, label=f"{name}: {values[place]:.0f} %", markersize=5, **style)
         axes.plot([s], [values[place]], MARKERS[row], color=PALETTE[row], markersize=10)
-    axes.set_xlim(max(scales) + 0.15, min(scales) - 0.15)  # as trained at the left, off at the right
-    axes.set_ylim(-4, 104)
-    axes.set_xticks(scales)
-    axes.set_xlabel("LoRA scale s: as trained at the left, the language model alone at the right")
-    axes.set_ylabel("%")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.legend(**RIGHT_OF_AXES)
     return picture
 
 
-def turning(scales: Sequence[float], shares: Mapping[str, Sequence[float]]) -> Explorer:
+def explore_scale(scales: Sequence[float], shares: Mapping[str, Sequence[float]]) -> Explorer:
     """The same for a slider of the scale."""
     ascending = tuple(sorted(scales))
-    return Explorer(lambda s: trade(scales, shares, s), {"s": ascending}, {"s": ascending[-1]})
+    return Explorer(lambda s: scale_tradeoff(scales, shares, s), {"s": ascending}, {"s": ascending[-1]})
 
 
 def form_of(answer: Answer, words: int = STORY_WORDS) -> str:
@@ -74,13 +68,13 @@ def form_of(answer: Answer, words: int = STORY_WORDS) -> str:
     return "kept" if len(basic(answer.text).split()) >= words else "too short"
 
 
-def forms(pools: Mapping[str, Sequence[Answer]], words: int = STORY_WORDS) -> Picture:
+def answer_forms(pools: Mapping[str, Sequence[Answer]], words: int = STORY_WORDS) -> Picture:
     """A dot for each answer, by its number of words, a row for each pool of answers; kept are those of a good form."""
     names = {name: [form_of(answer, words) for answer in answers] for name, answers in pools.items()}
-    told = "; ".join(f"{name}: {found.count('kept')} of {len(found)}" for name, found in names.items())
-    picture = Picture(f"Kept, at {words} words or more: {told}.", width=8.0, height=1.5 + 0.7 * len(pools))
-    axes = picture.subplots()
-    axes.set_title(picture.alt, loc="left", fontsize=10)
+    said = "; ".join(f"{name}: {found.count('kept')} of {len(found)}" for name, found in names.items())
+    picture = Picture(f"Kept, at {words} words or more: {said}.", height=1.5 + 0.7 * len(pools))
+    rows = {"yticks": range(len(pools)), "yticklabels": pools, "ylim": (len(pools) - 0.5, -0.5)}
+    axes = picture.panel(picture.alt, xlabel="words", **rows)
     for row, (name, answers) in enumerate(pools.items()):
         lengths = np.array([len(basic(answer.text).split()) for answer in answers])
         height = row + _spread(lengths)
@@ -89,58 +83,19 @@ def forms(pools: Mapping[str, Sequence[Answer]], words: int = STORY_WORDS) -> Pi
             label = form if row == 0 else None
             axes.plot(lengths[own], height[own], marker, color=color, label=label, markersize=5, alpha=0.8)
     axes.axvline(words - 0.5, color=INK, linewidth=1.0, linestyle=":")
-    axes.set_yticks(range(len(pools)), pools)
-    axes.set_ylim(len(pools) - 0.5, -0.5)
     axes.set_xlim(0, None)
-    axes.set_xlabel("words")
-    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.legend(frameon=False, ncols=len(FORMS), loc="upper center", bbox_to_anchor=(0.4, -0.3), fontsize=9)
     return picture
 
 
-def choosing(pools: Mapping[str, Sequence[Answer]]) -> Explorer:
+def explore_forms(pools: Mapping[str, Sequence[Answer]]) -> Explorer:
     """The same for a slider of the fewest words."""
     return Explorer(
-        lambda at_least: forms(pools, at_least),
+        lambda at_least: answer_forms(pools, at_least),
         {"at_least": tuple(range(5, 65, 5))},
         {"at_least": STORY_WORDS},
     )
-
-
-def compared(rows: Mapping[str, Mapping[str, Interval | None]], xlabel: str, title: str = "") -> Picture:
-    """In percent: a row for each task and a mark with its interval for each model; None where there is no figure."""
-    models = list(dict.fromkeys(name for marks in rows.values() for name in marks))
-    told = "; ".join(
-        f"{task}: " + ", ".join(f"{name} {mark[0]:.0f}" for name, mark in marks.items() if mark)
-        for task, marks in rows.items()
-    )
-    alt = f"{xlabel}, by task and model: {told}."
-    step = 0.8 / max(len(models), 2)
-    picture = Picture(
-        f"{title}. {alt}" if title else alt, width=8.0, height=1.3 + (0.13 * len(models) + 0.15) * len(rows)
-    )
-    axes = picture.subplots()
-    axes.set_title(title, loc="left", fontsize=11)
-    for place, name in enumerate(models):
-        style = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
-        marks = [(row, task[name]) for row, task in enumerate(rows.values()) if task.get(name)]
-        heights = [row + (place - (len(models) - 1) / 2) * step for row, _ in marks]
-        for height, (_, (_, low, high)) in zip(heights, marks, strict=True):
-            axes.plot((low, high), (height, height), color=style["color"], linewidth=1.4, alpha=0.55)
-        values = [mark[0] for _, mark in marks]
-        axes.plot(values, heights, linestyle="none", label=name, markersize=6, **style)
-    across = blended_transform_factory(axes.transAxes, axes.transData)
-    for row in range(1, len(rows)):
-        axes.plot((0, 1), (row - 0.5, row - 0.5), color=GRAY, linewidth=0.5, alpha=0.5, transform=across)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(-2, 102)
-    axes.set_xlabel(xlabel)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return picture
 
 
 def _spread(lengths: np.ndarray) -> np.ndarray:

@@ -6,13 +6,24 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from salmonn_mini import audio
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.plots import BLUE, GRAY, GREEN, INK, SKY, VERMILION, Picture, kaldi_mel
+from salmonn_mini.course.explorer import Explorer
+from salmonn_mini.course.plots import (
+    BLUE,
+    CENTERED,
+    GRAY,
+    GREEN,
+    INK,
+    SKY,
+    VERMILION,
+    Picture,
+    dress,
+    kaldi_mel,
+    titled,
+)
 from salmonn_mini.models.config import BEATS_MELS, CONV_STRIDE, FRAMES_PER_SECOND, SAMPLE_RATE
 
 PATCH = 16  # frames of 10 ms, and mel bins, on each side of a patch of BEATs
@@ -21,18 +32,18 @@ KERNEL = 3  # taps of Whisper's two convolutions
 NUMBERED = 24  # moments whose patches have room for their numbers
 
 
-def cone(frame: int, frames: int = 12) -> Picture:
+def receptive_field(frame: int, frames: int = 12) -> Picture:
     """Draw which mel frames reach one of Whisper's frames through its two convolutions."""
-    middle = _seen([frame], CONV_STRIDE, CONV_STRIDE * frames)
-    below = _seen(middle, 1, CONV_STRIDE * frames)
+    middle = _inputs([frame], CONV_STRIDE, CONV_STRIDE * frames)
+    below = _inputs(middle, 1, CONV_STRIDE * frames)
     hops, window = 1000 * (len(below) - 1) // 100, 1000 * audio.WINDOW // SAMPLE_RATE
     alt = (
         f"Frame {frame} of Whisper sees mel frames {below[0]} to {below[-1]}: "
         f"{len(below)} frames, {hops + window} ms."
     )
-    picture = Picture(alt, width=8.0, height=2.6)
-    axes = _blank(picture, CONV_STRIDE * frames, 5.2)
-    axes.set_title(alt, loc="left", fontsize=10)
+    picture = Picture(alt, height=2.6)
+    axes = picture.panel(alt, xlim=(-0.05, CONV_STRIDE * frames + 0.05), ylim=(-0.1, 5.2))
+    axes.axis("off")
     rows = (
         (4.0, 1, 2 * frames, below, SKY, "mel, 100 Hz"),
         (2.0, 1, 2 * frames, middle, GREEN, "conv 1, 100 Hz"),
@@ -42,16 +53,16 @@ def cone(frame: int, frames: int = 12) -> Picture:
         for i in range(count):
             look = {"facecolor": color} if i in marked else {"facecolor": "white"}
             axes.add_patch(Rectangle((i * width, y), width, 0.9, edgecolor=GRAY, linewidth=0.8, **look))
-            axes.text((i + 0.5) * width, y + 0.42, str(i), ha="center", va="center", fontsize=8)
+            axes.text((i + 0.5) * width, y + 0.42, str(i), fontsize=8, **CENTERED)
         axes.text(-0.3, y + 0.45, name, ha="right", va="center", fontsize=9)
     for places, y, stride in ((middle, 2.9, 1), ([frame], 0.9, CONV_STRIDE)):
         for j in places:
-            for i in _seen([j], stride, CONV_STRIDE * frames):
+            for i in _inputs([j], stride, CONV_STRIDE * frames):
                 axes.plot((i + 0.5, (j + 0.5) * stride), (y + 1.1, y), color=INK, linewidth=0.6)
     return picture
 
 
-CONE = Explorer(cone, {"frame": range(12)}, {"frame": 5})
+RECEPTIVE_FIELD = Explorer(receptive_field, {"frame": range(12)}, {"frame": 5})
 
 
 def patches(X: ArrayLike, token: int = 0) -> Picture:
@@ -72,8 +83,8 @@ def patches(X: ArrayLike, token: int = 0) -> Picture:
         f"({at:.2f} to {at + PATCH / 100:.2f} s), band {band} ({low:,} to {high:,} Hz)."
     )
     picture = Picture(alt, width=8.5, height=3.4)
-    axes = picture.subplots()
-    axes.set_title(alt, loc="left", fontsize=9)
+    bands = {"yticks": np.arange(BANDS) + 0.5, "yticklabels": range(BANDS)}
+    axes = picture.panel(alt, xlabel="seconds", ylabel="band", **bands)
     extent = (0.0, len(fbank) / 100, 0.0, BANDS)
     axes.imshow(fbank.T, origin="lower", aspect="auto", cmap="magma", extent=extent, alpha=0.75)
     axes.vlines(np.arange(moments + 1) * PATCH / 100, 0, BANDS, color="white", linewidth=0.8)
@@ -81,13 +92,10 @@ def patches(X: ArrayLike, token: int = 0) -> Picture:
     axes.add_patch(Rectangle((at, band), PATCH / 100, 1, fill=False, edgecolor=SKY, linewidth=3))
     for n in range(BANDS * moments) if moments <= NUMBERED else ():
         axes.text((n // BANDS + 0.5) * PATCH / 100, n % BANDS + 0.5, str(n), **_label(7))
-    axes.set_xlabel("seconds")
-    axes.set_ylabel("band")
-    axes.set_yticks(np.arange(BANDS) + 0.5, range(BANDS))
     return picture
 
 
-def patching(X: ArrayLike) -> Explorer:
+def explore_patches(X: ArrayLike) -> Explorer:
     """The patches of one clip, for a slider of the token."""
     frames = 1 + (len(np.asarray(X)) - audio.WINDOW) // (SAMPLE_RATE // 100)
     return Explorer(lambda token: patches(X, token), {"token": range(BANDS * (frames // PATCH))})
@@ -100,25 +108,23 @@ def attention_maps(maps: Mapping[str, ArrayLike], title: str = "") -> Picture:
         ValueError: a map that is not square.
     """
     arrays = {name: np.asarray(weights) for name, weights in maps.items()}
-    reaches = []
+    distances = []
     for name, weights in arrays.items():
         if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
             raise ValueError(f"{name} is {weights.shape}, but it must be (T, T)")
-        reaches.append(f"{name} looks {reach(weights):.2f} s away on average")
-    alt = f"{title}. {'; '.join(reaches)}." if title else f"{'; '.join(reaches)}."
-    picture = Picture(alt, width=0.6 + 3.6 * len(arrays), height=3.8)
+        distances.append(f"{name} looks {attention_distance(weights):.2f} s away on average")
+    picture = Picture(titled(title, f"{'; '.join(distances)}."), width=0.6 + 3.6 * len(arrays), height=3.8)
     row = picture.subplots(1, len(arrays), squeeze=False)[0]
     for axes, (name, weights) in zip(row, arrays.items(), strict=True):
         seconds = len(weights) / FRAMES_PER_SECOND
         # The square root: a few large weights would leave all others black.
         axes.imshow(weights**0.5, cmap="magma", extent=(0, seconds, seconds, 0), interpolation="nearest")
-        axes.set_title(name, loc="left", fontsize=10)
-        axes.set_xlabel("is looked at (seconds)")
-    row[0].set_ylabel("looks (seconds)")
+        dress(axes, name, xlabel="key (seconds)")
+    row[0].set_ylabel("query (seconds)")
     return picture
 
 
-def reach(weights: ArrayLike) -> float:
+def attention_distance(weights: ArrayLike) -> float:
     """How far away frames look on average, in seconds: weights (T, T), whose rows sum to 1."""
     weights = np.asarray(weights)
     place = np.arange(len(weights))
@@ -147,13 +153,10 @@ def gated_bias(bias: ArrayLike, gate: ArrayLike) -> Picture:
         (right, gate[:, None] * bias, "gate · bias"),
     ):
         image = axes.imshow(values, cmap="PuOr", vmin=-most, vmax=most, interpolation="nearest")
-        axes.set_title(name, loc="left", fontsize=10)
-        axes.set_xlabel("key j")
+        dress(axes, name, xlabel="key j")
     left.set_ylabel("query i")
     middle.plot(gate, np.arange(len(gate)), color=BLUE, linewidth=1.2)
-    middle.set_ylim(len(gate) - 0.5, -0.5)
-    middle.set_title("gate of query i", loc="left", fontsize=10)
-    middle.spines[["top", "right"]].set_visible(False)
+    dress(middle, "gate of query i", ylim=(len(gate) - 0.5, -0.5))
     picture.colorbar(image, ax=right, label="added to the score")
     return picture
 
@@ -164,8 +167,7 @@ def streams(Z: ArrayLike, own: Mapping[str, tuple[int, int]]) -> Picture:
     parts = [f"{name}: {width} numbers, {frames} frames" for name, (width, frames) in own.items()]
     alt = f"Z of {Z.shape[0]} frames and {Z.shape[1]} numbers each. {'; '.join(parts)}."
     picture = Picture(alt, width=8.0, height=3.4)
-    axes = picture.subplots()
-    axes.set_title(alt, loc="left", fontsize=9)
+    axes = picture.panel(alt, xlabel="frame", ylabel="number")
     extent = (0, len(Z), Z.shape[1], 0)
     axes.imshow(Z.T, aspect="auto", cmap="PuOr", vmin=-3, vmax=3, extent=extent, interpolation="nearest")
     top = 0
@@ -175,13 +177,11 @@ def streams(Z: ArrayLike, own: Mapping[str, tuple[int, int]]) -> Picture:
         axes.text(0.01 * len(Z), top + width / 2, name, **_label(11))
         top += width
         axes.axhline(top, color=INK, linewidth=1)
-    axes.set_xlabel("frame")
-    axes.set_ylabel("number")
     return picture
 
 
-def _seen(places: list[int], stride: int, count: int) -> list[int]:
-    """The places below that a convolution's places see; beyond the ends it sees zeros."""
+def _inputs(places: list[int], stride: int, count: int) -> list[int]:
+    """The places that a convolution's outputs depend on; beyond the ends are zeros."""
     reached = {stride * place + tap - KERNEL // 2 for place in places for tap in range(KERNEL)}
     return sorted(place for place in reached if 0 <= place < count)
 
@@ -191,14 +191,6 @@ def _band_edge(band: int) -> float:
     low, high = kaldi_mel(20.0), kaldi_mel(8000.0)
     mel = low + (high - low) * (band * PATCH + 0.5) / (BEATS_MELS + 1)
     return 700 * np.expm1(mel / 1127)
-
-
-def _blank(picture: Picture, width: float, height: float) -> Axes:
-    axes = picture.subplots()
-    axes.set_xlim(-0.05, width + 0.05)
-    axes.set_ylim(-0.1, height)
-    axes.axis("off")
-    return axes
 
 
 def _label(size: int) -> dict:

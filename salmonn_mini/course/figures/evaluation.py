@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Ellipse
 from numpy.typing import ArrayLike
 
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.plots import BLUE, GRAY, GREEN, INK, SKY, VERMILION, Picture
+from salmonn_mini.course.explorer import Explorer
+from salmonn_mini.course.plots import BLUE, CENTERED, GRAY, GREEN, INK, SKY, VERMILION, Picture, dress
 from salmonn_mini.evaluation.claims import Rules
 
 CLIPS = (10, 20, 40, 100, 200, 500, 1000)
 SHARES = (0.5, 0.7, 0.8, 0.9, 0.95)
 GAINS = (0.0, 0.02, 0.05)
-MIDDLE = 0.95  # of the tests that could have been drawn
+CENTRAL = 0.95  # of the tests that could have been drawn
 NATS = "_gap"  # measures of this ending are in nats, all others are shares
 
 
@@ -41,22 +42,20 @@ def alignment(
     found = ", ".join(f"{n} {kind if n != 1 else kind[:-1]}" for kind, n in kinds.items())
     alt = f"Errors: {table[-1, -1]} in {len(reference)} words: {found}."
     picture = Picture(alt, width=1.6 + 0.72 * len(answer), height=1.3 + 0.36 * len(reference))
-    axes = picture.subplots()
+    words = {"xticks": range(len(answer) + 1), "yticks": range(len(reference) + 1)}
+    labels = {"xlabel": "the answer", "ylabel": "the reference", "yticklabels": ["", *reference]}
+    axes = picture.panel(alt, **words, **labels)
     axes.imshow(table, cmap="Blues", vmin=0, vmax=2 * table.max(), aspect="auto")
     rows, columns = zip(*path, strict=True)
     axes.plot(columns, rows, color=SKY, linewidth=9, alpha=0.6, solid_capstyle="round")
     for (i, j), value in np.ndenumerate(table):
-        axes.text(j, i, str(value), ha="center", va="center", color=INK, fontsize=9)
+        axes.text(j, i, str(value), color=INK, fontsize=9, **CENTERED)
     for (i, j), (k, m) in steps:
         if table[k, m] > table[i, j]:
-            axes.add_patch(_circle(axes, m, k))
+            axes.add_patch(Ellipse((m, k), 0.62, 0.78, fill=False, edgecolor=VERMILION, linewidth=1.6))
     axes.set_xticks(range(len(answer) + 1), ["", *answer], rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(reference) + 1), ["", *reference])
-    axes.set_xlabel("the answer")
-    axes.set_ylabel("the reference")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(alt, loc="left", fontsize=10)
     return picture
 
 
@@ -64,13 +63,7 @@ def _kind(down: int, right: int) -> str:
     return "substitutions" if down and right else "deletions" if down else "insertions"
 
 
-def _circle(axes: Axes, x: int, y: int) -> Any:
-    from matplotlib.patches import Ellipse
-
-    return Ellipse((x, y), 0.62, 0.78, fill=False, edgecolor=VERMILION, linewidth=1.6)
-
-
-def chances(share: float, clips: int) -> np.ndarray:
+def score_distribution(share: float, clips: int) -> np.ndarray:
     """How likely 0, 1, … `clips` right answers are of a model that is right with probability `share`, (clips + 1,)."""
     if share in (0.0, 1.0):
         return np.eye(clips + 1)[round(share * clips)]
@@ -81,48 +74,44 @@ def chances(share: float, clips: int) -> np.ndarray:
     return np.exp(np.array(ways) + right * math.log(share) + (clips - right) * math.log1p(-share))
 
 
-def middle(share: float, clips: int) -> tuple[float, float]:
+def central_range(share: float, clips: int) -> tuple[float, float]:
     """The scores between which 95 of 100 tests with so many clips lie."""
-    below = chances(share, clips).cumsum()
-    rest = (1 - MIDDLE) / 2
+    below = score_distribution(share, clips).cumsum()
+    rest = (1 - CENTRAL) / 2
     low, high = (int(np.searchsorted(below, edge)) for edge in (rest, 1 - rest))
     return low / clips, high / clips
 
 
-def looks_no_better(share: float, gain: float, clips: int) -> float:
+def chance_of_no_gain(share: float, gain: float, clips: int) -> float:
     """How likely a model that is right more often by `gain` scores no better, when each gets clips of its own."""
-    worse, better = chances(share, clips), chances(min(1.0, share + gain), clips)
+    worse, better = score_distribution(share, clips), score_distribution(min(1.0, share + gain), clips)
     return float((better * worse[::-1].cumsum()[::-1]).sum())
 
 
-def duel(clips: int, share: float, gain: float) -> Picture:
+def two_models(clips: int, share: float, gain: float) -> Picture:
     """What two models may score on `clips` clips: one is right with probability `share`, one more often by `gain`."""
-    low, high = middle(share, clips)
-    misled = looks_no_better(share, gain, clips)
+    low, high = central_range(share, clips)
+    misled = chance_of_no_gain(share, gain, clips)
     alt = (
         f"{clips} clips. Right with probability {share:.0%}, a model scores {low:.1%} to {high:.1%} in 95 of 100 "
         f"tests. Another that is better by {100 * gain:g} points scores no better in {misled:.0%}."
     )
     picture = Picture(alt, height=2.8)
-    axes = picture.subplots()
+    title = alt.replace("tests. ", "tests.\n")
+    axes = picture.panel(title, xlabel="score of the test", xlim=(max(0.0, share - 0.35), 1.0), yticks=[])
     scores = np.arange(clips + 1) / clips
     for own, color, name in ((share, BLUE, "one model"), (share + gain, VERMILION, "the better one")):
-        likely = chances(min(1.0, own), clips)
+        likely = score_distribution(min(1.0, own), clips)
         axes.fill_between(scores, likely, step="mid", color=color, alpha=0.35, linewidth=0, label=name)
         axes.plot(scores, likely, color=color, linewidth=1.0, drawstyle="steps-mid")
         axes.axvline(own, color=color, linewidth=1.0, linestyle=":")
     axes.axvspan(low, high, ymax=0.03, color=BLUE)
-    axes.set_xlim(max(0.0, share - 0.35), 1.0)
-    axes.set_yticks([])
-    axes.set_xlabel("score of the test")
-    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left")
-    axes.set_title(alt.replace("tests. ", "tests.\n"), loc="left", fontsize=9)
     return picture
 
 
-DUEL = Explorer(
-    duel, {"clips": CLIPS, "share": SHARES, "gain": GAINS}, {"clips": 40, "share": 0.9, "gain": 0.05}
+TWO_MODELS = Explorer(
+    two_models, {"clips": CLIPS, "share": SHARES, "gain": GAINS}, {"clips": 40, "share": 0.9, "gain": 0.05}
 )
 
 
@@ -143,12 +132,10 @@ def verdicts(table: Mapping[str, Any], rules: Rules) -> Picture:
     heights = [1 + len(group) for group in groups]
     picture = Picture(alt, height=1.0 + 0.23 * sum(heights))
     panels = picture.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    panels[0].set_title(said, loc="left", fontsize=10)
     for axes, group in zip(panels, groups, strict=True):
         _draw_tests(axes, group)
-        axes.set_xlabel(
-            "nats a token" if group[0]["nats"] else "shares, correlations, and differences of them"
-        )
+        xlabel = "nats a token" if group[0]["nats"] else "shares, correlations, and differences of them"
+        dress(axes, said if axes is panels[0] else "", xlabel=xlabel)
     return picture
 
 
@@ -173,7 +160,7 @@ def _draw_tests(axes: Axes, tests: Sequence[Mapping[str, Any]]) -> None:
         color = GREEN if test["holds"] else VERMILION
         axes.plot(test["interval"], (y, y), color=color, linewidth=2.0, alpha=0.6)
         axes.plot(test["value"], y, color=color, marker="o" if test["holds"] else "X", markersize=6)
-        side = 0.25 if test["more"] else -0.25  # a small tongue to the side that passes
+        side = 0.25 if test["more"] else -0.25  # an arrow to the side that passes
         axes.plot((test["edge"],) * 2, (y - 0.4, y + 0.4), color=INK, linewidth=1.4)
         axes.annotate(
             "", (test["edge"], y), (40 * side, 0), textcoords="offset points",
@@ -183,5 +170,4 @@ def _draw_tests(axes: Axes, tests: Sequence[Mapping[str, Any]]) -> None:
     axes.set_yticks(range(len(tests)), [test["name"] for test in tests], fontsize=8)
     axes.set_ylim(len(tests) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", alpha=0.2)

@@ -10,8 +10,19 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.plots import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, Picture
+from salmonn_mini.course.explorer import Explorer
+from salmonn_mini.course.plots import (
+    BLUE,
+    GRAY,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Picture,
+    annotate_bar,
+)
 from salmonn_mini.models.config import FRAMES_PER_SECOND, SalmonnConfig, preset
 from salmonn_mini.tools.bench.ablations import ANSWER_TOKENS
 from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
@@ -23,11 +34,11 @@ from salmonn_mini.train.recipe import load_recipe
 LARGE = ("small", "7b", "13b")
 GPUS = {"24 GB": 24e9, "48 GB": 48e9, "80 GB": 80e9, "141 GB": 141e9}  # as many graphics cards have
 SHARES = {
-    "ears": SKY,
+    "encoders": SKY,
     "LLM": BLUE,
     "trained parts": VERMILION,
     "layers": ORANGE,
-    "listening": GREEN,
+    "encoder attention": GREEN,
     "logits": PURPLE,
 }
 WORK = {"whisper": SKY, "beats": GREEN, "connector": VERMILION, "llm": BLUE, "logits": PURPLE}
@@ -41,7 +52,7 @@ def memory_parts(
     """Bytes of a training step on one GPU in bfloat16, part by part, for clips that are padded to 30 s.
 
     Args:
-        clips: heard and learned from at once.
+        clips: in the batch.
         bits: of each number in the LLM's matrices; the words' vectors keep 16.
         checkpointing: the LLM's layers keep their inputs alone.
     """
@@ -51,13 +62,13 @@ def memory_parts(
     tokens = clips * tokens_of(config, StepWork(1, 30.0, TEXT_TOKENS, ANSWER_TOKENS, pad_to_30s=True))
     inputs = 2 * shape.num_hidden_layers if checkpointing else 0
     whole = LAYER * (1 if checkpointing else shape.num_hidden_layers)
-    heads = max(ear.encoder_attention_heads for ear in (config.whisper, config.beats) if ear)
+    heads = max(one.encoder_attention_heads for one in (config.whisper, config.beats) if one)
     return {
-        "ears": 2 * need.parameters["whisper"] + 4 * need.parameters["beats"],
+        "encoders": 2 * need.parameters["whisper"] + 4 * need.parameters["beats"],
         "LLM": bits / 8 * (need.parameters["llm"] - words) + 2 * words,
         "trained parts": ADAM * need.parameters["trained"],
         "layers": tokens * shape.hidden_size * (inputs + whole),
-        "listening": clips * 3 * 4 * heads * (30 * FRAMES_PER_SECOND) ** 2,
+        "encoder attention": clips * 3 * 4 * heads * (30 * FRAMES_PER_SECOND) ** 2,
         "logits": clips * ANSWER_TOKENS * vocabulary * LOGIT,
     }
 
@@ -73,9 +84,8 @@ def memory(model: str, clips: int, LLM_bits: int = 16, checkpointing: str = "off
         f"{model}, {clips} clip{'s' * (clips > 1)}, LLM in {LLM_bits} bits, checkpointing {checkpointing}: "
         f"{total / 1e9:.1f} GB, {holds}. "
     )
-    picture = Picture(alt + _listed(parts, 1e9, "GB"), width=8.0, height=2.4)
-    axes = picture.subplots()
-    axes.set_title(alt, loc="left", fontsize=10)
+    picture = Picture(alt + _listed(parts, 1e9, "GB"), height=2.4)
+    axes = picture.panel(alt, xlabel="GB, by arithmetic", ylim=(-0.45, 0.65), yticks=[])
     _stack(axes, 0, parts, SHARES, 1e9)
     end = 1.08 * (GPUS["80 GB"] if total <= GPUS["80 GB"] else max(total, GPUS["141 GB"]))
     for name, size in GPUS.items():
@@ -83,9 +93,6 @@ def memory(model: str, clips: int, LLM_bits: int = 16, checkpointing: str = "off
             axes.axvline(size / 1e9, color=INK, linewidth=1.0, linestyle=":")
             axes.text(size / 1e9, 0.62, f" {name}", fontsize=9, color=INK, va="top")
     axes.set_xlim(0, end / 1e9)
-    axes.set_ylim(-0.45, 0.65)
-    axes.set_yticks([])
-    axes.set_xlabel("GB, by arithmetic")
     axes.legend(frameon=False, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.32), fontsize=9)
     return picture
 
@@ -98,28 +105,19 @@ def step_work(model: str, seconds: float = CLIP_SECONDS) -> Picture:
         "padded to 30 s, all logits": StepWork(**common, pad_to_30s=True, prompt_logits=True),
         "padded to 30 s": StepWork(**common, pad_to_30s=True),
         "the clip's own frames": StepWork(**common),
-        "own frames, ears cached": StepWork(**common, cached=True),
+        "own frames, features cached": StepWork(**common, cached=True),
     }
     flops = {name: step_flops(config, work) for name, work in rows.items()}
-    told = "; ".join(f"{name} {part['total'] / 1e12:.2f}" for name, part in flops.items())
+    said = "; ".join(f"{name} {part['total'] / 1e12:.2f}" for name, part in flops.items())
     alt = f"{model}, one clip of {seconds:g} s, TFLOP of a training step"
-    picture = Picture(f"{alt}: {told}.", width=8.0, height=2.7)
-    axes = picture.subplots()
-    axes.set_title(alt, loc="left", fontsize=10)
+    picture = Picture(f"{alt}: {said}.", height=2.7)
+    places = {"yticks": range(len(flops)), "yticklabels": flops}
+    axes = picture.panel(alt, xlabel="TFLOP, by arithmetic", **places)
     for row, parts in enumerate(flops.values()):
         _stack(axes, row, {name: parts[name] for name in WORK}, WORK, 1e12, row == 0)
-        axes.annotate(
-            f"{parts['total'] / 1e12:.2f}",
-            (parts["total"] / 1e12, row),
-            (5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-        )
-    axes.set_yticks(range(len(flops)), flops)
+        annotate_bar(axes, row, parts["total"] / 1e12, f"{parts['total'] / 1e12:.2f}")
     axes.invert_yaxis()
     axes.set_xlim(0, 1.1 * max(part["total"] for part in flops.values()) / 1e12)
-    axes.set_xlabel("TFLOP, by arithmetic")
     axes.legend(frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.4, -0.28), fontsize=9)
     return picture
 
@@ -144,9 +142,8 @@ def hours(model: str, GPUs: int, TFLOPs_reached: float, clips: str = "padded to 
         f"{model}, stage 1, {clips}, {GPUs} GPU{'s' * (GPUs > 1)} at {TFLOPs_reached:g} TFLOP/s: "
         f"{speed:.1f} clips/s each, {_rounded(here.hours)} hours, {_rounded(here.hours * GPUs)} GPU hours (estimated)."
     )
-    picture = Picture(alt, width=8.0, height=3.0)
-    axes = picture.subplots()
-    axes.set_title(alt, loc="left", fontsize=9)
+    picture = Picture(alt)
+    axes = picture.panel(alt, xlabel="GPUs", ylabel="hours")
     axes.loglog(counts, curve, color=BLUE, marker="o", markersize=4)
     axes.plot([GPUs], [here.hours], "o", color=VERMILION, markersize=9)
     for name, value in {"a day": 24, "a week": 168, "a month": 730}.items():
@@ -157,9 +154,6 @@ def hours(model: str, GPUs: int, TFLOPs_reached: float, clips: str = "padded to 
     axes.minorticks_off()
     axes.set_xlim(0.8 * counts[0], 1.1 * counts[-1])
     axes.set_ylim(TICKS[0], max(TICKS[-1], 1.5 * curve[0]))
-    axes.set_xlabel("GPUs")
-    axes.set_ylabel("hours")
-    axes.spines[["top", "right"]].set_visible(False)
     return picture
 
 
@@ -176,7 +170,6 @@ def _stack(
     for (name, value), start in zip(parts.items(), starts, strict=False):
         label = name if named else None
         axes.barh(row, value / unit, left=start, height=0.6, color=colors[name], label=label)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _rounded(value: float) -> str:

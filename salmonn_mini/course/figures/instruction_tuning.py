@@ -1,4 +1,4 @@
-"""Figures of chapter 8: a mixture smoothed, tasks side by side, the loss of every task as it falls."""
+"""Figures of chapter 8, instruction tuning: a smoothed mixture, and the loss of every task as it falls."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.figures.pretraining import Live
-from salmonn_mini.course.plots import BLUE, GRAY, MARKERS, PALETTE, Interval, Picture
+from salmonn_mini.course.explorer import Explorer
+from salmonn_mini.course.figures.pretraining import LiveLoss
+from salmonn_mini.course.plots import BLUE, GRAY, Picture, dress, titled
 from salmonn_mini.train import load_recipe
 
 COLUMNS = 4  # of the grid of tasks
 LAST = 40  # steps that a task's thick line averages
-OFFSET = 0.24  # rows between two series of one row
 
 
 def paper_sets() -> dict[str, int]:
@@ -23,7 +22,7 @@ def paper_sets() -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda row: -row[1]))
 
 
-def smoothed(counts: Mapping[str, int], power: float) -> dict[str, float]:
+def smoothed_shares(counts: Mapping[str, int], power: float) -> dict[str, float]:
     """Shares that go by count ** power: 1 as many clips as there are, 0 as many of each."""
     weights = {name: float(count) ** power for name, count in counts.items()}
     return {name: weight / sum(weights.values()) for name, weight in weights.items()}
@@ -31,7 +30,7 @@ def smoothed(counts: Mapping[str, int], power: float) -> dict[str, float]:
 
 def mixture(counts: Mapping[str, int], power: float) -> Picture:
     """Each set's share, and how often a clip of it comes while as many clips are drawn as there are in all."""
-    shares = smoothed(counts, power)
+    shares = smoothed_shares(counts, power)
     total = sum(counts.values())
     times = {name: share * total / counts[name] for name, share in shares.items()}
     largest, smallest = max(counts, key=counts.get), min(counts, key=counts.get)
@@ -43,16 +42,12 @@ def mixture(counts: Mapping[str, int], power: float) -> Picture:
     left, right = picture.subplots(1, 2, sharey=True)
     rows = np.arange(len(counts))
     left.barh(rows, [100 * share for share in shares.values()], color=BLUE, height=0.62)
-    left.set_xlabel("share of the samples, in %")
-    left.set_yticks(rows, [f"{name}  {count:,}" for name, count in counts.items()])
+    names = [f"{name}  {count:,}" for name, count in counts.items()]
+    dress(left, xlabel="share of the samples, in %", yticks=rows, yticklabels=names)
     left.invert_yaxis()
     right.plot(list(times.values()), rows, "o", color=BLUE)
-    right.set_xscale("log")
-    right.set_xlim(0.1, 2000)
+    dress(right, xlabel="how often each clip comes", xscale="log", xlim=(0.1, 2000))
     right.axvline(1.0, color=GRAY, linewidth=0.8)
-    right.set_xlabel("how often each clip comes")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
     return picture
 
 
@@ -61,75 +56,22 @@ SMOOTHING = Explorer(
 )
 
 
-def beside(
-    rows: Mapping[str, Mapping[str, float | Interval]], xlabel: str, title: str = "", form: str = ".0f"
+def task_losses(
+    log: Sequence[Mapping[str, float]], tasks: Sequence[str], steps: int, title: str = ""
 ) -> Picture:
-    """A row a name, and in it a mark for each series that it has; an `Interval` also gets its whisker."""
-    series = list(dict.fromkeys(name for row in rows.values() for name in row))
-    said = (
-        f"{name} " + ", ".join(f"{one} {_middle(value):{form}}" for one, value in row.items())
-        for name, row in rows.items()
-    )
-    alt = f"{xlabel}: {'; '.join(said)}."
-    picture = Picture(f"{title}. {alt}" if title else alt, width=8.0, height=1.2 + 0.42 * len(rows))
-    axes = picture.subplots()
-    axes.set_title(title, loc="left", fontsize=11)
-    for number, name in enumerate(series):
-        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
-        shift = OFFSET * (number - (len(series) - 1) / 2)
-        places = [place for place, row in enumerate(rows.values()) if name in row]
-        values = [row[name] for row in rows.values() if name in row]
-        axes.plot(
-            list(map(_middle, values)),
-            [place + shift for place in places],
-            marker,
-            color=color,
-            label=name,
-            markersize=6,
-        )
-        for place, value in zip(places, values, strict=True):
-            if isinstance(value, tuple) and value[1] < value[2]:
-                axes.plot(value[1:], (place + shift,) * 2, color=color, linewidth=1.4)
-    for line in range(1, len(rows)):
-        axes.axhline(line - 0.5, color=GRAY, linewidth=0.4, alpha=0.5)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(*_from_zero(rows))
-    axes.set_xlabel(xlabel)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return picture
-
-
-def _from_zero(rows: Mapping[str, Mapping[str, float | Interval]]) -> tuple[float, float]:
-    """The ends of an axis that holds 0 and all values, and a little more."""
-    values = [number for row in rows.values() for value in row.values() for number in np.atleast_1d(value)]
-    low, high = min(0.0, *values), max(0.0, *values)
-    margin = 0.03 * (high - low)
-    return low - margin, high + margin
-
-
-def _middle(value: float | Interval) -> float:
-    return value[0] if isinstance(value, tuple) else value
-
-
-def by_task(log: Sequence[Mapping[str, float]], tasks: Sequence[str], steps: int, title: str = "") -> Picture:
     """The loss of each task so far, a panel a task; a step's batch need not hold every task."""
     curves = {task: _means(log, task) for task in tasks}
     ends = {task: means[-1] for task, (_, _, means) in curves.items() if means}
     said = ", ".join(f"{task} {end:.2f}" for task, end in ends.items())
     alt = f"Step {len(log)} of {steps}: loss a token, the mean of the last {LAST} steps: {said}."
     lines = -(-len(tasks) // COLUMNS)
-    picture = Picture(f"{title}. {alt}" if title else alt, width=9.0, height=0.6 + 1.5 * lines)
-    picture.suptitle(f"{title}   Step {len(log)} of {steps}".strip(), fontsize=10, x=0.01, ha="left")
+    picture = Picture(titled(title, alt), width=9.0, height=0.6 + 1.5 * lines)
+    picture.headline(f"{title}   Step {len(log)} of {steps}".strip())
     grid = picture.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).flatten().tolist()
     for axes, (task, (places, losses, means)) in zip(grid, curves.items(), strict=False):
-        axes.set_title(f"{task}   {ends[task]:.2f}" if means else task, fontsize=9, loc="left")
+        dress(axes, f"{task}   {ends[task]:.2f}" if means else task, xlim=(0, steps), yscale="log")
         axes.plot(places, losses, color=BLUE, alpha=0.35, linewidth=0.8)
         axes.plot(places, means, color=BLUE, linewidth=1.8)
-        axes.set_xlim(0, steps)
-        axes.set_yscale("log")
-        axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
     for axes in grid[len(tasks) :]:
         axes.set_visible(False)
@@ -138,7 +80,7 @@ def by_task(log: Sequence[Mapping[str, float]], tasks: Sequence[str], steps: int
     return picture
 
 
-def late(log: Sequence[Mapping[str, float]], task: str) -> float:
+def final_loss(log: Sequence[Mapping[str, float]], task: str) -> float:
     """A task's loss at the end of a log: the mean of the LAST steps before its last one."""
     return _means(log, task)[2][-1]
 
@@ -154,7 +96,7 @@ def _means(log: Sequence[Mapping[str, float]], task: str) -> tuple[list[int], li
     return steps, losses, [float(np.mean(values)) for values in near]
 
 
-class LiveTasks(Live):
+class LiveTaskLosses(LiveLoss):
     """The loss of every task, drawn while it falls."""
 
     def __init__(self, steps: int, tasks: Sequence[str], title: str = "") -> None:
@@ -162,10 +104,10 @@ class LiveTasks(Live):
         self.tasks = tuple(tasks)
         self.log: list[Mapping[str, float]] = []
 
-    def note(self, loss: float, of_tasks: Mapping[str, float] | None = None) -> None:
+    def add(self, loss: float, of_tasks: Mapping[str, float] | None = None) -> None:
         """Add the loss of a step, and those of the tasks in its batch."""
         self.log.append(of_tasks or {})
-        super().note(loss)
+        super().add(loss)
 
     def picture(self) -> Picture:
-        return by_task(self.log, self.tasks, self.steps, self.title)
+        return task_losses(self.log, self.tasks, self.steps, self.title)

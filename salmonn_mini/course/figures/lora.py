@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from salmonn_mini.course.diagrams import FROZEN, TRAINED
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.plots import INK, Picture
+from salmonn_mini.course.explorer import Explorer
+from salmonn_mini.course.plots import CENTERED, INK, Picture, dress
 
 
-def thin(d: int, r: int) -> Picture:
+def lora_size(d: int, r: int) -> Picture:
     """A frozen matrix W (d, d) beside B (d, r) and A (r, d), drawn to scale, and how many numbers each holds."""
     whole, ours = d * d, 2 * d * r
     alt = f"d = {d:,}, r = {r}: W holds {whole:,} numbers, A and B {ours:,}, or {ours / whole:.2%} of it."
-    picture = Picture(alt, width=8.0, height=2.8)
-    axes = picture.subplots()
-    axes.set_title(alt, loc="left", fontsize=10)
-    axes.set_xlim(-0.3, 31)
-    axes.set_ylim(-1.8, 10.3)
-    axes.set_aspect("equal")
+    picture = Picture(alt, height=2.8)
+    axes = picture.panel(alt, xlim=(-0.3, 31), ylim=(-1.8, 10.3), aspect="equal")
     axes.axis("off")
     width = 10 * r / d
     right = 15.6 + width
@@ -37,7 +36,7 @@ def thin(d: int, r: int) -> Picture:
         (14.4 + width, 5, "$\\cdot$"),
         (right + 5, 9 - width, f"$A$   {r} × {d:,}"),
     ):
-        axes.text(x, y, text, ha="center", va="center", fontsize=11, color=INK)
+        axes.text(x, y, text, fontsize=11, color=INK, **CENTERED)
     return picture
 
 
@@ -52,17 +51,8 @@ def low_rank(matrix: ArrayLike, r: int) -> Picture:
     kept = (sizes[:r] ** 2).sum() / max((sizes**2).sum(), 1e-12)
     numbers = r * sum(matrix.shape)
     alt = f"Rank {r} of {len(sizes)}: {numbers:,} numbers for {matrix.size:,} keep {kept:.1%} of the squares."
-    picture = Picture(alt, width=8.0, height=2.4)
-    picture.suptitle(alt, fontsize=10, x=0.01, ha="left")
-    for axes, values, name in zip(
-        picture.subplots(1, 2), (matrix, nearest), ("the matrix", f"rank {r}"), strict=True
-    ):
-        limits = {"vmin": matrix.min(), "vmax": matrix.max()}
-        axes.imshow(values, origin="lower", aspect="auto", cmap="magma", **limits)
-        axes.set_title(name, fontsize=10)
-        axes.set_xticks([])
-        axes.set_yticks([])
-    return picture
+    look = {"origin": "lower", "cmap": "magma", "vmin": matrix.min(), "vmax": matrix.max()}
+    return _images(alt, 2.4, {"the matrix": matrix, f"rank {r}": nearest}, look)
 
 
 def scaled(W: ArrayLike, A: ArrayLike, B: ArrayLike, s: float) -> Picture:
@@ -70,32 +60,33 @@ def scaled(W: ArrayLike, A: ArrayLike, B: ArrayLike, s: float) -> Picture:
     W, change = np.asarray(W, dtype=float), s * np.asarray(B, dtype=float) @ np.asarray(A, dtype=float)
     drift = np.linalg.norm(change) / np.linalg.norm(W)
     alt = f"s = {s:g}: the change s·BA is {drift:.2f} times as large as W."
-    picture = Picture(alt, width=8.0, height=2.0)
-    picture.suptitle(alt, fontsize=10, x=0.01, ha="left")
     limit = 3.5 * W.std()
-    for axes, values, name in zip(
-        picture.subplots(1, 3),
-        (W, change, W + change),
-        ("$W$", "$s\\cdot BA$", "$W+s\\cdot BA$"),
-        strict=True,
-    ):
-        axes.imshow(values, aspect="auto", cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
-        axes.set_title(name, fontsize=10)
-        axes.set_xticks([])
-        axes.set_yticks([])
+    look = {"cmap": "PuOr_r", "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
+    return _images(alt, 2.0, {"$W$": W, "$s\\cdot BA$": change, "$W+s\\cdot BA$": W + change}, look)
+
+
+def _images(alt: str, height: float, matrices: Mapping[str, np.ndarray], look: Mapping[str, Any]) -> Picture:
+    """Matrices as colors, side by side, under their names."""
+    picture = Picture(alt, height=height)
+    picture.headline(alt)
+    for axes, (name, values) in zip(picture.subplots(1, len(matrices)), matrices.items(), strict=True):
+        axes.imshow(values, aspect="auto", **look)
+        dress(axes, name, xticks=[], yticks=[])
     return picture
 
 
-THIN = Explorer(thin, {"d": (192, 512, 1024, 4096, 5120), "r": (1, 2, 4, 8, 16, 32, 64)}, {"d": 5120, "r": 8})
+LORA_SIZE = Explorer(
+    lora_size, {"d": (192, 512, 1024, 4096, 5120), "r": (1, 2, 4, 8, 16, 32, 64)}, {"d": 5120, "r": 8}
+)
 
 
-def ranking(matrix: ArrayLike) -> Explorer:
+def explore_rank(matrix: ArrayLike) -> Explorer:
     """One matrix, for a slider of the rank that it is brought down to."""
     full = min(np.shape(matrix))
     ranks = (*(r for r in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if r < full), full)
     return Explorer(lambda r: low_rank(matrix, r), {"r": ranks}, {"r": 4 if full > 4 else full})
 
 
-def scaling(W: ArrayLike, A: ArrayLike, B: ArrayLike) -> Explorer:
+def explore_scale(W: ArrayLike, A: ArrayLike, B: ArrayLike) -> Explorer:
     """One adapted matrix, for a slider of s; 4 is as trained."""
     return Explorer(lambda s: scaled(W, A, B, s), {"s": tuple(np.arange(0, 8.5, 0.5).tolist())}, {"s": 4.0})

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.plots import BLUE, GRAY, GREEN, INK, ORANGE, SKY, VERMILION, Picture
+from salmonn_mini.course.explorer import Explorer
+from salmonn_mini.course.plots import BLUE, CENTERED, GRAY, GREEN, INK, ORANGE, SKY, VERMILION, Picture, dress
 from salmonn_mini.evaluation.bayes import BayesTable
 
 KINDS = {
@@ -24,58 +23,48 @@ TERMS = {"prior": VERMILION, "posterior": BLUE, "total": INK}
 NAMES = {"prior": "P(Y|X)", "posterior": "P(I|Y,X)", "total": "P(Y|X,I)"}
 
 
-def kinds(counts: Mapping[str, Mapping[str, int]]) -> Picture:
+def answer_kinds(counts: Mapping[str, Mapping[str, int]]) -> Picture:
     """Which kinds of answers each instruction got: one bar an instruction, of the shares of KINDS.
 
     Args:
         counts: for each instruction how many answers of each kind; a kind that is left out has none.
     """
     shares = {
-        asked: {kind: found.get(kind, 0) / sum(found.values()) for kind in KINDS}
-        for asked, found in counts.items()
+        asked: {kind: row.get(kind, 0) / sum(row.values()) for kind in KINDS} for asked, row in counts.items()
     }
-    told = (
+    said = (
         f"{asked}: {', '.join(f'{kind} {share:.0%}' for kind, share in row.items() if share)}"
         for asked, row in shares.items()
     )
-    seen = [kind for kind in KINDS if any(row[kind] for row in shares.values())]
-    picture = Picture(f"Kinds of answers. {'; '.join(told)}.", height=1.1 + 0.34 * len(counts))
-    axes = picture.subplots()
+    found = [kind for kind in KINDS if any(row[kind] for row in shares.values())]
+    picture = Picture(f"Kinds of answers. {'; '.join(said)}.", height=1.1 + 0.34 * len(counts))
+    rows = {"yticks": range(len(shares)), "yticklabels": shares}
+    axes = picture.panel(xlabel="share of answers", xlim=(0, 1), **rows)
     for place, row in enumerate(shares.values()):
         start = 0.0
-        for kind in seen:
+        for kind in found:
             share, label = row[kind], kind if place == 0 else None
             axes.barh(place, share, left=start, height=0.7, color=KINDS[kind], label=label)
             if share >= 0.08:
-                axes.text(
-                    start + share / 2,
-                    place,
-                    f"{share:.0%}",
-                    ha="center",
-                    va="center",
-                    fontsize=9,
-                    color="white",
-                )
+                axes.text(start + share / 2, place, f"{share:.0%}", fontsize=9, color="white", **CENTERED)
             start += share
-    _plain(axes, "share of answers")
-    axes.set_yticks(range(len(shares)), shares)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.legend(frameon=False, ncols=len(seen), loc="lower center", bbox_to_anchor=(0.45, 1.0), fontsize=9)
+    axes.legend(frameon=False, ncols=len(found), loc="lower center", bbox_to_anchor=(0.45, 1.0), fontsize=9)
     return picture
 
 
-def costs(tokens: Sequence[str], rows: Mapping[str, ArrayLike]) -> Picture:
+def token_probabilities(tokens: Sequence[str], rows: Mapping[str, ArrayLike]) -> Picture:
     """The probability of each token of an answer after those before it, a row for each way to ask: (A,) each.
 
-    The alt text names, for each row, the token that costs most and the perplexity a token.
+    The alt text names, for each row, the least likely token and the perplexity a token.
     """
     table = np.array([np.asarray(row, dtype=float) for row in rows.values()])
-    told = (
-        f"{name}: the dearest is '{tokens[p.argmin()]}' at {p.min():.2g}, perplexity {np.exp(-np.log(p).mean()):.2f}"
+    said = (
+        f"{name}: the least likely is '{tokens[p.argmin()]}' at {p.min():.2g}, "
+        f"perplexity {np.exp(-np.log(p).mean()):.2f}"
         for name, p in zip(rows, table, strict=True)
     )
-    alt = f"Probability of each of {len(tokens)} tokens. {'; '.join(told)}."
+    alt = f"Probability of each of {len(tokens)} tokens. {'; '.join(said)}."
     picture = Picture(alt, width=9.0, height=1.2 + 0.32 * len(rows))
     axes = picture.subplots()
     image = axes.imshow(table, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
@@ -106,12 +95,11 @@ class Contest:
         found = [table.losing_term(*self.places) for table in self.tables[scale]]
         return {term: np.array([row[term] for row in found]) for term in TERMS}
 
-    def bare(self, scale: float) -> np.ndarray:
+    def without_instruction(self, scale: float) -> np.ndarray:
         """log(wanted / rival) of P(Y | X) as the model gives it without an instruction."""
         wanted, rival, _ = self.places
-        return np.array(
-            [float(table.log_bare[wanted] - table.log_bare[rival]) for table in self.tables[scale]]
-        )
+        logs = [table.log_bare for table in self.tables[scale]]
+        return np.array([float(log[wanted] - log[rival]) for log in logs])
 
 
 def balance(contest: Contest, scale: float) -> Picture:
@@ -127,7 +115,7 @@ def balance(contest: Contest, scale: float) -> Picture:
         + "."
     )
     picture = Picture(alt, width=9.0, height=3.2)
-    picture.suptitle(alt, fontsize=8.5, x=0.01, ha="left")
+    picture.headline(alt)
     left, right = picture.subplots(1, 2, width_ratios=(1, 1.15))
     most = max(np.abs(values).max() for row in over.values() for values in row.values())
     for place, (term, value) in enumerate(here.items()):
@@ -135,19 +123,19 @@ def balance(contest: Contest, scale: float) -> Picture:
         left.plot(over[scale][term], [place] * len(over[scale][term]), "o", color=SKY, markersize=3.5)
         means = [over[s][term].mean() for s in scales]
         right.plot(scales, means, color=TERMS[term], marker="osD"[place], markersize=4, label=NAMES[term])
-    _plain(left, f"← {contest.rival}     log-ratio, in nats     {contest.wanted} →")
-    left.set_yticks(range(len(here)), [NAMES[term] for term in here])
+    ratio = f"← {contest.rival}     log-ratio, in nats     {contest.wanted} →"
+    rows = {"yticks": range(len(here)), "yticklabels": [NAMES[term] for term in here]}
+    dress(left, xlabel=ratio, xlim=(-1.05 * most, 1.05 * most), **rows)
     left.invert_yaxis()
-    left.set_xlim(-1.05 * most, 1.05 * most)
     left.axvline(0, color=INK, linewidth=0.8)
-    _plain(right, "LoRA scale s")
+    dress(right, xlabel="LoRA scale s")
     right.axhline(0, color=INK, linewidth=0.8)
     right.axvline(scale, color=GREEN, linewidth=6, alpha=0.25)
     right.legend(frameon=False, fontsize=9)
     return picture
 
 
-def weighing(contests: Mapping[str, Contest]) -> Explorer:
+def explore_balance(contests: Mapping[str, Contest]) -> Explorer:
     """`balance` with a slider for the LoRA scale and a choice of contests; all have the same scales."""
     scales = sorted(next(iter(contests.values())).tables)
     return Explorer(
@@ -155,8 +143,3 @@ def weighing(contests: Mapping[str, Contest]) -> Explorer:
         {"scale": tuple(scales), "contest": tuple(contests)},
         {"scale": scales[-1]},
     )
-
-
-def _plain(axes: Axes, xlabel: str) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel(xlabel)

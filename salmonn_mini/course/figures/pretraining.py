@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from salmonn_mini.course import plots
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.plots import BLUE, GRAY, SKY, Picture
+from salmonn_mini.course.explorer import Explorer
+from salmonn_mini.course.plots import BLUE, GRAY, SKY, Picture, dress, titled
 from salmonn_mini.data import BatchOrder
 from salmonn_mini.train import Recipe
 
@@ -19,7 +19,7 @@ ORDERS = ("as drawn", "like lengths")
 SHOWN = 4  # batches
 NEAR = 0.4  # a cosine; two unlike words of the toy's have about 0
 LAST = 25  # steps that the thick line averages
-REDRAWN = 3.0  # seconds between two drawings of a loss
+REDRAW_SECONDS = 3.0
 
 
 def batches(lengths: Sequence[int], tasks: Sequence[str], batch_size: int, order: str) -> Picture:
@@ -33,25 +33,21 @@ def batches(lengths: Sequence[int], tasks: Sequence[str], batch_size: int, order
     own = sum(lengths[i] for batch in epoch for i in batch)
     held = sum(len(batch) * max(lengths[i] for i in batch) for batch in epoch)
     alt = f"Batches of {batch_size}, {order}: {1 - own / held:.0%} of their frames are padding."
-    picture = Picture(alt, width=8.0, height=2.6)
-    picture.suptitle(alt, fontsize=10, x=0.01, ha="left")
+    picture = Picture(alt, height=2.6)
+    picture.headline(alt)
     shown = epoch[:SHOWN]
     for axes, batch in zip(picture.subplots(1, SHOWN, sharex=True, sharey=True), shown, strict=True):
         frames = np.array([lengths[i] for i in batch])
         rows = np.arange(len(batch))
-        axes.barh(rows, frames / 50, color=SKY, height=0.8)
-        empty = frames.max() - frames
-        axes.barh(
-            rows, empty / 50, left=frames / 50, color="white", edgecolor=GRAY, hatch="////", linewidth=0.0
-        )
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.set_yticks([])
-        axes.set_xlabel("seconds")
-        axes.set_xlim(0, max(lengths) / 50)
+        seconds, padding = frames / 50, (frames.max() - frames) / 50
+        axes.barh(rows, seconds, color=SKY, height=0.8)
+        hatched = {"color": "white", "edgecolor": GRAY, "hatch": "////", "linewidth": 0.0}
+        axes.barh(rows, padding, left=seconds, **hatched)
+        dress(axes, xlabel="seconds", xlim=(0, max(lengths) / 50), yticks=[])
     return picture
 
 
-def alignment(panels: Mapping[str, ArrayLike], words: Sequence[str]) -> Picture:
+def similarity(panels: Mapping[str, ArrayLike], words: Sequence[str]) -> Picture:
     """How near each audio token is to each of some words, a panel a model: cosines (len(words), M).
 
     Bright is near. The alt text counts, for each model, the words that some token is nearer to than `NEAR`.
@@ -59,16 +55,14 @@ def alignment(panels: Mapping[str, ArrayLike], words: Sequence[str]) -> Picture:
     tables = {name: np.asarray(table, dtype=float) for name, table in panels.items()}
     found = (f"{name} {int((table.max(axis=1) > NEAR).sum())}" for name, table in tables.items())
     alt = f"Words of {len(words)} that an audio token is near to, cosine above {NEAR}: {'; '.join(found)}."
-    picture = Picture(alt, width=8.0, height=1.2 + 0.24 * len(words))
-    plots_of = picture.subplots(1, len(tables), sharey=True, squeeze=False)[0]
-    for axes, (name, table) in zip(plots_of, tables.items(), strict=True):
+    picture = Picture(alt, height=1.2 + 0.24 * len(words))
+    columns = picture.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for axes, (name, table) in zip(columns, tables.items(), strict=True):
         image = axes.imshow(table, cmap="cividis", vmin=0.0, vmax=0.6, aspect="auto")
-        axes.set_title(name, fontsize=10)
-        axes.set_xlabel("audio token")
-        axes.set_xticks([])
-        axes.set_yticks(range(len(words)), words)
+        rows = {"yticks": range(len(words)), "yticklabels": words}
+        dress(axes, name, xlabel="audio token", xticks=[], **rows)
         axes.tick_params(length=0)
-    picture.colorbar(image, ax=plots_of, label="cosine")
+    picture.colorbar(image, ax=columns, label="cosine")
     return picture
 
 
@@ -82,7 +76,7 @@ def _epoch(
     return np.arange(whole).reshape(-1, batch_size).tolist()
 
 
-def batching(lengths: Sequence[int], tasks: Sequence[str]) -> Explorer:
+def explore_batches(lengths: Sequence[int], tasks: Sequence[str]) -> Explorer:
     """One set of clips, for a slider of the batch size."""
     sizes = tuple(size for size in (2, 4, 8, 16, 32) if size * SHOWN <= len(lengths))
     return Explorer(
@@ -115,28 +109,23 @@ SCHEDULE = Explorer(
 )
 
 
-def falling(losses: Sequence[float], steps: int, title: str = "") -> Picture:
+def loss_curve(losses: Sequence[float], steps: int, title: str = "") -> Picture:
     """The loss of each step so far, of `steps` in all, and the mean of the last LAST steps as a thick line."""
     losses = np.asarray(losses, dtype=float)
     done = len(losses)
     means = np.array([losses[max(0, i + 1 - LAST) : i + 1].mean() for i in range(done)])
     alt = f"Step {done} of {steps}: loss {means[-1]:.2f}, the mean of the last {min(done, LAST)} steps."
-    picture = Picture(f"{title}. {alt}" if title else alt, height=3.0)
-    axes = picture.subplots()
-    axes.set_title(f"{title}   {alt}" if title else alt, loc="left", fontsize=10)
+    picture = Picture(titled(title, alt))
+    labels = {"xlabel": "step", "ylabel": "loss a token, in nats"}
+    axes = picture.panel(picture.alt, xlim=(0, steps), ylim=(0, losses.max() * 1.05), **labels)
     axes.plot(np.arange(1, done + 1), losses, color=BLUE, alpha=0.35, linewidth=0.8)
     axes.plot(np.arange(1, done + 1), means, color=BLUE, linewidth=2.0)
-    axes.set_xlim(0, steps)
-    axes.set_ylim(0, max(losses[0], losses.max()) * 1.05)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss a token, in nats")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
     return picture
 
 
-class Live:
-    """A loss that is drawn while it falls, below the cell that notes it.
+class LiveLoss:
+    """A loss that is drawn while it falls, below the cell that adds to it.
 
     The last drawing stays, so a static page shows the whole run.
     """
@@ -147,16 +136,16 @@ class Live:
         self._shown: Any = None
         self._next = 0.0
 
-    def note(self, loss: float) -> None:
+    def add(self, loss: float) -> None:
         """Add the loss of a step; draw now and then, and at the last step."""
         self.losses.append(loss)
         if time.monotonic() >= self._next or len(self.losses) == self.steps:
             self._draw()
-            self._next = time.monotonic() + REDRAWN
+            self._next = time.monotonic() + REDRAW_SECONDS
 
     def picture(self) -> Picture:
         """The losses so far."""
-        return falling(self.losses, self.steps, self.title)
+        return loss_curve(self.losses, self.steps, self.title)
 
     def _draw(self) -> None:
         from IPython.display import display

@@ -11,13 +11,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from salmonn_mini import audio
+from salmonn_mini.course.explorer import Explorer
 from salmonn_mini.course.figures.encoders import BANDS, PATCH
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.plots import GRAY, INK, SKY, VERMILION, Picture, slaney_mel
-from salmonn_mini.models.config import FRAMES_PER_SECOND, SAMPLE_RATE
+from salmonn_mini.course.plots import GRAY, INK, SKY, VERMILION, Picture, dress, mel_image, titled
+from salmonn_mini.models.config import FRAMES_PER_SECOND
 from salmonn_mini.models.qformer import MASKS, blip2_mask
 
-SERVES = {"bidirectional": "matching", "unimodal": "contrast", "multimodal_causal": "generation"}
+PURPOSE = {"bidirectional": "matching", "unimodal": "contrast", "multimodal_causal": "generation"}
 
 
 def mask(kind: str, N: int, S: int) -> Picture:
@@ -42,29 +42,23 @@ MASK = Explorer(
 )
 
 
-def over_sound(weights: Mapping[str, ArrayLike], X: ArrayLike, title: str = "") -> Picture:
+def attention_over_sound(weights: Mapping[str, ArrayLike], X: ArrayLike, title: str = "") -> Picture:
     """Draw what each named query looks at, weights (T,) at 50 frames a second, under the log-mel of X (S,)."""
     rows = np.stack([np.asarray(row) for row in weights.values()])
     peaks = (rows.argmax(axis=1) + 0.5) / FRAMES_PER_SECOND
     most = "; ".join(f"{name} most at {peak:.1f} s" for name, peak in zip(weights, peaks, strict=True))
-    alt = f"{title}. {most}." if title else f"{most}."
-    picture = Picture(alt, width=8.0, height=2.6 + 0.4 * len(rows))
+    picture = Picture(titled(title, f"{most}."), height=2.6 + 0.4 * len(rows))
     upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=(2.0, 0.4 * len(rows)))
-    upper.set_title(title, loc="left", fontsize=10)
     mel = audio.log_mel(torch.as_tensor(np.asarray(X))).numpy()
-    upper.imshow(mel, origin="lower", aspect="auto", cmap="magma", extent=(0, mel.shape[1] / 100, 0, 1))
-    hz = np.array([250, 1000, 4000])
-    upper.set_yticks(slaney_mel(hz) / slaney_mel(SAMPLE_RATE / 2), [f"{f:,}" for f in hz])
-    upper.set_ylabel("Hz")
+    mel_image(dress(upper, title), mel, mel.shape[1] / 100)
     extent = (0, rows.shape[1] / FRAMES_PER_SECOND, len(rows), 0)
     lower.imshow(rows, aspect="auto", cmap="cividis", extent=extent, interpolation="nearest")
     lower.hlines(range(1, len(rows)), 0, extent[1], color="white", linewidth=2)
-    lower.set_yticks(np.arange(len(rows)) + 0.5, list(weights))
-    lower.set_xlabel("seconds")
+    dress(lower, xlabel="seconds", yticks=np.arange(len(rows)) + 0.5, yticklabels=weights)
     return picture
 
 
-def over_bands(weights: Mapping[str, ArrayLike], X: ArrayLike, title: str = "") -> Picture:
+def attention_over_bands(weights: Mapping[str, ArrayLike], X: ArrayLike, title: str = "") -> Picture:
     """Draw what each named query or head looks at, weights (T,) on BEATs' tokens, as moments × bands over X (S,)."""
     maps = {name: np.asarray(row).reshape(-1, BANDS).T for name, row in weights.items()}  # (bands, moments)
     places = {name: np.unravel_index(one.argmax(), one.shape) for name, one in maps.items()}
@@ -72,17 +66,16 @@ def over_bands(weights: Mapping[str, ArrayLike], X: ArrayLike, title: str = "") 
         f"{name} most at {(moment + 0.5) * PATCH / 100:.1f} s in band {band}"
         for name, (band, moment) in places.items()
     )
-    picture = Picture(f"{title}. {most}." if title else f"{most}.", width=8.0, height=1.8 + 0.8 * len(maps))
+    picture = Picture(titled(title, f"{most}."), height=1.8 + 0.8 * len(maps))
     upper, *others = picture.subplots(1 + len(maps), 1, sharex=True, height_ratios=(1.6, *[0.8] * len(maps)))
     moments = next(iter(maps.values())).shape[1]
     bank = audio.fbank(torch.as_tensor(np.asarray(X)).double()).numpy()[: PATCH * moments]
     extent = (0, PATCH * moments / 100, 0, BANDS)
     upper.imshow(bank.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
-    upper.set_title(title, loc="left", fontsize=10)
+    dress(upper, title)
     for axes, (name, one) in zip(others, maps.items(), strict=True):
-        axes.imshow(
-            one, origin="lower", aspect="auto", cmap="cividis", extent=extent, interpolation="nearest"
-        )
+        look = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
+        axes.imshow(one, cmap="cividis", extent=extent, **look)
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
     for axes in (upper, *others):
         axes.set_yticks((0.5, BANDS - 0.5), ("low", "high"), fontsize=8)
@@ -90,7 +83,7 @@ def over_bands(weights: Mapping[str, ArrayLike], X: ArrayLike, title: str = "") 
     return picture
 
 
-def in_place(weights: ArrayLike, T: int) -> np.ndarray:
+def on_all_frames(weights: ArrayLike, T: int) -> np.ndarray:
     """Weights (W, L) of windows on their own frames → (W, T), each row zero outside its window."""
     weights = np.asarray(weights)
     W, L = weights.shape
@@ -101,30 +94,26 @@ def in_place(weights: ArrayLike, T: int) -> np.ndarray:
 
 
 def _mask_panel(axes: Axes, kind: str, N: int, S: int) -> None:
-    sees = blip2_mask(kind, N, torch.ones(1, S, dtype=torch.bool))[0].numpy()
+    mask = blip2_mask(kind, N, torch.ones(1, S, dtype=torch.bool))[0].numpy()
     names = [f"q{n + 1}" for n in range(N)] + [f"w{s + 1}" for s in range(S)]
-    for (row, column), seen in np.ndenumerate(sees):
-        color = (SKY if column < N else VERMILION) if seen else "white"
+    for (row, column), allowed in np.ndenumerate(mask):
+        color = (SKY if column < N else VERMILION) if allowed else "white"
         look = {"facecolor": color, "edgecolor": GRAY, "linewidth": 0.8}
         axes.add_patch(Rectangle((column, row), 1, 1, **look))
-    axes.set_xlim(0, N + S)
-    axes.set_ylim(N + S, 0)
-    axes.set_aspect("equal")
+    title = f"{kind.replace('_', ' ')}\nfor {PURPOSE[kind]}"
+    dress(axes, title, xlabel="key", ylabel="query", xlim=(0, N + S), ylim=(N + S, 0), aspect="equal")
     axes.plot((N, N), (0, N + S), (0, N + S), (N, N), color=INK, linewidth=1.8)
     axes.set_xticks(np.arange(N + S) + 0.5, names, fontsize=8)
     axes.set_yticks(np.arange(N + S) + 0.5, names, fontsize=8)
     axes.tick_params(length=0)
-    axes.set_title(f"{kind.replace('_', ' ')}\nfor {SERVES[kind]}", loc="left", fontsize=10)
-    axes.set_xlabel("is looked at")
-    axes.set_ylabel("looks")
 
 
 def _mask_alt(kind: str, N: int, S: int) -> str:
-    sees = blip2_mask(kind, N, torch.ones(1, S, dtype=torch.bool))[0]
+    mask = blip2_mask(kind, N, torch.ones(1, S, dtype=torch.bool))[0]
     across = [
-        ("queries", "text", sees[:N, N:]),
-        ("text", "queries", sees[N:, :N]),
-        ("text", "text", sees[N:, N:]),
+        ("queries", "text", mask[:N, N:]),
+        ("text", "queries", mask[N:, :N]),
+        ("text", "text", mask[N:, N:]),
     ]
     parts = [f"{one} see {int(part.sum())} of {part.numel()} {other} cells" for one, other, part in across]
     return f"{kind.replace('_', ' ')} mask, N = {N}, S = {S}: {', '.join(parts)}."

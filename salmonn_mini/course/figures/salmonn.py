@@ -9,8 +9,8 @@ from matplotlib.patches import Rectangle
 
 from salmonn_mini.course import diagrams
 from salmonn_mini.course.diagrams import BLANK, KINDS
-from salmonn_mini.course.figures.explorer import Explorer
-from salmonn_mini.course.plots import INK, VERMILION, Picture
+from salmonn_mini.course.explorer import Explorer
+from salmonn_mini.course.plots import CENTERED, INK, VERMILION, Picture
 
 BEFORE, AFTER, ANSWER = 3, 4, 3  # tokens of text around the sound in `padding`, fewer than there really are
 SIDES = ("right", "left")
@@ -50,11 +50,8 @@ def padding(first: int, second: int, side: str) -> Picture:
     width = max(map(len, rows))
     empty = width - min(map(len, rows))
     alt = f"Rows of {len(rows[0])} and {len(rows[1])} tokens, padded on the {side}: {empty} empty places."
-    picture = Picture(alt, width=8.0, height=1.6)
-    axes = picture.subplots()
-    axes.set_title(alt, loc="left", fontsize=10)
-    axes.set_xlim(0, max(width, 20))
-    axes.set_ylim(-0.1, 2.4)
+    picture = Picture(alt, height=1.6)
+    axes = picture.panel(alt, xlim=(0, max(width, 20)), ylim=(-0.1, 2.4))
     axes.axis("off")
     for y, row in zip((1.3, 0.0), rows, strict=True):
         start = width - len(row) if side == "left" else 0
@@ -63,7 +60,7 @@ def padding(first: int, second: int, side: str) -> Picture:
         for position, kind in enumerate(row):
             x = start + position
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=KINDS[kind], edgecolor="white"))
-            axes.text(x + 0.5, y + 0.47, str(position), ha="center", va="center", fontsize=8)
+            axes.text(x + 0.5, y + 0.47, str(position), fontsize=8, **CENTERED)
     return picture
 
 
@@ -74,7 +71,7 @@ PADDING = Explorer(
 )
 
 
-def reading(tokens: Sequence[str], kinds: Sequence[str], labels: Sequence[bool]) -> Explorer:
+def explore_next_token(tokens: Sequence[str], kinds: Sequence[str], labels: Sequence[bool]) -> Explorer:
     """One spliced sequence, for a slider of how far it is read; it begins where the answer does."""
     start = list(labels).index(True)
     places = range(1, len(tokens))

@@ -1,4 +1,4 @@
-"""A clip of one's own: uploaded in the browser, looked at, played, and asked about."""
+"""Figures of chapter 0, the tour: a clip of one's own, uploaded, shown, played and asked about."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from salmonn_mini import audio
-from salmonn_mini.course.figures import sound
-from salmonn_mini.course.figures.player import Sound
+from salmonn_mini.course.player import Sound, spectrogram
 from salmonn_mini.errors import SalmonnError
 
 LONGEST = 30.0  # seconds; what is beyond is cut off
@@ -20,7 +19,7 @@ NOTHING = "No clip yet: choose a file."
 def own_clip(name: str, content: bytes, instruction: str, answer: Callable[[Any, str], str]) -> Sound:
     """The sound in a file's bytes, with what `answer(X, instruction)` says of it, X (S,) at 16 kHz.
 
-    Its text also says what was mended: resampled, mixed down, cut at LONGEST seconds, damaged.
+    Its text also says what was fixed: resampled, mixed down, cut at LONGEST seconds, damaged.
 
     Raises:
         SalmonnError: no sound can be read from the bytes, or the instruction is empty.
@@ -29,15 +28,15 @@ def own_clip(name: str, content: bytes, instruction: str, answer: Callable[[Any,
         raise SalmonnError('the instruction is empty; ask something, such as "Transcribe the speech."')
     notes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "clip"  # without the name's ending: what is in the file decides
+        file = Path(folder) / "clip"  # no suffix: the content decides
         file.write_bytes(content)
         try:
             X = audio.load_audio(file, max_seconds=LONGEST, notes=notes)
         except SalmonnError as problem:
             raise SalmonnError(str(problem).replace(str(file), name)) from problem
-    mended = f"\n({', '.join(notes)})" if notes else ""
-    text = f"{instruction}\n→ {answer(X, instruction)}{mended}"
-    return Sound(X, name, sound.spectrogram_picture(X, wave=True), text)
+    fixes = f"\n({', '.join(notes)})" if notes else ""
+    text = f"{instruction}\n→ {answer(X, instruction)}{fixes}"
+    return Sound(X, name, spectrogram(X, waveform=True), text)
 
 
 def respond(
@@ -91,8 +90,3 @@ class Upload:
 
         shown = ipywidgets.interactive_output(follow, {"files": file, "instruction": line})
         return ipywidgets.VBox([file, line, shown])
-
-
-def uploading(instructions: Sequence[str], answer: Callable[[Any, str], str]) -> Upload:
-    """A clip of one's own, for a button and a line of text."""
-    return Upload(tuple(instructions), answer)

@@ -23,7 +23,7 @@ from salmonn_mini.models.config import SalmonnConfig
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import Salmonn
 from salmonn_mini.models.splice import IGNORE_INDEX
-from salmonn_mini.pretrained.quantization import missing_for_quantization
+from salmonn_mini.pretrained.devices import missing_for_quantization
 from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
 from salmonn_mini.tools.bench.random_model import PROMPT, answer_of, noise, random_model
 from salmonn_mini.tools.bench.timing import calibrate, forget_peak, one_thread, peak_bytes, seconds

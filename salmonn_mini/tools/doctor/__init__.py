@@ -1,12 +1,13 @@
-"""Is everything there that a preset needs? Environment, accelerator, memory, weights; nothing is fetched.
+"""Is everything there that a preset needs? Environment, accelerator, memory, weights; nothing is downloaded.
 
-Each check yields findings. The versions are looked at before torch or transformers is imported: where torch and
-torchaudio do not match, importing them fails with a message that names neither.
+Each check yields findings. Versions are checked before torch or transformers is imported: where torch and torchaudio
+do not match, importing them fails with a message that names neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from salmonn_mini.models.config import preset
 from salmonn_mini.tools.doctor.environment import check_environment
@@ -15,24 +16,29 @@ from salmonn_mini.tools.doctor.finding import FAIL, OK, WARN, Finding
 __all__ = ["FAIL", "OK", "WARN", "Finding", "examine"]
 
 
-def examine(name: str, sources: Mapping[str, str] | None = None) -> Iterator[tuple[str, list[Finding]]]:
-    """The findings of each section, section by section, as they come.
+def examine(
+    name: str, sources: Mapping[str, str] | None = None, **runtime: Any
+) -> Iterator[tuple[str, Iterable[Finding]]]:
+    """The sections and their findings, as they come.
 
     Args:
         name: a preset's.
-        sources: files, folders or hub names of whisper, beats, llm, checkpoint instead of the preset's own.
+        sources: files, folders or Hub ids of whisper, beats, llm, checkpoint instead of the preset's own.
+        runtime: device, dtype and bits, as for `pretrained.load`.
 
     Raises:
-        SalmonnError: no such preset.
+        SalmonnError: no such preset or device.
     """
     config = preset(name)
-    environment = list(check_environment())
-    yield "environment", environment
+    environment = []
+    yield "environment", (environment.append(one) or one for one in check_environment())
     if any(finding.level == FAIL for finding in environment):
-        yield "accelerator, memory, weights", [Finding(WARN, "skipped: fix the environment first")]
+        yield "accelerator, memory, weights", [Finding(WARN, "skipped", "fix the environment first")]
         return
+    from salmonn_mini.pretrained.devices import pick_runtime
     from salmonn_mini.tools.doctor import memory, weights  # only now: they import torch
 
-    yield "accelerator", list(memory.check_accelerator(config))
-    yield "memory", list(memory.check_memory(config))
-    yield "weights", list(weights.check_weights(config, sources or {}))
+    picked = pick_runtime(**{"device": "auto", "dtype": "auto"} | runtime)
+    yield "accelerator", memory.check_accelerator(config, picked)
+    yield "memory", memory.check_memory(config, picked)
+    yield "weights", weights.check_weights(config, sources or {})

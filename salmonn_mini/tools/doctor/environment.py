@@ -1,4 +1,4 @@
-"""Python, the packages and their versions, and what they can do. Nothing heavy is imported before it is judged."""
+"""Python, the packages and their versions, and what they can do. Versions are checked before anything is imported."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from collections.abc import Iterator
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 from salmonn_mini.tools.doctor.finding import FAIL, OK, Finding
 
 PROJECT = "salmonn-mini"
-PAIR = ("torch", "torchaudio")  # of one release, or neither works
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
-INSTALL = "run `make env`, or: uv pip sync requirements.lock"
+INSTALL = "run `make env`, then restart Python (in a notebook: its kernel)"
 
 
 def check_environment() -> Iterator[Finding]:
@@ -43,34 +41,18 @@ def check_python(version: str, accepted: str) -> Finding:
 
 
 def check_packages(requirements: list[Requirement]) -> Iterator[Finding]:
-    """Each requirement against what is installed; those within their ranges share a line."""
-    wanted = {r.name: r for r in requirements if r.marker is None or r.marker.evaluate()}
-    found = {name: installed(name) for name in wanted}
-    fine = [
-        name for name, version in found.items() if version and wanted[name].specifier.contains(version, True)
-    ]
-    if all(found.get(name) for name in PAIR):
-        yield check_pair(*(found[name] for name in PAIR))
-    for name in wanted:
-        if not found[name]:
-            yield Finding(FAIL, f"{name} is not installed, {wanted[name]} is needed", INSTALL)
-        elif name not in fine:
-            yield Finding(FAIL, f"{name} is {found[name]}, but {wanted[name]} is needed", INSTALL)
-    if fine:
-        listed = ", ".join(f"{name} {found[name]}" for name in fine)
-        yield Finding(OK, f"{len(fine)} of {len(wanted)} packages are within their ranges: {listed}")
-
-
-def check_pair(torch: str, torchaudio: str) -> Finding:
-    """torch and torchaudio must be of one release: else `import torchaudio` fails, and transformers with it."""
-    if Version(torch).release[:2] == Version(torchaudio).release[:2]:
-        return Finding(OK, f"torch {torch} and torchaudio {torchaudio} are of one release")
-    return Finding(
-        FAIL,
-        f"torch {torch} beside torchaudio {torchaudio}: they must be of one release, or importing torchaudio "
-        f"fails and transformers with it",
-        "pip install torch==2.11.0 torchaudio==2.11.0, then restart python (in a notebook: its kernel)",
-    )
+    """Each requirement against what is installed: a line for each that fails, one for all others."""
+    wanted = [r for r in requirements if r.marker is None or r.marker.evaluate()]
+    failed = 0
+    for requirement in wanted:
+        found = installed(requirement.name)
+        if not (found and requirement.specifier.contains(found, prereleases=True)):
+            failed += 1
+            yield Finding(
+                FAIL, f"{requirement.name} is {found or 'not installed'}, {requirement} is needed", INSTALL
+            )
+    if len(wanted) > failed:
+        yield Finding(OK, f"{len(wanted) - failed} packages OK")
 
 
 def check_imports() -> Iterator[Finding]:

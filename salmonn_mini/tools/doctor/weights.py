@@ -1,4 +1,4 @@
-"""Which weights are on this machine, whether they are whole and of the preset's sizes, and where to get the others."""
+"""Which weights are here, whether they are complete and of the preset's sizes, and where to get the others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from salmonn_mini.models.config import SalmonnConfig
 from salmonn_mini.pretrained import toy_folder
+from salmonn_mini.pretrained.source import toy_stages
 from salmonn_mini.tools.doctor.finding import FAIL, OK, WARN, Finding, size
 from salmonn_mini.tools.doctor.memory import needs
 
@@ -26,54 +27,46 @@ Shapes = dict[str, tuple[int, ...]]
 
 def check_weights(config: SalmonnConfig, sources: Mapping[str, str]) -> Iterator[Finding]:
     """Each part's files: found or missing, how large, how many tensors, of the right sizes or not."""
-    for part, source in (homes(config) | dict(sources)).items():
+    for part, source in (default_sources(config) | dict(sources)).items():
         if source:
             yield check_part(config, part, source)
         else:
             yield Finding(WARN, f"{part}: none is published for preset {config.name}", "train one")
 
 
-def homes(config: SalmonnConfig) -> dict[str, str]:
-    """Where the preset's parts are to be had: hub names, a file name for BEATs, the toy's own folders."""
+def default_sources(config: SalmonnConfig) -> dict[str, str]:
+    """Where the preset's parts come from: Hub ids, a file name for BEATs, the toy's own folders."""
     shapes = {"whisper": config.whisper, "beats": config.beats, "llm": config.llm}
-    places = {part: shape.hub or str(toy_folder() / part) for part, shape in shapes.items() if shape}
+    sources = {part: shape.hub or str(toy_folder() / part) for part, shape in shapes.items() if shape}
     if config.name != "toy":
-        return places | {"checkpoint": config.checkpoint}
-    stages = sorted(toy_folder().glob("stage*")) or [toy_folder() / "stage1"]
-    return places | {stage.name: str(stage) for stage in stages}
+        return sources | {"checkpoint": config.checkpoint}
+    return sources | {f"stage{n}": str(toy_folder() / f"stage{n}") for n in toy_stages() or [1]}
 
 
 def check_part(config: SalmonnConfig, part: str, source: str) -> Finding:
     """One part's weights."""
-    place = find(source)
-    if place is None:
+    path = Path(source) if Path(source).exists() else cached(source)
+    if path is None:
         return Finding(
             FAIL, f"{part}: {source} is not here (about {size(_expected(config, part))})", remedy(source)
         )
-    if part == "llm" and place.is_dir() and not any((place / name).is_file() for name in TOKENIZERS):
+    if part == "llm" and path.is_dir() and not any((path / name).is_file() for name in TOKENIZERS):
         return Finding(
-            FAIL, f"{part}: {place} has no {' or '.join(TOKENIZERS)}", f"copy it there; {remedy(source)}"
+            FAIL, f"{part}: {path} has no {' or '.join(TOKENIZERS)}", f"copy it there; {remedy(source)}"
         )
     try:
-        files = weight_files(place)
+        files = weight_files(path)
         shapes = {key: shape for file in files for key, shape in read_shapes(file).items()}
     except ValueError as problem:
-        return Finding(FAIL, f"{part}: {problem}", f"fetch it anew; {remedy(source)}")
+        return Finding(FAIL, f"{part}: {problem}", f"download it again; {remedy(source)}")
     tail, shape = landmark(config, part)
     found = next((own for key, own in shapes.items() if key.endswith(tail)), None)
     if found != shape:
         what = f"{tail} of shape {found}" if found else f"no {tail}"
-        return Finding(
-            FAIL, f"{part}: {place} has {what}, preset {config.name} needs {shape}", remedy(source)
-        )
+        return Finding(FAIL, f"{part}: {path} has {what}, preset {config.name} needs {shape}", remedy(source))
     total = sum(file.stat().st_size for file in files)
     plural = "s" * (len(files) > 1)
-    return Finding(OK, f"{part}: {place}, {len(files)} file{plural}, {size(total)}, {len(shapes)} tensors")
-
-
-def find(source: str) -> Path | None:
-    """A file or folder of that name, or what the hub's cache on this machine has of it; None if there is neither."""
-    return Path(source) if Path(source).exists() else cached(source)
+    return Finding(OK, f"{part}: {path}, {len(files)} file{plural}, {size(total)}, {len(shapes)} tensors")
 
 
 def cached(source: str) -> Path | None:
@@ -83,8 +76,8 @@ def cached(source: str) -> Path | None:
         folder = Path(snapshot_download(f"{owner}/{name}", local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
-    place = folder.joinpath(*file)
-    return place if place.exists() else None
+    path = folder.joinpath(*file)
+    return path if path.exists() else None
 
 
 def remedy(source: str) -> str:
@@ -92,28 +85,28 @@ def remedy(source: str) -> str:
     if source.startswith(str(toy_folder())):
         return "git checkout -- salmonn_mini/pretrained, or train it: salmonn-mini backbones, then train toy-stage1"
     if source.endswith(".pt"):
-        return f"put the file here; it is linked from {BEATS_HOME}"
-    return f"hf download {source}" if source.count("/") == 1 else "put it there, or name another place"
+        return f"put the file into this folder; it is linked from {BEATS_HOME}"
+    return f"hf download {source}" if source.count("/") == 1 else "put it there, or name another path"
 
 
-def weight_files(place: Path) -> list[Path]:
+def weight_files(path: Path) -> list[Path]:
     """The files with weights: one given by name, or a folder's, safetensors before torch's.
 
     Raises:
         ValueError: there are none, or not all that the folder's index names.
     """
-    if place.is_file():
-        return [place]
-    for index in (*place.glob("*.safetensors.index.json"), *place.glob("*.bin.index.json")):
+    if path.is_file():
+        return [path]
+    for index in (*path.glob("*.safetensors.index.json"), *path.glob("*.bin.index.json")):
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        missing = [name for name in names if not (place / name).is_file()]
+        missing = [name for name in names if not (path / name).is_file()]
         if missing:
-            raise ValueError(f"{place} lacks {', '.join(missing)}")
-        return [place / name for name in names]
-    files = sorted(place.glob("*.safetensors"))
-    files = files or sorted(file for file in place.iterdir() if file.suffix in TORCH_FILES)
+            raise ValueError(f"{path} lacks {', '.join(missing)}")
+        return [path / name for name in names]
+    files = sorted(path.glob("*.safetensors"))
+    files = files or sorted(file for file in path.iterdir() if file.suffix in TORCH_FILES)
     if not files:
-        raise ValueError(f"{place} has no weights (.safetensors, {', '.join(TORCH_FILES)})")
+        raise ValueError(f"{path} has no weights (.safetensors, {', '.join(TORCH_FILES)})")
     return files
 
 
@@ -136,39 +129,33 @@ def read_shapes(file: Path) -> Shapes:
 
 def landmark(config: SalmonnConfig, part: str) -> tuple[str, tuple[int, int]]:
     """The end of a key that only weights of these sizes have, and its shape."""
-    llm, connector = config.llm, config.connector
+    llm, beats, whisper = config.llm, config.beats, config.whisper
     if part == "llm":
-        return f"layers.{llm.num_hidden_layers - 1}.mlp.up_proj.weight", (
-            llm.intermediate_size,
-            llm.hidden_size,
+        key, shape = (
+            f"layers.{llm.num_hidden_layers - 1}.mlp.up_proj",
+            (llm.intermediate_size, llm.hidden_size),
         )
-    if part == "beats":
-        inner = config.beats.encoder_ffn_embed_dim
-        return f"encoder.layers.{config.beats.encoder_layers - 1}.fc1.weight", (
-            inner,
-            config.beats.encoder_embed_dim,
+    elif part == "beats":
+        shape = beats.encoder_ffn_embed_dim, beats.encoder_embed_dim
+        key = f"encoder.layers.{beats.encoder_layers - 1}.fc1"
+    elif part == "whisper":
+        key, shape = (
+            f"encoder.layers.{whisper.encoder_layers - 1}.fc1",
+            (whisper.encoder_ffn_dim, whisper.d_model),
         )
-    if part == "whisper":
-        inner = config.whisper.encoder_ffn_dim
-        return f"encoder.layers.{config.whisper.encoder_layers - 1}.fc1.weight", (
-            inner,
-            config.whisper.d_model,
-        )
-    projection = "speech_llama_proj.weight" if part == "checkpoint" else "connector.projection.weight"
-    return projection, (llm.hidden_size, connector.hidden_size)
+    else:
+        key = "speech_llama_proj" if part == "checkpoint" else "connector.projection"
+        shape = llm.hidden_size, config.connector.hidden_size
+    return f"{key}.weight", shape
 
 
 def _expected(config: SalmonnConfig, part: str) -> float:
-    """Bytes to fetch: the LLM is published in 16 bits, the others in 32, Whisper with its decoder."""
+    """Bytes to download: the LLM is published in 16 bits, the others in 32, Whisper with its decoder."""
     parameters = needs(config).parameters
     if part == "llm":
         return 2 * parameters["llm"]
     if part == "whisper":
-        d, inner, layers = (
-            config.whisper.d_model,
-            config.whisper.decoder_ffn_dim,
-            config.whisper.decoder_layers,
-        )
-        decoder = layers * (8 * d * d + 2 * d * inner) + d * config.whisper.vocab_size
+        shape, d = config.whisper, config.whisper.d_model
+        decoder = shape.decoder_layers * (8 * d * d + 2 * d * shape.decoder_ffn_dim) + d * shape.vocab_size
         return 4 * (parameters["whisper"] + decoder)
     return 4 * parameters.get(part, parameters["trained"])

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
 from numpy.typing import ArrayLike
 
-from salmonn_mini.course.plots import Picture
+from salmonn_mini import audio
+from salmonn_mini.course.plots import BLUE, Picture, dress, mel_image
 from salmonn_mini.models.config import SAMPLE_RATE
 
 
@@ -35,13 +37,16 @@ class Sound:
     picture: Picture | None = None
     text: str = ""
 
+    @classmethod
+    def with_spectrogram(cls, X: ArrayLike, title: str = "", text: str = "") -> Sound:
+        """X (S,) with its log-mel spectrogram, small enough to stand in a `Gallery`."""
+        return cls(X, title, spectrogram(X), text)
+
     @property
     def alt(self) -> str:
         """All of it in words, for a page without sound."""
-        about = [f"{self.title or 'Sound'}: {len(self.X) / SAMPLE_RATE:.1f} s of sound."]
-        return " ".join(
-            about + ([self.picture.alt] if self.picture else []) + ([self.text] if self.text else [])
-        )
+        about = f"{self.title or 'Sound'}: {len(self.X) / SAMPLE_RATE:.1f} s of sound."
+        return " ".join(filter(None, (about, self.picture and self.picture.alt, self.text)))
 
     def html(self) -> str:
         """A <figure> without anything from outside."""
@@ -78,6 +83,24 @@ class Gallery:
             "text/html": f'<div style="{style}">{cells}</div>',
             "text/plain": "\n".join(sound.alt for sound in self.sounds),
         }
+
+
+def spectrogram(X: ArrayLike, waveform: bool = False) -> Picture:
+    """Whisper's log-mel of X (S,), small; with `waveform` larger, and the waveform above it."""
+    X = np.asarray(X)
+    mel, seconds = audio.log_mel(torch.as_tensor(X)).numpy(), len(X) / SAMPLE_RATE
+    alt = f"Log-mel spectrogram of {seconds:.1f} s"
+    if not waveform:
+        picture = Picture(f"{alt}.", width=4.2, height=2.0)
+        lower = picture.panel(xlabel="seconds")
+    else:
+        peak = float(np.abs(X).max(initial=0.0))
+        picture = Picture(f"{alt}, below its waveform, peak {peak:.2f}.", width=7.5, height=3.6)
+        upper, lower = picture.subplots(2, sharex=True, height_ratios=(1, 2))
+        dress(upper, ylabel="amplitude").plot(np.arange(len(X)) / SAMPLE_RATE, X, color=BLUE, linewidth=0.5)
+        dress(lower, xlabel="seconds")
+    mel_image(lower, mel, seconds)
+    return picture
 
 
 def mp3(X: ArrayLike) -> bytes:

@@ -1,4 +1,4 @@
-"""What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A room a chapter."""
+"""What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A module a chapter."""
 
 from salmonn_mini.course.card import card, compare
 from salmonn_mini.course.exercises import (

@@ -6,19 +6,15 @@ import math
 from collections.abc import Sequence
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 from salmonn_mini.models.splice import Answer
 
 
-@exercise(
-    "10.1",
-    "the right scale",
-    level=2,
-    minutes=8,
-    wanted="the scale with the highest following rate, among those whose WER is at most `most` above the WER at the "
-    "largest scale; of several the largest",
-)
+@exercise("10.1", "the right scale", level=2, minutes=8)
 def best_scale(best: Student) -> None:
+    """the scale with the highest following rate, among those whose WER is at most `most` above the WER at the
+    largest scale; of several the largest
+    """
     scales, following = [4.0, 3.0, 2.5, 1.5, 0.0], [0.1, 0.4, 0.8, 0.9, 0.9]
     wer = [0.04, 0.05, 0.08, 0.40, 0.95]
     given = best(scales, following, wer, 0.05)
@@ -53,15 +49,11 @@ def best_scale(best: Student) -> None:
     expect(given, 3.0, "The best of scales 4, 3 and 2, the last two following equally often")
 
 
-@exercise(
-    "10.2",
-    "chosen by form",
-    level=2,
-    minutes=12,
-    wanted="the places, counted from 0, of the first n answers that have ended, have at least `words` words, and hold "
-    "no run of four words three times",
-)
+@exercise("10.2", "chosen by form", level=2, minutes=12)
 def keep(keep: Student) -> None:
+    """the places, counted from 0, of the first n answers that have ended, have at least `words` words, and
+    hold no run of four words three times
+    """
     given = keep(_POOL, 3, 20)
     expect(isinstance(given, list | tuple), True, "That it gives a list")
     hint(
@@ -122,15 +114,11 @@ _POOL = [
 ]
 
 
-@exercise(
-    "10.3",
-    "how far twelve steps can go",
-    level=1,
-    minutes=6,
-    wanted="the learning rates of all steps added up: lr times the factor of each step k = 0 … steps - 1, which is "
-    "final + (1 - final) · (1 + cos(π k / steps)) / 2",
-)
+@exercise("10.3", "how far twelve steps can go", level=1, minutes=6)
 def reach(reach: Student) -> None:
+    """the learning rates of all steps added up: lr times the factor of each step k = 0 … steps - 1, which is
+    final + (1 - final) · (1 + cos(π k / steps)) / 2
+    """
     given = reach(0.1, 2, 0.5)
     hint(same(given, 0.2), "0.1 a step, and the schedule left out: the second step has the factor 0.75.")
     hint(same(given, 0.0875), "That is the mean step. All steps are added up.")
@@ -154,15 +142,11 @@ def _reach(lr: float, steps: int, final: float) -> float:
     return lr * sum(final + (1 - final) * cosine for cosine in cosines)
 
 
-@exercise(
-    "10.4",
-    "where the order flips",
-    level=2,
-    minutes=10,
-    wanted="the first of the steps at which a token of the story costs less than one of each other answer; -1 if "
-    "there is none. A token costs -log P / tokens",
-)
+@exercise("10.4", "where the order flips", level=2, minutes=10)
 def flip(flip: Student) -> None:
+    """the first of the steps at which a token of the story costs less than one of each other answer; -1 if
+    there is none. A token costs -log P / tokens
+    """
     steps = [0, 3, 6, 9, 12]
     scores = {
         "transcript": [(-4.0, 8), (-8.0, 8), (-16.0, 8), (-24.0, 8), (-32.0, 8)],
@@ -202,76 +186,49 @@ _CHEAP: dict[str, Sequence[tuple[float, int]]] = {"silence": [(-0.1, 1)] * 5}
 
 enter(
     10,
-    (
-        ask(
-            "Method 1 turns s down. Why does it bring the stories back?",
-            no(
-                "At a lower scale the model hears better.",
-                "The ears and the Q-Former are as they were. And transcripts break, they get no better.",
-            ),
-            yes(
-                "The habit of transcribing lies in s·BA, and less of it is added to W.",
-                "W is the language model, which follows instructions. LoRA has learned two things at once: how to "
-                "transcribe, and to do so whatever is asked. Both fade together.",
-            ),
-            no(
-                "The model is trained anew at that scale.",
-                "Nothing is trained. One number is changed while the model answers.",
-            ),
-        ),
-        ask(
-            "Nobody reads the twelve stories before they are trained on. By what are they chosen?",
-            no(
-                "They are the twelve best of the pool.",
-                "That would need a judge, and would bring in another's taste.",
-            ),
-            no("They agree with the clip.", "Nobody looks. Some of them may be wrong about what was heard."),
-            yes(
-                "They end, they are long, and they do not go round in circles.",
-                "Form alone. It can be checked by a few lines of code, and it is all that the cure needs.",
-            ),
-        ),
-        ask(
-            "Why are the stories written by the model itself, and not by a good author?",
-            yes(
-                "To the model its own words are likely already, so little has to change.",
-                "The loss of another's words asks to change style, words and facts as well. The model's own only ask "
-                "for permission to begin.",
-            ),
-            no(
-                "No author could write about sounds.",
-                "One could. It would cost more, and teach another thing.",
-            ),
-            no(
-                "Its stories are better than an author's.",
-                "They are what they are, and some are about something that nobody heard.",
-            ),
-        ),
-        ask(
-            "The control takes twelve steps of the same length on trained tasks. What is it there for?",
-            no("To keep the WER low.", "That is a side effect. It is no part of the cure."),
-            yes(
-                "To see whether twelve steps of anything would do.",
-                "Without it, any change could come from the steps, the learning rate or dropout. Only what the "
-                "stories do and the control does not is owed to the stories.",
-            ),
-            no(
-                "To have more data.",
-                "It is another model, trained from the same start, and only compared.",
-            ),
-        ),
-        ask(
-            "40 clips: 12 of them followed before, 31 after. Another task: 20 before, 24 after. What may be said?",
-            no("Both tasks have gained.", "Four clips of 40 are well within chance: look at the intervals."),
-            no(
-                "Nothing: 40 clips are too few.",
-                "For the first they are enough: its intervals are far apart.",
-            ),
-            yes(
-                "The first has gained; of the second nobody can tell yet.",
-                "30 % and 78 % are far apart. 50 % and 60 % have intervals of some 15 points to each side. More "
-                "clips, and paired ones, would tell: that is chapter 11.",
-            ),
-        ),
-    ),
+    """
+Method 1 turns s down. Why does it bring the stories back?
+- At a lower scale the model hears better.
+  The ears and the Q-Former are as they were. And transcripts break, they get no better.
++ The habit of transcribing lies in s·BA, and less of it is added to W.
+  W is the language model, which follows instructions. LoRA has learned two things at once: how to transcribe,
+  and to do so whatever is asked. Both fade together.
+- The model is trained anew at that scale.
+  Nothing is trained. One number is changed while the model answers.
+
+Nobody reads the twelve stories before they are trained on. By what are they chosen?
+- They are the twelve best of the pool.
+  That would need a judge, and would bring in another's taste.
+- They agree with the clip.
+  Nobody looks. Some of them may be wrong about what was heard.
++ They end, they are long, and they do not go round in circles.
+  Form alone. It can be checked by a few lines of code, and it is all that the cure needs.
+
+Why are the stories written by the model itself, and not by a good author?
++ To the model its own words are likely already, so little has to change.
+  The loss of another's words asks to change style, words and facts as well. The model's own only ask for
+  permission to begin.
+- No author could write about sounds.
+  One could. It would cost more, and teach another thing.
+- Its stories are better than an author's.
+  They are what they are, and some are about something that nobody heard.
+
+The control takes twelve steps of the same length on trained tasks. What is it there for?
+- To keep the WER low.
+  That is a side effect. It is no part of the cure.
++ To see whether twelve steps of anything would do.
+  Without it, any change could come from the steps, the learning rate or dropout. Only what the stories do and
+  the control does not is owed to the stories.
+- To have more data.
+  It is another model, trained from the same start, and only compared.
+
+40 clips: 12 of them followed before, 31 after. Another task: 20 before, 24 after. What may be said?
+- Both tasks have gained.
+  Four clips of 40 are well within chance: look at the intervals.
+- Nothing: 40 clips are too few.
+  For the first they are enough: its intervals are far apart.
++ The first has gained; of the second nobody can tell yet.
+  30 % and 78 % are far apart. 50 % and 60 % have intervals of some 15 points to each side. More clips, and
+  paired ones, would tell: that is chapter 11.
+""",
 )

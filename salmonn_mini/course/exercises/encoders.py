@@ -6,18 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 
 
-@exercise(
-    "2.1",
-    "count what a convolution gives",
-    level=1,
-    minutes=5,
-    wanted="how many frames come out of a convolution over M frames with `kernel` taps, one output every `stride` "
-    "frames, and `padding` zeros at each end",
-)
+@exercise("2.1", "count what a convolution gives", level=1, minutes=5)
 def count(n_out: Student) -> None:
+    """how many frames come out of a convolution over M frames with `kernel` taps, one output every `stride`
+    frames, and `padding` zeros at each end
+    """
     given = n_out(228, 3, 2, 1)
     hint(same(given, 113), "The zeros at the two ends are missing: 228 frames and 2 · 1 zeros make 230.")
     hint(same(given, 228), "The stride is missing: an output comes only every 2 frames.")
@@ -44,15 +40,11 @@ def count(n_out: Student) -> None:
         )
 
 
-@exercise(
-    "2.2",
-    "where a token of BEATs stands",
-    level=2,
-    minutes=6,
-    wanted="a pair of whole numbers: the milliseconds at which token n begins (a patch lasts 160 ms), and its band "
-    "from 0 to 7",
-)
+@exercise("2.2", "where a token of BEATs stands", level=2, minutes=6)
 def place(place: Student) -> None:
+    """a pair of whole numbers: the milliseconds at which token n begins (a patch lasts 160 ms), and its band
+    from 0 to 7
+    """
     given = place(42)
     hint(isinstance(given, list), "Give a pair, (milliseconds, band), not a list.")
     hint(same(given, (2, 800)), "The two are swapped: (milliseconds, band).")
@@ -69,15 +61,11 @@ def place(place: Student) -> None:
         expect(place(n), (160 * (n // 8), n % 8), f"Token {n}")
 
 
-@exercise(
-    "2.3",
-    "a bias for every pair",
-    level=3,
-    minutes=12,
-    wanted="a tensor (T, T): row i, column j holds the bias of the distance j - i; `table` (2T - 1,) begins with the "
-    "distance -(T - 1)",
-)
+@exercise("2.3", "a bias for every pair", level=3, minutes=12)
 def bias(bias: Student) -> None:
+    """a tensor (T, T): row i, column j holds the bias of the distance j - i; `table` (2T - 1,) begins with the
+    distance -(T - 1)
+    """
     table, T = torch.arange(-3.0, 4.0) * 10, 4  # the bias of distance d is 10 d
     place = torch.arange(T)
     right = 10.0 * (place - place[:, None])
@@ -106,15 +94,11 @@ def bias(bias: Student) -> None:
     expect(bias(table.clone(), 2), torch.tensor([[-1.0, 2.0], [0.5, -1.0]]), "The biases of 2 tokens")
 
 
-@exercise(
-    "2.4",
-    "one vector for a clip",
-    level=1,
-    minutes=5,
-    wanted="a tensor (B, D): the mean of each clip's own frames; features (B, T, D), the first lengths[b] frames are "
-    "clip b's own",
-)
+@exercise("2.4", "one vector for a clip", level=1, minutes=5)
 def pool(pool: Student) -> None:
+    """a tensor (B, D): the mean of each clip's own frames; features (B, T, D), the first lengths[b] frames are
+    clip b's own
+    """
     features = torch.arange(1.0, 25.0).view(2, 4, 3)
     lengths = torch.tensor([4, 2])
     right = torch.stack([features[0].mean(0), features[1, :2].mean(0)])
@@ -137,15 +121,11 @@ def pool(pool: Student) -> None:
     expect(alone, features[:1, 0], "A clip of one frame")
 
 
-@exercise(
-    "2.5",
-    "put the two streams together",
-    level=2,
-    minutes=10,
-    wanted="Z (T, D): each stream through its own LayerNorm, the shorter one then filled with zeros at its end, and "
-    "both side by side, Whisper first",
-)
+@exercise("2.5", "put the two streams together", level=2, minutes=10)
 def fuse(fuse: Student) -> None:
+    """Z (T, D): each stream through its own LayerNorm, the shorter one then filled with zeros at its end, and
+    both side by side, Whisper first
+    """
     norms = nn.LayerNorm(2).requires_grad_(False), nn.LayerNorm(3).requires_grad_(False)
     for norm in norms:
         norm.bias.fill_(5.0)
@@ -181,63 +161,47 @@ def fuse(fuse: Student) -> None:
 
 enter(
     2,
-    (
-        ask(
-            "How much sound does one frame of Whisper see before the first attention layer?",
-            no(
-                "20 ms: there are 50 frames a second.",
-                "That is the step from frame to frame. Frames overlap.",
-            ),
-            yes(
-                "65 ms: 5 mel frames of 25 ms, 10 ms apart.",
-                "Two convolutions of 3 taps, the second of stride 2, reach 5 mel frames. 4 steps and a window: 65 ms.",
-            ),
-            no("The whole clip.", "Only from the first attention layer on."),
-            no("25 ms: one window.", "That is one mel frame. The convolutions join five of them."),
-        ),
-        ask(
-            "Frames 80 and 81 of BEATs are neighbors in its output. What do they hear?",
-            no("Two moments, 20 ms apart.", "Only on paper. BEATs hears 6.25 moments a second."),
-            yes(
-                "The same 160 ms, the lowest band and the one above.",
-                "80 = 8 · 10: token 80 is band 0 of moment 10, and token 81 band 1 of the same moment.",
-            ),
-            no("The same band, 160 ms apart.", "Those are tokens 80 and 88."),
-        ),
-        ask(
-            "A linear probe reads the speaker off an encoder's features, 65 % right of 24 speakers. What follows?",
-            yes(
-                "The speaker is there, and a linear reading finds much of it.",
-                "Chance is 4 %. A stronger reader, or more clips to learn from, may find more.",
-            ),
-            no(
-                "The encoder was trained to tell speakers apart.",
-                "A probe finds what is there, for whatever reason. The toy's Whisper was trained on words alone.",
-            ),
-            no(
-                "35 % of the speakers are lost.",
-                "A probe gives a lower bound. That it finds nothing does not show that nothing is there.",
-            ),
-        ),
-        ask(
-            "Why must a probe be judged on clips that it was not trained on?",
-            no("Because the test clips are harder.", "They are drawn in the same way, from another seed."),
-            no(
-                "Because the encoder was trained on them.", "The encoder is frozen, and made from other data."
-            ),
-            yes(
-                "Because with some hundred numbers a clip it can learn the training clips by heart.",
-                "Even labels drawn at random are learned in part. On new clips they give chance.",
-            ),
-        ),
-        ask(
-            "What does the relative position bias depend on?",
-            no("On what the two tokens hold.", "That is q · k. The bias is added to it."),
-            yes(
-                "On their distance j - i alone; the query's gate then scales it.",
-                "One table by distance for all layers. The gate lets a query use it more or less.",
-            ),
-            no("On where the key stands.", "Then it would be an absolute position, as Whisper's."),
-        ),
-    ),
+    """
+How much sound does one frame of Whisper see before the first attention layer?
+- 20 ms: there are 50 frames a second.
+  That is the step from frame to frame. Frames overlap.
++ 65 ms: 5 mel frames of 25 ms, 10 ms apart.
+  Two convolutions of 3 taps, the second of stride 2, reach 5 mel frames. 4 steps and a window: 65 ms.
+- The whole clip.
+  Only from the first attention layer on.
+- 25 ms: one window.
+  That is one mel frame. The convolutions join five of them.
+
+Frames 80 and 81 of BEATs are neighbors in its output. What do they hear?
+- Two moments, 20 ms apart.
+  Only on paper. BEATs hears 6.25 moments a second.
++ The same 160 ms, the lowest band and the one above.
+  80 = 8 · 10: token 80 is band 0 of moment 10, and token 81 band 1 of the same moment.
+- The same band, 160 ms apart.
+  Those are tokens 80 and 88.
+
+A linear probe reads the speaker off an encoder's features, 65 % right of 24 speakers. What follows?
++ The speaker is there, and a linear reading finds much of it.
+  Chance is 4 %. A stronger reader, or more clips to learn from, may find more.
+- The encoder was trained to tell speakers apart.
+  A probe finds what is there, for whatever reason. The toy's Whisper was trained on words alone.
+- 35 % of the speakers are lost.
+  A probe gives a lower bound. That it finds nothing does not show that nothing is there.
+
+Why must a probe be judged on clips that it was not trained on?
+- Because the test clips are harder.
+  They are drawn in the same way, from another seed.
+- Because the encoder was trained on them.
+  The encoder is frozen, and made from other data.
++ Because with some hundred numbers a clip it can learn the training clips by heart.
+  Even labels drawn at random are learned in part. On new clips they give chance.
+
+What does the relative position bias depend on?
+- On what the two tokens hold.
+  That is q · k. The bias is added to it.
++ On their distance j - i alone; the query's gate then scales it.
+  One table by distance for all layers. The gate lets a query use it more or less.
+- On where the key stands.
+  Then it would be an absolute position, as Whisper's.
+""",
 )

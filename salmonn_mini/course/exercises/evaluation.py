@@ -9,20 +9,16 @@ from typing import Any
 import numpy as np
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 
 NEAR = 0.08  # an end of a bootstrap interval may be off by so many standard errors: it is drawn by chance
 
 
-@exercise(
-    "11.1",
-    "the rate of a set",
-    level=1,
-    minutes=5,
-    wanted="the error rate of all clips together, a fraction, from a list of (errors, words of the reference), "
-    "one pair a clip; 0 if there is no word at all",
-)
+@exercise("11.1", "the rate of a set", level=1, minutes=5)
 def rate(rate: Student) -> None:
+    """the error rate of all clips together, a fraction, from a list of (errors, words of the reference), one
+    pair a clip; 0 if there is no word at all
+    """
     counts = [(1, 2), (0, 8), (3, 1)]
     given = rate(counts)
     hint(
@@ -46,15 +42,11 @@ def rate(rate: Student) -> None:
     expect(rate([(2, 0)]), 0.0, "A set without any word")
 
 
-@exercise(
-    "11.2",
-    "n-grams that count",
-    level=2,
-    minutes=12,
-    wanted="two whole numbers: how many n-grams of the answer are right, each at most as often as the reference has "
-    "it, and how many n-grams the answer has in all",
-)
+@exercise("11.2", "n-grams that count", level=2, minutes=12)
 def matches(matches: Student) -> None:
+    """two whole numbers: how many n-grams of the answer are right, each at most as often as the reference has
+    it, and how many n-grams the answer has in all
+    """
     reference = ["the", "cat", "sees", "the", "dog"]
 
     def given(answer: str, n: int) -> tuple[int, int]:
@@ -101,15 +93,11 @@ def matches(matches: Student) -> None:
     expect(given("the cat sees the dog", 3), (3, 3), "The reference itself, threes")
 
 
-@exercise(
-    "11.3",
-    "did it only transcribe?",
-    level=1,
-    minutes=8,
-    wanted="True if the answer follows by the paper's rule: its word error rate against the words spoken is 30 % or "
-    "more; and False for an answer without a word",
-)
+@exercise("11.3", "did it only transcribe?", level=1, minutes=8)
 def follows(follows: Student) -> None:
+    """True if the answer follows by the paper's rule: its word error rate against the words spoken is 30 % or
+    more; and False for an answer without a word
+    """
     spoken = "one two three four five six seven eight nine ten"
     short = "where do they cook soup"
 
@@ -144,15 +132,11 @@ def follows(follows: Student) -> None:
     hint(given("", short) or given(" . ", short), "An answer without a word has followed nothing.")
 
 
-@exercise(
-    "11.4",
-    "an interval",
-    level=2,
-    minutes=15,
-    wanted="the lower and upper end of the 95 % bootstrap interval of the mean: draw the scores again from "
-    "themselves, as many as there are, `resamples` times; the same seed gives the same interval",
-)
+@exercise("11.4", "an interval", level=2, minutes=15)
 def interval(interval: Student) -> None:
+    """the lower and upper end of the 95 % bootstrap interval of the mean: draw the scores again from
+    themselves, as many as there are, `resamples` times; the same seed gives the same interval
+    """
     rng = np.random.default_rng(0)
     scores = rng.gamma(2.0, 0.2, size=60)  # a score a clip, more small ones than large ones
     error = scores.std() / math.sqrt(len(scores))  # the standard error of the mean
@@ -202,15 +186,11 @@ def interval(interval: Student) -> None:
     _near(low, high, scores.mean() - 1.9 * error, scores.mean() + 2.02 * error, error)
 
 
-@exercise(
-    "11.5",
-    "the same clips",
-    level=3,
-    minutes=12,
-    wanted="the lower and upper end of the 95 % interval of mean(after) - mean(before), by the paired bootstrap: in "
-    "each round both models get the same clips. after[i] and before[i] are scores of clip i",
-)
+@exercise("11.5", "the same clips", level=3, minutes=12)
 def difference(difference: Student) -> None:
+    """the lower and upper end of the 95 % interval of mean(after) - mean(before), by the paired bootstrap: in
+    each round both models get the same clips. after[i] and before[i] are scores of clip i
+    """
     rng = np.random.default_rng(3)
     before = rng.gamma(2.0, 0.2, size=80)
     after = before + 0.05 + rng.normal(0.0, 0.06, size=80)  # nearly the same on each clip
@@ -262,79 +242,49 @@ def _near(low: float, high: float, wanted_low: float, wanted_high: float, error:
 
 enter(
     11,
-    (
-        ask(
-            "A model transcribes silence as three words. What is the word error rate of this clip alone?",
-            no("300 %", "Three errors, but of how many words? The reference has none."),
-            yes(
-                "It has none; but its three errors count in the set.",
-                "A rate needs words to divide by. In a set, errors and words are added up first, and the three "
-                "invented words raise the sum as any others do.",
-            ),
-            no(
-                "0 %",
-                "Then inventing words in silence would cost nothing, which is just what such models do.",
-            ),
-        ),
-        ask(
-            "Two papers report a WER of 2.1 % and 2.4 % on the same test set. Which model is better?",
-            no("The first.", "Perhaps. But which normalizer, which clips, and how wide are the intervals?"),
-            yes(
-                "One cannot tell from these two numbers.",
-                "Another normalizer easily moves a WER by more than that; and two numbers without intervals, "
-                "not from the same clips side by side, say little about a small difference.",
-            ),
-            no(
-                "They are equally good.",
-                "Not seeing a difference is not the same as there being none. Compare them clip by clip.",
-            ),
-        ),
-        ask(
-            "Why does SALMONN's evaluation report a following rate beside the accuracy?",
-            yes(
-                "A wrong answer and a transcript are two different failures.",
-                "A model that answers `madrid` has understood what is wanted, and does not know or hear enough. "
-                "One that writes down the question has not done the task at all.",
-            ),
-            no(
-                "Because accuracy cannot be computed by a program.",
-                "It can, here, by looking for the value named.",
-            ),
-            no(
-                "Because following is the harder of the two.",
-                "It is the easier one: a right answer has to follow first.",
-            ),
-        ),
-        ask(
-            "The 95 % intervals of two models overlap. Both were asked the same 200 clips. What now?",
-            no(
-                "There is no difference.",
-                "Overlap proves nothing: much of each interval's width is the choice of clips.",
-            ),
-            yes(
-                "Take the paired difference and its interval.",
-                "Hard clips are hard for both. The difference on each clip does not contain that, and its interval "
-                "is often much narrower.",
-            ),
-            no(
-                "Ask each of them another 200 clips.",
-                "With other clips for each, luck comes on top. The same new ones for both would help.",
-            ),
-        ),
-        ask(
-            "A claim's verdict says `not`. What has been shown?",
-            no(
-                "The paper is wrong.",
-                "The toy has little data, and another world. It is no test of the paper's model.",
-            ),
-            yes(
-                "In the toy, by the rule that was fixed before, no test of the claim held.",
-                "No more and no less. The row stays, with its figures, and says how far off it was.",
-            ),
-            no(
-                "The rule was too strict, and should be made milder.",
-                "A rule that is changed after one has seen the result can prove anything.",
-            ),
-        ),
-    ),
+    """
+A model transcribes silence as three words. What is the word error rate of this clip alone?
+- 300 %
+  Three errors, but of how many words? The reference has none.
++ It has none; but its three errors count in the set.
+  A rate needs words to divide by. In a set, errors and words are added up first, and the three invented words
+  raise the sum as any others do.
+- 0 %
+  Then inventing words in silence would cost nothing, which is just what such models do.
+
+Two papers report a WER of 2.1 % and 2.4 % on the same test set. Which model is better?
+- The first.
+  Perhaps. But which normalizer, which clips, and how wide are the intervals?
++ One cannot tell from these two numbers.
+  Another normalizer easily moves a WER by more than that; and two numbers without intervals, not from the same
+  clips side by side, say little about a small difference.
+- They are equally good.
+  Not seeing a difference is not the same as there being none. Compare them clip by clip.
+
+Why does SALMONN's evaluation report a following rate beside the accuracy?
++ A wrong answer and a transcript are two different failures.
+  A model that answers `madrid` has understood what is wanted, and does not know or hear enough. One that writes
+  down the question has not done the task at all.
+- Because accuracy cannot be computed by a program.
+  It can, here, by looking for the value named.
+- Because following is the harder of the two.
+  It is the easier one: a right answer has to follow first.
+
+The 95 % intervals of two models overlap. Both were asked the same 200 clips. What now?
+- There is no difference.
+  Overlap proves nothing: much of each interval's width is the choice of clips.
++ Take the paired difference and its interval.
+  Hard clips are hard for both. The difference on each clip does not contain that, and its interval is often
+  much narrower.
+- Ask each of them another 200 clips.
+  With other clips for each, luck comes on top. The same new ones for both would help.
+
+A claim's verdict says `not`. What has been shown?
+- The paper is wrong.
+  The toy has little data, and another world. It is no test of the paper's model.
++ In the toy, by the rule that was fixed before, no test of the claim held.
+  No more and no less. The row stays, with its figures, and says how far off it was.
+- The rule was too strict, and should be made milder.
+  A rule that is changed after one has seen the result can prove anything.
+""",
 )

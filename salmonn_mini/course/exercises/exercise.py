@@ -4,9 +4,9 @@
                              ✗ not yet: the mistake by its name
                              ✓ right
 
-A chapter's room holds its exercises. To add one, write its rule there under `@exercise(...)`, its stub in the
-notebook, its solution in `notebooks/solutions/`, and three wrong answers in `tests/mistakes/`. The rule calls the
-student's function, `hint` for each mistake that it knows, and `expect` for all others.
+A chapter's module holds its exercises. To add one, write its rule there under `@exercise(...)`, its stub in the
+notebook, its solution in `notebooks/solutions/`, and three wrong answers in `tests/mistakes/`. The rule's docstring
+says what is wanted. The rule calls the student's function, `hint` for each known mistake, and `expect` for the rest.
 """
 
 from __future__ import annotations
@@ -86,12 +86,14 @@ class Exercise:
 EXERCISES: dict[str, Exercise] = {}
 
 
-def exercise(
-    number: str, title: str, *, level: int, minutes: int, wanted: str
-) -> Callable[[Callable[[Student], None]], Callable[[Student], None]]:
-    """Enter the decorated rule into the table."""
+Rule = Callable[[Student], None]
 
-    def enter(rule: Callable[[Student], None]) -> Callable[[Student], None]:
+
+def exercise(number: str, title: str, *, level: int, minutes: int) -> Callable[[Rule], Rule]:
+    """Enter the decorated rule into the table; its docstring says what the student's function must return."""
+
+    def enter(rule: Rule) -> Rule:
+        wanted = " ".join((rule.__doc__ or "").split())
         EXERCISES[number] = Exercise(number, title, level, minutes, wanted, rule)
         return rule
 

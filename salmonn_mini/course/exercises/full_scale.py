@@ -8,18 +8,14 @@ import numpy as np
 import torch
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 
 
-@exercise(
-    "12.1",
-    "what training must hold",
-    level=1,
-    minutes=6,
-    wanted="bytes of all weights, and of what AdamW keeps: frozen numbers have `bits` bits each; a trained number has "
-    "weight, gradient and two moments, each in float32",
-)
+@exercise("12.1", "what training must hold", level=1, minutes=6)
 def count_bytes(training_bytes: Student) -> None:
+    """bytes of all weights, and of what AdamW keeps: frozen numbers have `bits` bits each; a trained number
+    has weight, gradient and two moments, each in float32
+    """
     frozen, trained, bits = 1000, 10, 4
     given = training_bytes(frozen, trained, bits)
     hint(
@@ -59,15 +55,11 @@ def count_bytes(training_bytes: Student) -> None:
         )
 
 
-@exercise(
-    "12.2",
-    "how long a run lasts",
-    level=1,
-    minutes=5,
-    wanted="hours of `steps` steps with `batch_size` clips each, over all GPUs, of which each trains on "
-    "`samples_per_second` clips a second",
-)
+@exercise("12.2", "how long a run lasts", level=1, minutes=5)
 def last(run_hours: Student) -> None:
+    """hours of `steps` steps with `batch_size` clips each, over all GPUs, of which each trains on
+    `samples_per_second` clips a second
+    """
     steps, batch_size, speed, gpus = 100, 64, 2.0, 8
     seconds = steps * batch_size / (speed * gpus)
     given = run_hours(steps, batch_size, speed, gpus)
@@ -95,15 +87,11 @@ def last(run_hours: Student) -> None:
         )
 
 
-@exercise(
-    "12.3",
-    "one loss from many processes",
-    level=2,
-    minutes=10,
-    wanted="what a process calls `backward` on: its own tokens' losses (n,), so weighted that the mean of this over "
-    "all processes is the mean over all `tokens` tokens of the whole batch",
-)
+@exercise("12.3", "one loss from many processes", level=2, minutes=10)
 def share(own_loss: Student) -> None:
+    """what a process calls `backward` on: its own tokens' losses (n,), so weighted that the mean of this over
+    all processes is the mean over all `tokens` tokens of the whole batch
+    """
     losses = torch.tensor([1.0, 2.0, 6.0], requires_grad=True)
     total, tokens, processes = 9.0, 20, 4
     given = own_loss(losses, tokens, processes)
@@ -140,16 +128,12 @@ def share(own_loss: Student) -> None:
 N, BATCH, EPOCH = 42, 8, 5  # clips, clips a step, and the steps of an epoch: two clips are left over
 
 
-@exercise(
-    "12.4",
-    "an order that survives a kill",
-    level=3,
-    minutes=15,
-    wanted="the numbers of the clips in a step, a list of batch_size whole numbers below n: the same for the same "
-    "seed and step, whatever was asked before. Each epoch has a random order of its own; what does not fill a batch "
-    "is left out",
-)
+@exercise("12.4", "an order that survives a kill", level=3, minutes=15)
 def order(batch_at: Student) -> None:
+    """the numbers of the clips in a step, a list of batch_size whole numbers below n: the same for the same
+    seed and step, whatever was asked before. Each epoch has a random order of its own; what does not fill a
+    batch is left out
+    """
     first = [_batch(batch_at, 0, step) for step in range(2 * EPOCH)]
     random_state = _global_state()
     again = [_batch(batch_at, 0, step) for step in reversed(range(2 * EPOCH))][::-1]
@@ -208,64 +192,45 @@ def _global_state() -> tuple:
 
 enter(
     12,
-    (
-        ask(
-            "The LLM is frozen. What does it cost in training that it does not cost in answering?",
-            no("Gradients and moments for its 13 billion numbers.", "Only what is trained has these."),
-            yes(
-                "What its layers keep for the way back.",
-                "The gradient must pass through the LLM to reach LoRA and the Q-Former, so inner values are kept.",
-            ),
-            no(
-                "Nothing.",
-                "Then no gradient could pass through it. The ears are so: nothing before them is trained.",
-            ),
-        ),
-        ask(
-            "You move 13B from one GPU to 8 GPUs with DDP. How much memory does each of them save?",
-            no("Seven eighths.", "DDP copies the whole model to every GPU; it divides the batch."),
-            no("Only the optimizer's part.", "That is ZeRO-2, and here it would be 0.35 GB."),
-            yes(
-                "None for the weights.", "Each GPU has a whole copy. To divide the weights: FSDP2 or ZeRO-3."
-            ),
-        ),
-        ask(
-            "Four processes; you write loss = own_losses.mean() and let DDP average the gradients. What is wrong?",
-            no(
-                "Nothing: the mean of means is the mean.",
-                "Only where every process has as many answer tokens.",
-            ),
-            yes(
-                "Tokens in a process with short answers weigh more.",
-                "Each process weighs a quarter, however many tokens it has. Sum, and divide by the tokens of all.",
-            ),
-            no("The gradient is four times too large.", "The mean keeps its size. Its weights are wrong."),
-        ),
-        ask(
-            "A run is killed while it writes a checkpoint. What does it lose here?",
-            yes(
-                "The steps since the checkpoint before; they are computed again, to the same bits.",
-                "A checkpoint gets its name only when it is whole. The order of clips and all draws "
-                "follow from seed and step.",
-            ),
-            no(
-                "The checkpoint that was being overwritten.",
-                "No checkpoint is overwritten: a new one is written beside, then renamed.",
-            ),
-            no(
-                "Nothing at all.",
-                "What was computed after the last checkpoint is gone. It comes back, because it is computed again.",
-            ),
-        ),
-        ask(
-            "Your log says that two processes run, but the speed has not changed. What do you look at first?",
-            no("The learning rate.", "It changes what is learned, not how fast steps are taken."),
-            yes(
-                "The world size that the run itself saw.",
-                "A launcher may quietly give a world of one. The package writes the number and the wrapper "
-                "into config.json.",
-            ),
-            no("The loss.", "It is the same with one process and with two; that is the point."),
-        ),
-    ),
+    """
+The LLM is frozen. What does it cost in training that it does not cost in answering?
+- Gradients and moments for its 13 billion numbers.
+  Only what is trained has these.
++ What its layers keep for the way back.
+  The gradient must pass through the LLM to reach LoRA and the Q-Former, so inner values are kept.
+- Nothing.
+  Then no gradient could pass through it. The ears are so: nothing before them is trained.
+
+You move 13B from one GPU to 8 GPUs with DDP. How much memory does each of them save?
+- Seven eighths.
+  DDP copies the whole model to every GPU; it divides the batch.
+- Only the optimizer's part.
+  That is ZeRO-2, and here it would be 0.35 GB.
++ None for the weights.
+  Each GPU has a whole copy. To divide the weights: FSDP2 or ZeRO-3.
+
+Four processes; you write loss = own_losses.mean() and let DDP average the gradients. What is wrong?
+- Nothing: the mean of means is the mean.
+  Only where every process has as many answer tokens.
++ Tokens in a process with short answers weigh more.
+  Each process weighs a quarter, however many tokens it has. Sum, and divide by the tokens of all.
+- The gradient is four times too large.
+  The mean keeps its size. Its weights are wrong.
+
+A run is killed while it writes a checkpoint. What does it lose here?
++ The steps since the checkpoint before; they are computed again, to the same bits.
+  A checkpoint gets its name only when it is whole. The order of clips and all draws follow from seed and step.
+- The checkpoint that was being overwritten.
+  No checkpoint is overwritten: a new one is written beside, then renamed.
+- Nothing at all.
+  What was computed after the last checkpoint is gone. It comes back, because it is computed again.
+
+Your log says that two processes run, but the speed has not changed. What do you look at first?
+- The learning rate.
+  It changes what is learned, not how fast steps are taken.
++ The world size that the run itself saw.
+  A launcher may quietly give a world of one. The package writes the number and the wrapper into config.json.
+- The loss.
+  It is the same with one process and with two; that is the point.
+""",
 )

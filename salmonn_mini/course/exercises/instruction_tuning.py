@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 from salmonn_mini.data.order import apportion
 
 PROMPTS = {
@@ -18,15 +18,12 @@ PROMPTS = {
 }
 
 
-@exercise(
-    "8.1",
-    "from an annotation to a question",
-    level=1,
-    minutes=8,
-    wanted="two texts, the instruction and the answer: the wording at `place` of the row's task, from the front again "
-    "after the last one, its gap filled from Q; a row without a task is asr",
-)
+@exercise("8.1", "from an annotation to a question", level=1, minutes=8)
 def question(question: Student) -> None:
+    """two texts, the instruction and the answer: the wording at `place` of the row's task, from the front
+    again after the last one, its gap filled from Q; a row without a task is asr
+    """
+
     def given(place: int, **row: str) -> tuple[str, str]:
         found = question({"path": "clip.wav", **row}, PROMPTS, place)
         pair = isinstance(found, list | tuple) and len(found) == 2
@@ -51,15 +48,11 @@ def question(question: Student) -> None:
     )
 
 
-@exercise(
-    "8.2",
-    "whole clips out of shares",
-    level=2,
-    minutes=10,
-    wanted="how many of n clips each task gets: its part of n, rounded down; what is then left goes, one each, to the "
-    "largest remainders",
-)
+@exercise("8.2", "whole clips out of shares", level=2, minutes=10)
 def counts(counts: Student) -> None:
+    """how many of n clips each task gets: its part of n, rounded down; what is then left goes, one each, to
+    the largest remainders
+    """
     weights = {"asr": 16, "phones": 17, "music": 19, "gender": 28}  # of 80: for 8 clips 1.6, 1.7, 1.9, 2.8
     found = _table(counts(dict(weights), 8), set(weights))
     hint(
@@ -87,15 +80,11 @@ def counts(counts: Student) -> None:
             expect(count, right[task], f"{n} clips in shares {shares}, those of {task}")
 
 
-@exercise(
-    "8.3",
-    "shares of what?",
-    level=2,
-    minutes=8,
-    wanted="each task's share of the clips, all of them together 1, so that its answers make up the given share of "
-    "all tokens; `tokens` are a task's tokens in an answer, on average",
-)
+@exercise("8.3", "shares of what?", level=2, minutes=8)
 def clip_shares(clip_shares: Student) -> None:
+    """each task's share of the clips, all of them together 1, so that its answers make up the given share of
+    all tokens; `tokens` are a task's tokens in an answer, on average
+    """
     wanted, tokens = {"phones": 0.5, "gender": 0.3, "asr": 0.2}, {"phones": 30.0, "gender": 5.0, "asr": 10.0}
     found = _table(clip_shares(dict(wanted), dict(tokens)), set(wanted))
 
@@ -124,15 +113,11 @@ def clip_shares(clip_shares: Student) -> None:
     expect(alike["a"], 0.8, "With answers of like length, the share of a")
 
 
-@exercise(
-    "8.4",
-    "a loss for each task",
-    level=2,
-    minutes=8,
-    wanted="for each task of the batch the mean loss of its own tokens; `losses` are the clips', summed over their "
-    "tokens",
-)
+@exercise("8.4", "a loss for each task", level=2, minutes=8)
 def loss_of_tasks(loss_of_tasks: Student) -> None:
+    """for each task of the batch the mean loss of its own tokens; `losses` are the clips', summed over their
+    tokens
+    """
     losses = torch.tensor([8.0, 4.0, 3.0, 1.0])
     tokens, tasks = [10, 2, 3, 1], ["asr", "gender", "asr", "gender"]
     found = _table(loss_of_tasks(losses.clone(), list(tokens), list(tasks)), set(tasks))
@@ -157,15 +142,11 @@ def loss_of_tasks(loss_of_tasks: Student) -> None:
     expect(alone["music"], 2.0, "A batch of one clip")
 
 
-@exercise(
-    "8.5",
-    "what did it do?",
-    level=2,
-    minutes=10,
-    wanted='"transcript" if the answer only repeats the words, "caption" if it only repeats the caption of the '
-    'sounds, else "something else". It repeats a text if it makes fewer errors than 30 % of that text\'s words',
-)
+@exercise("8.5", "what did it do?", level=2, minutes=10)
 def did(did: Student) -> None:
+    """ "transcript" if the answer only repeats the words, "caption" if it only repeats the caption of the
+    sounds, else "something else". It repeats a text if it makes fewer errors than 30 % of that text's words
+    """
     words = "the big cow loses the old guitar in the garden"  # ten
     sounds = "a dog barks and then rain falls"
 
@@ -219,78 +200,47 @@ def _table(found: Any, tasks: set[str]) -> dict[str, Any]:
 
 enter(
     8,
-    (
-        ask(
-            "One clip comes with twelve different tasks. How does the model know which one is meant?",
-            no(
-                "By the sound: each task has its own kind of clip.",
-                "Some have. But the same sentence may be transcribed, translated or asked about.",
-            ),
-            yes(
-                "By the instruction, and nothing else.",
-                "There is no switch, and no output layer for each task. The words of I stand in the row before Y.",
-            ),
-            no(
-                "By a special token for each task.",
-                "Whisper does it so. SALMONN takes plain language, so that a task can be asked for that was never "
-                "trained.",
-            ),
-        ),
-        ask(
-            "Why does a task have several wordings in training?",
-            yes(
-                "So that the meaning of an instruction is learned, and not one sentence by heart.",
-                "Whether it has worked is measured with wordings that were held out.",
-            ),
-            no("To have more clips.", "The clips stay the same, and so do the answers."),
-            no(
-                "To make the task harder.",
-                "It is a side effect at most. What is wanted is that a reader's own words work too.",
-            ),
-        ),
-        ask(
-            "Phones are 7 % of the clips, and 18 % of all answer tokens. How much do they weigh in the loss?",
-            no("7 %", "That would be so if it were a mean over clips."),
-            yes(
-                "18 %",
-                "The loss is a mean over tokens, so long answers weigh more. Shares of clips and shares of tokens "
-                "are two things; a recipe gives the one, the gradient feels the other.",
-            ),
-            no(
-                "one twelfth, as every task",
-                "Only if the shares are chosen so.",
-            ),
-        ),
-        ask(
-            "Why does stage 2 go on with transcripts and captions, which stage 1 has taught already?",
-            no(
-                "They have not been learned well enough.",
-                "Perhaps; but something else would happen without them.",
-            ),
-            no(
-                "The mixture must add up to 1.",
-                "Any shares can be made to do so.",
-            ),
-            yes(
-                "Whatever is left out of the mixture may be forgotten.",
-                "The same weights do everything. Steps towards new answers also move the old ones, unless these are "
-                "there to object.",
-            ),
-        ),
-        ask(
-            "After stage 2 a model follows new wordings of trained tasks. And tasks that were not trained?",
-            no(
-                "It follows them too: it understands instructions now.",
-                "This is what one would hope. It has to be measured by itself, and it is another question.",
-            ),
-            yes(
-                "Nothing yet: that has to be measured.",
-                "A new wording asks for an answer of a trained kind. A new task asks for another kind.",
-            ),
-            no(
-                "It cannot do them: it was never shown how.",
-                "Its language model can do them, with text. The ability is there.",
-            ),
-        ),
-    ),
+    """
+One clip comes with twelve different tasks. How does the model know which one is meant?
+- By the sound: each task has its own kind of clip.
+  Some have. But the same sentence may be transcribed, translated or asked about.
++ By the instruction, and nothing else.
+  There is no switch, and no output layer for each task. The words of I stand in the row before Y.
+- By a special token for each task.
+  Whisper does it so. SALMONN takes plain language, so that a task can be asked for that was never trained.
+
+Why does a task have several wordings in training?
++ So that the meaning of an instruction is learned, and not one sentence by heart.
+  Whether it has worked is measured with wordings that were held out.
+- To have more clips.
+  The clips stay the same, and so do the answers.
+- To make the task harder.
+  It is a side effect at most. What is wanted is that a reader's own words work too.
+
+Phones are 7 % of the clips, and 18 % of all answer tokens. How much do they weigh in the loss?
+- 7 %
+  That would be so if it were a mean over clips.
++ 18 %
+  The loss is a mean over tokens, so long answers weigh more. Shares of clips and shares of tokens are two
+  things; a recipe gives the one, the gradient feels the other.
+- one twelfth, as every task
+  Only if the shares are chosen so.
+
+Why does stage 2 go on with transcripts and captions, which stage 1 has taught already?
+- They have not been learned well enough.
+  Perhaps; but something else would happen without them.
+- The mixture must add up to 1.
+  Any shares can be made to do so.
++ Whatever is left out of the mixture may be forgotten.
+  The same weights do everything. Steps towards new answers also move the old ones, unless these are there to
+  object.
+
+After stage 2 a model follows new wordings of trained tasks. And tasks that were not trained?
+- It follows them too: it understands instructions now.
+  This is what one would hope. It has to be measured by itself, and it is another question.
++ Nothing yet: that has to be measured.
+  A new wording asks for an answer of a trained kind. A new task asks for another kind.
+- It cannot do them: it was never shown how.
+  Its language model can do them, with text. The ability is there.
+""",
 )

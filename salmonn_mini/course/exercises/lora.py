@@ -6,18 +6,13 @@ import torch
 from torch import nn
 
 from salmonn_mini.course.exercises.exercise import Hint, Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 from salmonn_mini.models.lora import LoraLinear
 
 
-@exercise(
-    "5.1",
-    "count LoRA's numbers",
-    level=1,
-    minutes=5,
-    wanted="how many numbers A and B hold, in all layers, with rank r on q (d × d) and on v (d_kv × d)",
-)
+@exercise("5.1", "count LoRA's numbers", level=1, minutes=5)
 def count(n_lora: Student) -> None:
+    """how many numbers A and B hold, in all layers, with rank r on q (d × d) and on v (d_kv × d)"""
     d, d_kv, layers, r = 960, 320, 32, 8
     given = n_lora(d, d_kv, layers, r)
     hint(
@@ -42,14 +37,9 @@ def count(n_lora: Student) -> None:
         expect(n_lora(*sizes), layers * r * (3 * d + d_kv), f"d, d_kv, layers, r = {sizes}")
 
 
-@exercise(
-    "5.2",
-    "the forward pass",
-    level=2,
-    minutes=8,
-    wanted="y (n, d_out) = W x + s·B A x for each row x (n, d_in), with s = alpha / r",
-)
+@exercise("5.2", "the forward pass", level=2, minutes=8)
 def forward(lora_forward: Student) -> None:
+    """y (n, d_out) = W x + s·B A x for each row x (n, d_in), with s = alpha / r"""
     draw = torch.Generator().manual_seed(0)
     x, W, A, B = (torch.randn(*size, generator=draw) for size in ((5, 6), (4, 6), (2, 6), (4, 2)))
     alone, change = x @ W.T, x @ A.T @ B.T
@@ -65,14 +55,9 @@ def forward(lora_forward: Student) -> None:
     expect(same_scale, alone + 2 * change, "The same with alpha 4")
 
 
-@exercise(
-    "5.3",
-    "how far the model has moved",
-    level=2,
-    minutes=6,
-    wanted="‖s·BA‖ / ‖W‖ in Frobenius norms, a number",
-)
+@exercise("5.3", "how far the model has moved", level=2, minutes=6)
 def drift(drift: Student) -> None:
+    """‖s·BA‖ / ‖W‖ in Frobenius norms, a number"""
     draw = torch.Generator().manual_seed(1)
     W, A, B = (torch.randn(*size, generator=draw) for size in ((4, 6), (2, 6), (4, 2)))
     change, size = (B @ A).norm(), W.norm()
@@ -102,15 +87,11 @@ def drift(drift: Student) -> None:
         )
 
 
-@exercise(
-    "5.4",
-    "another scale, for one call",
-    level=3,
-    minutes=12,
-    wanted="layer(x) with layer.scale = s; afterwards the layer has its former scale, also if the call failed; "
-    "a ValueError for a layer that is merged",
-)
+@exercise("5.4", "another scale, for one call", level=3, minutes=12)
 def at_scale(run_at: Student) -> None:
+    """layer(x) with layer.scale = s; afterwards the layer has its former scale, also if the call failed; a
+    ValueError for a layer that is merged
+    """
     x = torch.linspace(-1, 1, 6)
     layer, alone, change = _layer()
     layer.scale = 3.0
@@ -164,67 +145,47 @@ def _fails(run_at: Student, *values: object) -> bool:
 
 enter(
     5,
-    (
-        ask(
-            "W is 4096 × 4096, r = 8. How many numbers does LoRA train for it?",
-            no("16,777,216", "That is W itself. It stays frozen."),
-            yes("65,536", "A is (8, 4096) and B is (4096, 8): 2 · 8 · 4096."),
-            no("32,768", "That is A alone, or B alone."),
-            no("64", "8 × 8. But A and B each have one long side."),
-        ),
-        ask(
-            "Why does B start at zero, and A at random?",
-            no(
-                "So that the first steps are small.",
-                "The very first step changes B as fast as the learning rate says. The starting point counts.",
-            ),
-            yes(
-                "So that the model starts as it was, and can still learn.",
-                "B = 0 makes BA = 0. A must not be zero too: then both gradients are zero, for ever.",
-            ),
-            no(
-                "It saves memory.",
-                "A matrix of zeros takes as much memory as any other.",
-            ),
-        ),
-        ask(
-            "A model was trained with alpha = 32 and r = 8. You set the absolute scale s to 2. What happens?",
-            yes(
-                "The change to each matrix is half of what was trained.",
-                "As trained s = 32 / 8 = 4. W + 2·BA lies half-way between the LLM alone and the trained model.",
-            ),
-            no(
-                "The change is doubled.",
-                "That would be a factor on 4. Here s is absolute: it takes the place of 4.",
-            ),
-            no(
-                "Every answer is half as likely to be right.",
-                "The weights lie half-way, the answers do not: they pass through many layers that are not linear.",
-            ),
-        ),
-        ask(
-            "You merge LoRA into W, then set its scale to 0, by peft's set_scale. What does the model do?",
-            no("It answers as the LLM alone.", "W already holds s·BA, and a merged layer looks at W alone."),
-            no("It raises an error.", "peft says nothing. This package's lora_scale refuses."),
-            yes(
-                "It answers as before, and unmerging will now damage W.",
-                "Merging added 4·BA; unmerging takes out 0·BA.",
-            ),
-        ),
-        ask(
-            "What does a higher rank r buy?",
-            yes(
-                "Changes of more independent directions, at a cost that grows with r.",
-                "BA has rank r at most. If the task needs no more, a higher r gains little.",
-            ),
-            no(
-                "A stronger change: s grows with r.",
-                "s = alpha / r falls with r, if alpha stays. Strength is what s and training decide.",
-            ),
-            no(
-                "A slower answer after merging.",
-                "Merged, W + s·BA is one matrix of W's own shape, whatever r was.",
-            ),
-        ),
-    ),
+    """
+W is 4096 × 4096, r = 8. How many numbers does LoRA train for it?
+- 16,777,216
+  That is W itself. It stays frozen.
++ 65,536
+  A is (8, 4096) and B is (4096, 8): 2 · 8 · 4096.
+- 32,768
+  That is A alone, or B alone.
+- 64
+  8 × 8. But A and B each have one long side.
+
+Why does B start at zero, and A at random?
+- So that the first steps are small.
+  The very first step changes B as fast as the learning rate says. The starting point counts.
++ So that the model starts as it was, and can still learn.
+  B = 0 makes BA = 0. A must not be zero too: then both gradients are zero, for ever.
+- It saves memory.
+  A matrix of zeros takes as much memory as any other.
+
+A model was trained with alpha = 32 and r = 8. You set the absolute scale s to 2. What happens?
++ The change to each matrix is half of what was trained.
+  As trained s = 32 / 8 = 4. W + 2·BA lies half-way between the LLM alone and the trained model.
+- The change is doubled.
+  That would be a factor on 4. Here s is absolute: it takes the place of 4.
+- Every answer is half as likely to be right.
+  The weights lie half-way, the answers do not: they pass through many layers that are not linear.
+
+You merge LoRA into W, then set its scale to 0, by peft's set_scale. What does the model do?
+- It answers as the LLM alone.
+  W already holds s·BA, and a merged layer looks at W alone.
+- It raises an error.
+  peft says nothing. This package's lora_scale refuses.
++ It answers as before, and unmerging will now damage W.
+  Merging added 4·BA; unmerging takes out 0·BA.
+
+What does a higher rank r buy?
++ Changes of more independent directions, at a cost that grows with r.
+  BA has rank r at most. If the task needs no more, a higher r gains little.
+- A stronger change: s grows with r.
+  s = alpha / r falls with r, if alpha stays. Strength is what s and training decide.
+- A slower answer after merging.
+  Merged, W + s·BA is one matrix of W's own shape, whatever r was.
+""",
 )

@@ -11,18 +11,14 @@ import torch
 from torch import Tensor
 
 from salmonn_mini.course.exercises.exercise import Hint, Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 
 
-@exercise(
-    "9.1",
-    "Bayes' rule from counts",
-    level=1,
-    minutes=8,
-    wanted="three tensors: P(Y | I), of the shape of `counts` (answers, instructions); P(Y), a number for each "
-    "answer; P(I | Y), again (answers, instructions)",
-)
+@exercise("9.1", "Bayes' rule from counts", level=1, minutes=8)
 def terms(terms: Student) -> None:
+    """three tensors: P(Y | I), of the shape of `counts` (answers, instructions); P(Y), a number for each
+    answer; P(I | Y), again (answers, instructions)
+    """
     counts = torch.tensor([[30.0, 10.0], [0.0, 40.0], [10.0, 10.0]])  # 40 of one instruction, 60 of the other
     whole = counts.sum()
     right = counts / counts.sum(0), counts.sum(1) / whole, counts / counts.sum(1, keepdim=True)
@@ -54,14 +50,9 @@ def terms(terms: Student) -> None:
     expect(posterior, right[2], "P(I | Y)")
 
 
-@exercise(
-    "9.2",
-    "what a token costs",
-    level=1,
-    minutes=5,
-    wanted="the perplexity of an answer: exp of minus the mean of its tokens' log-probabilities (natural logarithms)",
-)
+@exercise("9.2", "what a token costs", level=1, minutes=5)
 def perplexity(perplexity: Student) -> None:
+    """the perplexity of an answer: exp of minus the mean of its tokens' log-probabilities (natural logarithms)"""
     chances = [0.5, 0.125, 1.0, 0.25]  # of product 1/64, so 64 ** (1/4)
     logs = [math.log(p) for p in chances]
     given = perplexity(list(logs))
@@ -89,15 +80,11 @@ def perplexity(perplexity: Student) -> None:
     expect(perplexity([0.0, 0.0]), 1.0, "Two tokens that were certain")
 
 
-@exercise(
-    "9.3",
-    "every answer there is",
-    level=3,
-    minutes=15,
-    wanted="a dictionary: for each answer, a tuple of tokens, its probability. Answers end with `end`; those that "
-    "have `longest` tokens and no end yet stand in it too, for all that would follow",
-)
+@exercise("9.3", "every answer there is", level=3, minutes=15)
 def every_answer(every_answer: Student) -> None:
+    """a dictionary: for each answer, a tuple of tokens, its probability. Answers end with `end`; those that
+    have `longest` tokens and no end yet stand in it too, for all that would follow
+    """
     end, longest = ".", 3
 
     def next_probs(begun: Sequence[str]) -> dict[str, float]:
@@ -162,15 +149,11 @@ def every_answer(every_answer: Student) -> None:
 LOGS = torch.tensor([[-10.0, -12.0, -11.0], [-900.0, -903.0, -901.0], [-40.0, -20.0, -15.0]]).double()
 
 
-@exercise(
-    "9.4",
-    "the same in logarithms",
-    level=2,
-    minutes=12,
-    wanted="two tensors: log P(Y), a number for each answer, and log P(I | Y), (answers, instructions), if all "
-    "instructions are equally likely",
-)
+@exercise("9.4", "the same in logarithms", level=2, minutes=12)
 def log_terms(log_terms: Student) -> None:
+    """two tensors: log P(Y), a number for each answer, and log P(I | Y), (answers, instructions), if all
+    instructions are equally likely
+    """
     given = log_terms(LOGS.clone())
     expect(isinstance(given, list | tuple) and len(given) == 2, True, "That two tensors come back")
     prior, posterior = given
@@ -214,15 +197,11 @@ def log_terms(log_terms: Student) -> None:
     expect(posterior, right[1], "log P(I | Y)")
 
 
-@exercise(
-    "9.5",
-    "which term loses",
-    level=2,
-    minutes=12,
-    wanted="two numbers: log of P(Y) of the wanted answer over that of its rival, and the same for P(I | Y), where I "
-    "is the instruction that was given. They add up to the log-ratio of P(Y | I)",
-)
+@exercise("9.5", "which term loses", level=2, minutes=12)
 def weigh(weigh: Student) -> None:
+    """two numbers: log of P(Y) of the wanted answer over that of its rival, and the same for P(I | Y), where I
+    is the instruction that was given. They add up to the log-ratio of P(Y | I)
+    """
     wanted, rival, asked = 2, 0, 1
     given = weigh(LOGS.clone(), wanted, rival, asked)
     expect(isinstance(given, list | tuple) and len(given) == 2, True, "That two numbers come back")
@@ -269,75 +248,47 @@ def _ratio(logs: Tensor, wanted: int, rival: int) -> float:
 
 enter(
     9,
-    (
-        ask(
-            "A model transcribes where it is asked for a story. What is task over-fitting?",
-            no(
-                "It knows its training clips by heart.",
-                "That would be over-fitting to data. New clips are transcribed as well as old ones.",
-            ),
-            yes(
-                "It holds on to the kinds of answer that it was trained on, whatever it is asked.",
-                "New clips are fine; new *instructions* are not.",
-            ),
-            no(
-                "It has forgotten how to write stories.",
-                "Given the words as text, or with a smaller LoRA scale, it writes them.",
-            ),
-        ),
-        ask(
-            "P(Y | X, I) = P(Y | X) · P(I | Y, X) / P(I | X). Which term is the same for all answers?",
-            no("P(Y | X)", "It is the term that transcripts are ahead in."),
-            no(
-                "P(I | Y, X)",
-                "It asks how well the answer goes with the instruction: each answer has its own.",
-            ),
-            yes(
-                "P(I | X)",
-                "No Y stands in it. It makes the numbers add up, and never decides which answer is ahead.",
-            ),
-        ),
-        ask(
-            "A story of 45 tokens has log P = -40, a transcript of 8 tokens -12. What follows?",
-            no(
-                "The model prefers the transcript at every place.",
-                "A token costs 0.9 nats in the story, and 1.5 in the transcript. The story has more of them.",
-            ),
-            yes(
-                "By itself, little: the story is long, and there are many other stories.",
-                "Each single long answer is improbable, even if it is certain that a long answer comes.",
-            ),
-            no(
-                "The numbers must be wrong, for they do not add up to 1.",
-                "All answers together do, and there are more of them than these two.",
-            ),
-        ),
-        ask(
-            "There are 6 instructions, all equally likely. By which factor can the instruction lift an answer above "
-            "its P(Y | X), at most?",
-            no("without limit", "P(I | Y, X) is a probability: at most 1. Divided by P(I) = 1/6 that is 6."),
-            yes(
-                "6",
-                "P(I | Y, X) / P(I) is 6 if the answer gives the instruction away. It can push an answer *down* "
-                "without limit.",
-            ),
-            no("1", "At P(I | Y, X) = 1/6 the answer says nothing about the instruction. It may say more."),
-        ),
-        ask(
-            "P(Y | X) was computed in two ways: as a mean over the instructions, and with no instruction at all. Why "
-            "may they differ?",
-            no(
-                "Because of rounding.",
-                "In float32 the two would agree to some digits. They are two different questions.",
-            ),
-            no(
-                "Because one of the two is Bayes' rule and the other is not.",
-                "Both are estimates of P(Y | X). Bayes' rule holds with the first exactly, as it is made from it.",
-            ),
-            yes(
-                "The mean assumes which instructions come, and how often; an empty one is an input of its own.",
-                "Neither is *the* P(Y | X). Where both tell the same, the finding rests on neither assumption.",
-            ),
-        ),
-    ),
+    """
+A model transcribes where it is asked for a story. What is task over-fitting?
+- It knows its training clips by heart.
+  That would be over-fitting to data. New clips are transcribed as well as old ones.
++ It holds on to the kinds of answer that it was trained on, whatever it is asked.
+  New clips are fine; new *instructions* are not.
+- It has forgotten how to write stories.
+  Given the words as text, or with a smaller LoRA scale, it writes them.
+
+P(Y | X, I) = P(Y | X) · P(I | Y, X) / P(I | X). Which term is the same for all answers?
+- P(Y | X)
+  It is the term that transcripts are ahead in.
+- P(I | Y, X)
+  It asks how well the answer goes with the instruction: each answer has its own.
++ P(I | X)
+  No Y stands in it. It makes the numbers add up, and never decides which answer is ahead.
+
+A story of 45 tokens has log P = -40, a transcript of 8 tokens -12. What follows?
+- The model prefers the transcript at every place.
+  A token costs 0.9 nats in the story, and 1.5 in the transcript. The story has more of them.
++ By itself, little: the story is long, and there are many other stories.
+  Each single long answer is improbable, even if it is certain that a long answer comes.
+- The numbers must be wrong, for they do not add up to 1.
+  All answers together do, and there are more of them than these two.
+
+There are 6 instructions, all equally likely. By which factor can the instruction lift an answer above its P(Y |
+X), at most?
+- without limit
+  P(I | Y, X) is a probability: at most 1. Divided by P(I) = 1/6 that is 6.
++ 6
+  P(I | Y, X) / P(I) is 6 if the answer gives the instruction away. It can push an answer *down* without limit.
+- 1
+  At P(I | Y, X) = 1/6 the answer says nothing about the instruction. It may say more.
+
+P(Y | X) was computed in two ways: as a mean over the instructions, and with no instruction at all. Why may they
+differ?
+- Because of rounding.
+  In float32 the two would agree to some digits. They are two different questions.
+- Because one of the two is Bayes' rule and the other is not.
+  Both are estimates of P(Y | X). Bayes' rule holds with the first exactly, as it is made from it.
++ The mean assumes which instructions come, and how often; an empty one is an input of its own.
+  Neither is *the* P(Y | X). Where both tell the same, the finding rests on neither assumption.
+""",
 )

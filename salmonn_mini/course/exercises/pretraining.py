@@ -10,18 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 
 
-@exercise(
-    "7.1",
-    "clip the gradient",
-    level=2,
-    minutes=8,
-    wanted="a list of tensors: the gradients, scaled by one common factor so that the norm of all their numbers "
-    "together is at most `most`; unchanged if it is already",
-)
+@exercise("7.1", "clip the gradient", level=2, minutes=8)
 def clip(clip: Student) -> None:
+    """a list of tensors: the gradients, scaled by one common factor so that the norm of all their numbers
+    together is at most `most`; unchanged if it is already
+    """
     gradients = [torch.tensor([1.0, 2.0]), torch.tensor([[2.0, 4.0]])]  # of norm 5 together
 
     def given(most: float) -> list[Tensor] | None:
@@ -64,15 +60,11 @@ def _all_same(given: Sequence[Tensor], value: Sequence[Tensor]) -> bool:
     return all(same(one, other) for one, other in zip(given, value, strict=True))
 
 
-@exercise(
-    "7.2",
-    "warm-up and cosine",
-    level=1,
-    minutes=8,
-    wanted="the factor on the learning rate at a step, counted from 0: 1/warmup, 2/warmup, … 1, then half a cosine "
-    "from 1 down to `final`, which it would reach at step `steps`",
-)
+@exercise("7.2", "warm-up and cosine", level=1, minutes=8)
 def schedule(factor: Student) -> None:
+    """the factor on the learning rate at a step, counted from 0: 1/warmup, 2/warmup, … 1, then half a cosine
+    from 1 down to `final`, which it would reach at step `steps`
+    """
     steps, warmup, final = 110, 10, 0.2
 
     def cosine(progress: float) -> float:
@@ -114,15 +106,11 @@ def schedule(factor: Student) -> None:
     expect(factor(0, 100, 0, 0.0), 1.0, "The first step without warm-up")
 
 
-@exercise(
-    "7.3",
-    "a large batch in small parts",
-    level=2,
-    minutes=12,
-    wanted="the mean loss over all answer tokens of all parts; and after the call the gradients must be those of "
-    "that mean, with one `backward` a part",
-)
+@exercise("7.3", "a large batch in small parts", level=2, minutes=12)
 def accumulate(accumulate: Student) -> None:
+    """the mean loss over all answer tokens of all parts; and after the call the gradients must be those of
+    that mean, with one `backward` a part
+    """
     parts, whole = _parts()
     weight = nn.Parameter(torch.tensor([0.5, -1.0]))
     heard: list[int] = []
@@ -187,15 +175,11 @@ def _gradient(weight: Tensor, part: tuple[Tensor, Tensor]) -> Tensor:
     return own.grad
 
 
-@exercise(
-    "7.4",
-    "batches that can be found again",
-    level=3,
-    minutes=15,
-    wanted="a list of batch_size clips' numbers: the batch of a step, from 0 on. In each epoch of n // batch_size "
-    "steps no clip comes twice; epochs differ; and the answer follows from the arguments alone",
-)
+@exercise("7.4", "batches that can be found again", level=3, minutes=15)
 def batch_at(batch_at: Student) -> None:
+    """a list of batch_size clips' numbers: the batch of a step, from 0 on. In each epoch of n // batch_size
+    steps no clip comes twice; epochs differ; and the answer follows from the arguments alone
+    """
     n, size, seed = 13, 4, 5  # 3 batches an epoch, and one clip is left out
 
     def deal(step: int, seed: int = seed) -> list[int]:
@@ -242,74 +226,50 @@ def batch_at(batch_at: Student) -> None:
 
 enter(
     7,
-    (
-        ask(
-            "Why does stage 1 come before instruction tuning?",
-            no(
-                "So that the encoders learn to hear.",
-                "They hear already, and they are frozen. What they hear does not yet mean anything to the LLM.",
-            ),
-            yes(
-                "So that the new parts, which start at random, learn what sounds have to do with words.",
-                "Transcripts and captions are plentiful, and say nearly all that is in a clip. The paper's first "
-                "stage closes the gap between parts that are trained and parts that are new.",
-            ),
-            no(
-                "Because the language model has to learn to write first.",
-                "It has learned that from text, long before, and stays frozen.",
-            ),
-        ),
-        ask(
-            "A batch holds a transcript of 20 tokens and a caption of 5. The loss is the mean over tokens. "
-            "How much do they count?",
-            yes("4 to 1", "20 tokens to 5. Each token counts the same, wherever it stands."),
-            no("1 to 1", "That would be the mean of the two clips' own means."),
-            no(
-                "It depends on how the batch is cut into parts.",
-                "It must not: one divides by the tokens of all parts.",
-            ),
-        ),
-        ask(
-            "The ears are frozen, and every clip comes many times. What may be kept from one time to the next?",
-            no("H, the audio tokens", "They come out of the Q-Former, which changes with every step."),
-            yes(
-                "the features of both encoders",
-                "They depend on the sound and on frozen weights alone. The two LayerNorms behind them are trained, "
-                "so the features are kept from before these.",
-            ),
-            no("the answer's loss", "It falls: that is the point of training."),
-        ),
-        ask(
-            "A run is stopped and goes on from its checkpoint, which holds the trained weights alone. What happens?",
-            no(
-                "Nothing: the weights are all that counts.",
-                "AdamW keeps two running means for each of them. Without these it begins again, with other steps.",
-            ),
-            no(
-                "It raises an error.",
-                "Nothing that it needs to run is missing. It is another run, and says nothing.",
-            ),
-            yes(
-                "It goes on, but differently.",
-                "The optimizer's means are gone, and so are the place in the data, the place in the schedule, "
-                "and what dropout would have drawn.",
-            ),
-        ),
-        ask(
-            "The loss has fallen from 7 to 1. What do you know about the model's transcripts?",
-            no(
-                "One word in seven is wrong.",
-                "A loss is no error rate, and is measured with the right words before each.",
-            ),
-            yes(
-                "Little: decode new clips and count errors.",
-                "Some of the loss falls because the model guesses the usual sentence. Only clips that it never heard, "
-                "and words that cannot be guessed, tell whether it hears.",
-            ),
-            no(
-                "They are nearly right.",
-                "At a loss of 1 a model may still write fluent sentences that nobody said.",
-            ),
-        ),
-    ),
+    """
+Why does stage 1 come before instruction tuning?
+- So that the encoders learn to hear.
+  They hear already, and they are frozen. What they hear does not yet mean anything to the LLM.
++ So that the new parts, which start at random, learn what sounds have to do with words.
+  Transcripts and captions are plentiful, and say nearly all that is in a clip. The paper's first stage closes
+  the gap between parts that are trained and parts that are new.
+- Because the language model has to learn to write first.
+  It has learned that from text, long before, and stays frozen.
+
+A batch holds a transcript of 20 tokens and a caption of 5. The loss is the mean over tokens. How much do they
+count?
++ 4 to 1
+  20 tokens to 5. Each token counts the same, wherever it stands.
+- 1 to 1
+  That would be the mean of the two clips' own means.
+- It depends on how the batch is cut into parts.
+  It must not: one divides by the tokens of all parts.
+
+The ears are frozen, and every clip comes many times. What may be kept from one time to the next?
+- H, the audio tokens
+  They come out of the Q-Former, which changes with every step.
++ the features of both encoders
+  They depend on the sound and on frozen weights alone. The two LayerNorms behind them are trained, so the
+  features are kept from before these.
+- the answer's loss
+  It falls: that is the point of training.
+
+A run is stopped and goes on from its checkpoint, which holds the trained weights alone. What happens?
+- Nothing: the weights are all that counts.
+  AdamW keeps two running means for each of them. Without these it begins again, with other steps.
+- It raises an error.
+  Nothing that it needs to run is missing. It is another run, and says nothing.
++ It goes on, but differently.
+  The optimizer's means are gone, and so are the place in the data, the place in the schedule, and what dropout
+  would have drawn.
+
+The loss has fallen from 7 to 1. What do you know about the model's transcripts?
+- One word in seven is wrong.
+  A loss is no error rate, and is measured with the right words before each.
++ Little: decode new clips and count errors.
+  Some of the loss falls because the model guesses the usual sentence. Only clips that it never heard, and words
+  that cannot be guessed, tell whether it hears.
+- They are nearly right.
+  At a loss of 1 a model may still write fluent sentences that nobody said.
+""",
 )

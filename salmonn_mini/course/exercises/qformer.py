@@ -7,19 +7,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 from salmonn_mini.models.qformer import MASKS, blip2_mask
 
 
-@exercise(
-    "4.1",
-    "whom a query hears",
-    level=1,
-    minutes=8,
-    wanted="a tensor (N, T): the attention weights softmax(q · k / √d) of queries q (N, d) on keys k (T, d), zero "
-    "where `own` (T,) is False",
-)
+@exercise("4.1", "whom a query hears", level=1, minutes=8)
 def weights(weights: Student) -> None:
+    """a tensor (N, T): the attention weights softmax(q · k / √d) of queries q (N, d) on keys k (T, d), zero
+    where `own` (T,) is False
+    """
     q = torch.tensor([[1.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, -1.0]])
     k = torch.tensor([[2.0, 1.0, 0.0, 1.0], [0.0, 3.0, 1.0, 0.0], [4.0, 0.0, 0.0, 1.0]])
     own = torch.tensor([True, True, False])
@@ -57,15 +53,11 @@ def weights(weights: Student) -> None:
     )
 
 
-@exercise(
-    "4.2",
-    "cross-attention",
-    level=2,
-    minutes=12,
-    wanted="a tensor (N, d): each of the queries x (N, d) asks the frames Z (T, D), in one head. W_q (d, d), "
-    "W_k (D, d) and W_v (D, d) stand on the right: x @ W_q",
-)
+@exercise("4.2", "cross-attention", level=2, minutes=12)
 def cross(cross: Student) -> None:
+    """a tensor (N, d): each of the queries x (N, d) asks the frames Z (T, D), in one head. W_q (d, d), W_k (D,
+    d) and W_v (D, d) stand on the right: x @ W_q
+    """
     generator = torch.Generator().manual_seed(0)
     x, Z = torch.randn(2, 4, generator=generator), torch.randn(5, 3, generator=generator)
     W_q, W_k, W_v = (torch.randn(n, 4, generator=generator) for n in (4, 3, 3))
@@ -97,15 +89,11 @@ def cross(cross: Student) -> None:
     expect(given, right, "2 queries of width 4 on 5 frames of width 3")
 
 
-@exercise(
-    "4.3",
-    "BLIP-2's three masks",
-    level=3,
-    minutes=12,
-    wanted="a boolean tensor (N + S, N + S), True where the row's token sees the column's: N queries, then S words; "
-    "kind is bidirectional, unimodal or multimodal_causal",
-)
+@exercise("4.3", "BLIP-2's three masks", level=3, minutes=12)
 def masks(mask: Student) -> None:
+    """a boolean tensor (N + S, N + S), True where the row's token sees the column's: N queries, then S words;
+    kind is bidirectional, unimodal or multimodal_causal
+    """
     N, S = 2, 3
     right = {kind: blip2_mask(kind, N, torch.ones(1, S, dtype=torch.bool))[0] for kind in MASKS}
     bidirectional, unimodal, causal = (mask(kind, N, S) for kind in MASKS)
@@ -145,15 +133,11 @@ def masks(mask: Student) -> None:
     expect(mask("multimodal_causal", 3, 1), one, "multimodal_causal with N = 3 and S = 1")
 
 
-@exercise(
-    "4.4",
-    "the contrastive loss",
-    level=2,
-    minutes=10,
-    wanted="a number: the mean of two cross-entropies, of finding each clip's text and of finding each text's clip, "
-    "out of similarity (B, B), a clip a row, a text a column, its own on the diagonal",
-)
+@exercise("4.4", "the contrastive loss", level=2, minutes=10)
 def contrast(loss: Student) -> None:
+    """a number: the mean of two cross-entropies, of finding each clip's text and of finding each text's clip,
+    out of similarity (B, B), a clip a row, a text a column, its own on the diagonal
+    """
     similarity = torch.tensor([[2.0, 0.0, 1.0], [1.0, 3.0, 0.0], [0.0, 2.0, 1.0]])
     own = torch.arange(3)
     texts, clips = F.cross_entropy(similarity, own), F.cross_entropy(similarity.T, own)
@@ -182,53 +166,47 @@ def contrast(loss: Student) -> None:
 
 enter(
     4,
-    (
-        ask(
-            "What are the queries of a Q-Former?",
-            no("Questions in words, from the prompt.", "SALMONN's queries never see the instruction."),
-            yes(
-                "Vectors that are trained, the same for every clip.",
-                "They start at random. What they ask is learned, and then fixed; what they hear depends on the clip.",
-            ),
-            no(
-                "Frames of the clip, chosen by the model.", "The frames give keys and values. They are asked."
-            ),
-        ),
-        ask(
-            "A window has L = 17 frames and N = 1 query. Which shape have a head's cross-attention weights?",
-            yes("1 × 17", "One query shares out 1 among 17 frames."),
-            no("17 × 17", "That would be self-attention of the frames. They do not ask each other here."),
-            no("17 × 1", "Queries are the rows: N × L."),
-        ),
-        ask(
-            "You shuffle the frames within a window before the Q-Former. What happens to its tokens?",
-            no("They are shuffled likewise.", "There is one token for each query, not for each frame."),
-            yes(
-                "Nothing.",
-                "A sum does not know its order. Only what is in the frames themselves tells when they were.",
-            ),
-            no("They become noise.", "Attention would have to know places for that. It does not."),
-        ),
-        ask(
-            "Why may the queries not see the text when the text is to be generated?",
-            yes(
-                "They would carry the answer to the words that have to guess it.",
-                "The loss falls to almost nothing, and without the text the model cannot write.",
-            ),
-            no("It would be slower.", "A little. That is not the reason."),
-            no(
-                "Queries cannot read words.",
-                "They can: in matching they do, through the same self-attention.",
-            ),
-        ),
-        ask(
-            "Which connector gives as many tokens for an hour as for a second?",
-            no("The window-level Q-Former.", "N tokens for each window: an hour has 3,600 times as many."),
-            yes(
-                "The segment-level Q-Former.", "Its queries look at all of Z at once; their number is fixed."
-            ),
-            no("Stacking.", "One token for each k frames."),
-            no("CTC compression.", "One token for each sound of speech: as many as are spoken."),
-        ),
-    ),
+    """
+What are the queries of a Q-Former?
+- Questions in words, from the prompt.
+  SALMONN's queries never see the instruction.
++ Vectors that are trained, the same for every clip.
+  They start at random. What they ask is learned, and then fixed; what they hear depends on the clip.
+- Frames of the clip, chosen by the model.
+  The frames give keys and values. They are asked.
+
+A window has L = 17 frames and N = 1 query. Which shape have a head's cross-attention weights?
++ 1 × 17
+  One query shares out 1 among 17 frames.
+- 17 × 17
+  That would be self-attention of the frames. They do not ask each other here.
+- 17 × 1
+  Queries are the rows: N × L.
+
+You shuffle the frames within a window before the Q-Former. What happens to its tokens?
+- They are shuffled likewise.
+  There is one token for each query, not for each frame.
++ Nothing.
+  A sum does not know its order. Only what is in the frames themselves tells when they were.
+- They become noise.
+  Attention would have to know places for that. It does not.
+
+Why may the queries not see the text when the text is to be generated?
++ They would carry the answer to the words that have to guess it.
+  The loss falls to almost nothing, and without the text the model cannot write.
+- It would be slower.
+  A little. That is not the reason.
+- Queries cannot read words.
+  They can: in matching they do, through the same self-attention.
+
+Which connector gives as many tokens for an hour as for a second?
+- The window-level Q-Former.
+  N tokens for each window: an hour has 3,600 times as many.
++ The segment-level Q-Former.
+  Its queries look at all of Z at once; their number is fixed.
+- Stacking.
+  One token for each k frames.
+- CTC compression.
+  One token for each sound of speech: as many as are spoken.
+""",
 )

@@ -6,7 +6,7 @@ It is plain HTML: a choice unfolds when it is clicked. So it needs no kernel, an
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,18 +30,6 @@ class Question:
     choices: tuple[Choice, ...]
 
 
-def no(text: str, why: str) -> Choice:
-    return Choice(text, why)
-
-
-def yes(text: str, why: str) -> Choice:
-    return Choice(text, why, right=True)
-
-
-def ask(text: str, *choices: Choice) -> Question:
-    return Question(text, choices)
-
-
 @dataclass(frozen=True)
 class Quiz:
     """Questions of a chapter; the last value of a notebook's cell shows them."""
@@ -61,14 +49,29 @@ class Quiz:
         return {"text/html": f"<ol>{body}</ol>", "text/plain": repr(self)}
 
 
-def enter(chapter: int, questions: Sequence[Question]) -> None:
-    """Enter a chapter's quiz into the table."""
-    QUIZZES[chapter] = Quiz(tuple(questions))
+def enter(chapter: int, text: str) -> None:
+    """Enter a chapter's quiz into the table.
+
+    Args:
+        text: questions, an empty line between them. Below each question stand its choices, "+ " before the right
+            one and "- " before all others, and below each choice, indented, why it is right or wrong.
+    """
+    QUIZZES[chapter] = Quiz(tuple(map(_parse_question, text.strip().split("\n\n"))))
 
 
 def quiz(chapter: int) -> Quiz:
     """The quiz of a chapter."""
     return QUIZZES[chapter]
+
+
+def _parse_question(block: str) -> Question:
+    text, *choices = re.split(r"\n(?=[+-] )", block)
+    return Question(text.replace("\n", " "), tuple(map(_parse_choice, choices)))
+
+
+def _parse_choice(block: str) -> Choice:
+    text, *why = block.split("\n")
+    return Choice(text[2:], " ".join(map(str.strip, why)), right=text[0] == "+")
 
 
 def _judgment(choice: Choice) -> str:

@@ -7,18 +7,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from salmonn_mini.course.exercises.exercise import Hint, Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 from salmonn_mini.models.splice import IGNORE_INDEX
 
 
-@exercise(
-    "6.1",
-    "label the row",
-    level=1,
-    minutes=5,
-    wanted="a list as long as the row: the answer's token ids where the answer stands, -100 everywhere before it",
-)
+@exercise("6.1", "label the row", level=1, minutes=5)
 def label(labels: Student) -> None:
+    """a list as long as the row: the answer's token ids where the answer stands, -100 everywhere before it"""
     before, after, answer = [1, 20, 21], [22, 23, 24], [30, 31, 2]
     right = [IGNORE_INDEX] * 10 + answer
     given = labels(list(before), 4, list(after), list(answer))
@@ -49,14 +44,9 @@ def label(labels: Student) -> None:
     expect(labels([1], 1, [5], [6, 2]), [IGNORE_INDEX] * 3 + [6, 2], "The labels of a shorter row")
 
 
-@exercise(
-    "6.2",
-    "the loss on the answer alone",
-    level=2,
-    minutes=10,
-    wanted="the sum of -log p(label) over all places with a label; place i of the logits (S, V) predicts token i + 1",
-)
+@exercise("6.2", "the loss on the answer alone", level=2, minutes=10)
 def loss(answer_loss: Student) -> None:
+    """the sum of -log p(label) over all places with a label; place i of the logits (S, V) predicts token i + 1"""
     logits = 2 * torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, 3, 1, 2])
     each = cross_entropy(logits[:-1], labels[1:], reduction="none")
@@ -89,14 +79,11 @@ def loss(answer_loss: Student) -> None:
     expect(none, 0.0, "The loss of a row without an answer")
 
 
-@exercise(
-    "6.3",
-    "positions in a padded batch",
-    level=2,
-    minutes=6,
-    wanted="a tensor (B, S): each row counts its own tokens from 0; where there is only padding, any place of the row",
-)
+@exercise("6.3", "positions in a padded batch", level=2, minutes=6)
 def position(positions: Student) -> None:
+    """a tensor (B, S): each row counts its own tokens from 0; where there is only padding, any place of the
+    row
+    """
     mask = torch.tensor([[False, False, True, True, True], [True, True, True, True, True]])
     given = positions(mask.clone())
     counted = mask.long().cumsum(1)
@@ -144,14 +131,9 @@ class _Script:
         return torch.full((6,), -1.0).index_fill(0, torch.tensor(token), 3.0)
 
 
-@exercise(
-    "6.4",
-    "write greedily",
-    level=2,
-    minutes=10,
-    wanted="the token ids, end symbol included: each the most likely one after those before; at most max_new_tokens",
-)
+@exercise("6.4", "write greedily", level=2, minutes=10)
 def write(greedy: Student) -> None:
+    """the token ids, end symbol included: each the most likely one after those before; at most max_new_tokens"""
     script = _Script()
     try:
         given = greedy(script, 3, 10)
@@ -187,75 +169,45 @@ def write(greedy: Student) -> None:
 
 enter(
     6,
-    (
-        ask(
-            "How does the sound get into the language model?",
-            no(
-                "As a new kind of token, added to its vocabulary.",
-                "<Speech> is plain text, and H has no token ids. The vocabulary is as it was.",
-            ),
-            yes(
-                "As vectors, put where word embeddings would stand.",
-                "The language model computes with vectors from its first layer on, wherever they come from.",
-            ),
-            no(
-                "Through cross-attention in every layer.",
-                "That is how the Q-Former reads Z. The language model has no such layers: it reads H in its row.",
-            ),
-        ),
-        ask(
-            "The loss looks at the answer alone. What would happen if it counted the instruction too?",
-            yes(
-                "The model would also learn to write instructions.",
-                "There are few of them, repeated again and again: effort spent on nothing that anybody asks for.",
-            ),
-            no(
-                "Nothing: the instruction is given.",
-                "It is given when the model is used. A label on it asks the model to predict it in training.",
-            ),
-            no(
-                "H would be learned by heart.",
-                "H has no token ids, so it cannot be a label at all.",
-            ),
-        ),
-        ask(
-            "The language model is frozen. Does the error flow through it?",
-            no(
-                "No: frozen means that there is no gradient.",
-                "Its own numbers get none. But the Q-Former lies behind it, and learns through it.",
-            ),
-            yes(
-                "Yes: back to H, and on to the Q-Former.",
-                "So training must keep the language model's inner values in memory, though nothing there is changed.",
-            ),
-            no(
-                "Only through LoRA.",
-                "The error passes through every layer, with LoRA or without.",
-            ),
-        ),
-        ask(
-            "Why are rows padded on the left for generation?",
-            no("It is faster.", "Both sides cost the same."),
-            yes(
-                "So that each row ends where its answer begins.",
-                "The new token is written behind the last place. With padding there, it would follow upon nothing.",
-            ),
-            no(
-                "Because a causal model cannot see padding on its left.",
-                "It would see it. The attention mask hides it, on either side.",
-            ),
-        ),
-        ask(
-            "A model writes “a dog barks” for six clips out of six that it was trained on. What do you know?",
-            no("It has learned to hear.", "Ask it about a seventh clip first."),
-            yes(
-                "That the error reaches the parts that are trained.",
-                "Learning one batch by heart is the cheapest test of a training loop, and no test of hearing.",
-            ),
-            no(
-                "Its learning rate is too high.",
-                "Six examples are learned by heart at almost any rate that works at all.",
-            ),
-        ),
-    ),
+    """
+How does the sound get into the language model?
+- As a new kind of token, added to its vocabulary.
+  <Speech> is plain text, and H has no token ids. The vocabulary is as it was.
++ As vectors, put where word embeddings would stand.
+  The language model computes with vectors from its first layer on, wherever they come from.
+- Through cross-attention in every layer.
+  That is how the Q-Former reads Z. The language model has no such layers: it reads H in its row.
+
+The loss looks at the answer alone. What would happen if it counted the instruction too?
++ The model would also learn to write instructions.
+  There are few of them, repeated again and again: effort spent on nothing that anybody asks for.
+- Nothing: the instruction is given.
+  It is given when the model is used. A label on it asks the model to predict it in training.
+- H would be learned by heart.
+  H has no token ids, so it cannot be a label at all.
+
+The language model is frozen. Does the error flow through it?
+- No: frozen means that there is no gradient.
+  Its own numbers get none. But the Q-Former lies behind it, and learns through it.
++ Yes: back to H, and on to the Q-Former.
+  So training must keep the language model's inner values in memory, though nothing there is changed.
+- Only through LoRA.
+  The error passes through every layer, with LoRA or without.
+
+Why are rows padded on the left for generation?
+- It is faster.
+  Both sides cost the same.
++ So that each row ends where its answer begins.
+  The new token is written behind the last place. With padding there, it would follow upon nothing.
+- Because a causal model cannot see padding on its left.
+  It would see it. The attention mask hides it, on either side.
+
+A model writes “a dog barks” for six clips out of six that it was trained on. What do you know?
+- It has learned to hear.
+  Ask it about a seventh clip first.
++ That the error reaches the parts that are trained.
+  Learning one batch by heart is the cheapest test of a training loop, and no test of hearing.
+- Its learning rate is too high.
+  Six examples are learned by heart at almost any rate that works at all.
+""",
 )

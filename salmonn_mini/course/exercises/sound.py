@@ -6,17 +6,12 @@ import torch
 from torch import Tensor
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 
 
-@exercise(
-    "1.1",
-    "what a slow sampler hears",
-    level=2,
-    minutes=8,
-    wanted="the frequency in Hz, from 0 to rate / 2, at which a tone of f Hz appears after sampling at `rate` Hz",
-)
+@exercise("1.1", "what a slow sampler hears", level=2, minutes=8)
 def alias(alias: Student) -> None:
+    """the frequency in Hz, from 0 to rate / 2, at which a tone of f Hz appears after sampling at `rate` Hz"""
     given = alias(3000, 4000)
     hint(
         same(given, 3000),
@@ -38,14 +33,9 @@ def alias(alias: Student) -> None:
         expect(alias(f, rate), abs(f - rate * round(f / rate)), f"{f} Hz sampled at {rate} Hz")
 
 
-@exercise(
-    "1.2",
-    "cut a wave into frames",
-    level=2,
-    minutes=10,
-    wanted="a tensor (F, length): frames of `length` samples, one every `hop` samples, whole frames only",
-)
+@exercise("1.2", "cut a wave into frames", level=2, minutes=10)
 def frames(frames: Student) -> None:
+    """a tensor (F, length): frames of `length` samples, one every `hop` samples, whole frames only"""
     X = torch.arange(1000.0)
     right = X.unfold(0, 400, 160)
     given = frames(X.clone(), 400, 160)
@@ -67,14 +57,9 @@ def frames(frames: Student) -> None:
     expect(frames(X[:400].clone(), 400, 160), X[None, :400], "400 samples, exactly one frame")
 
 
-@exercise(
-    "1.3",
-    "the power of each frequency",
-    level=1,
-    minutes=6,
-    wanted="a tensor (F, 201): for each frame (400,) the squared size of its Fourier transform after a Hann window",
-)
+@exercise("1.3", "the power of each frequency", level=1, minutes=6)
 def power(power: Student) -> None:
+    """a tensor (F, 201): for each frame (400,) the squared size of its Fourier transform after a Hann window"""
     x = torch.sin(2 * torch.pi * 450 * torch.arange(800) / 16_000).view(2, 400) + 0.2
     window = torch.hann_window(400)
     right = torch.fft.rfft(x * window).abs() ** 2
@@ -100,14 +85,9 @@ def power(power: Student) -> None:
     expect(given, right, "The power of 2 frames")
 
 
-@exercise(
-    "1.4",
-    "one mel filter",
-    level=2,
-    minutes=8,
-    wanted="a tensor like hz: a triangle, 0 up to `left`, 1 at `peak`, 0 from `right` on",
-)
+@exercise("1.4", "one mel filter", level=2, minutes=8)
 def triangle(triangle: Student) -> None:
+    """a tensor like hz: a triangle, 0 up to `left`, 1 at `peak`, 0 from `right` on"""
     hz = torch.arange(0.0, 1001.0, 50.0)
     rise, fall = (hz - 200) / 200, (700 - hz) / 300
     right = torch.minimum(rise, fall).clamp(min=0)
@@ -132,14 +112,9 @@ def triangle(triangle: Student) -> None:
     expect(given, right, "The triangle from 200 over 400 to 700 Hz")
 
 
-@exercise(
-    "1.5",
-    "Whisper's last step",
-    level=1,
-    minutes=6,
-    wanted="a tensor like mel: log10 of at least 1e-10, no lower than the loudest value less 8, then (x + 4) / 4",
-)
+@exercise("1.5", "Whisper's last step", level=1, minutes=6)
 def squash(squash: Student) -> None:
+    """a tensor like mel: log10 of at least 1e-10, no lower than the loudest value less 8, then (x + 4) / 4"""
     mel = torch.tensor([[1.0, 100.0, 0.0], [1e-3, 1e-9, 0.01]])
     log = mel.clamp(min=1e-10).log10()
     given = squash(mel.clone())
@@ -167,58 +142,47 @@ def squash(squash: Student) -> None:
 
 enter(
     1,
-    (
-        ask(
-            "A clip lasts 2 s at 16 kHz. What is the shape of its log-mel spectrogram for Whisper?",
-            yes("(80, 200)", "80 mel bands, and a frame every 10 ms: 200 in 2 s."),
-            no("(80, 32000)", "There is a frame every 160 samples, not one a sample."),
-            no(
-                "(201, 200)",
-                "201 are the bins of the Fourier transform. Mel filters gather them into 80 bands.",
-            ),
-            no("(80, 50)", "50 frames a second come out of Whisper's encoder. It takes 100 in."),
-        ),
-        ask(
-            "Why does Whisper's mel scale have narrow bands below 1 kHz and wide ones above?",
-            yes(
-                "So do our ears: we tell 200 from 300 Hz easily, 7,000 from 7,100 Hz hardly.",
-                "Vowels and voices differ most at low frequencies. Hisses differ in broad strokes.",
-            ),
-            no("There is no sound above 4 kHz.", "There is: an s hisses up to 8 kHz and beyond."),
-            no(
-                "It makes the Fourier transform faster.",
-                "The transform comes before, and takes as long either way.",
-            ),
-        ),
-        ask(
-            "You play a 6 kHz whistle, sampled at 8 kHz without a filter before. What do you hear?",
-            no(
-                "Nothing: it is above the limit of 4 kHz.",
-                "Only if it had been filtered out before. Sampling alone does not remove it.",
-            ),
-            no("6 kHz, but softer.", "No sampling at 8 kHz can hold a tone above 4 kHz."),
-            yes("A whistle at 2 kHz.", "6 kHz is folded back at 4 kHz: 8 - 6 = 2 kHz. That is aliasing."),
-        ),
-        ask(
-            "You double the length of the window from 25 to 50 ms. What becomes sharper in the spectrogram?",
-            yes(
-                "Frequencies: bins lie 20 Hz apart instead of 40.",
-                "And moments get blurred: nothing shorter than 50 ms is seen by itself.",
-            ),
-            no("Moments.", "They get blurred: everything within 50 ms falls into one frame."),
-            no("Both.", "Time and frequency are traded against each other. You cannot sharpen both."),
-        ),
-        ask(
-            "SALMONN hears with two encoders. Why not with Whisper alone?",
-            no(
-                "Whisper's spectrogram has no music in it.",
-                "It has: log-mel shows every sound. The encoder behind it learned from speech.",
-            ),
-            yes(
-                "Whisper was trained to write down speech, BEATs to tell sounds and music apart.",
-                "The paper joins both for this reason. Chapter 2 measures what each of them hears.",
-            ),
-            no("One encoder could not run on 30 s.", "Whisper does: 30 s is just what it was made for."),
-        ),
-    ),
+    """
+A clip lasts 2 s at 16 kHz. What is the shape of its log-mel spectrogram for Whisper?
++ (80, 200)
+  80 mel bands, and a frame every 10 ms: 200 in 2 s.
+- (80, 32000)
+  There is a frame every 160 samples, not one a sample.
+- (201, 200)
+  201 are the bins of the Fourier transform. Mel filters gather them into 80 bands.
+- (80, 50)
+  50 frames a second come out of Whisper's encoder. It takes 100 in.
+
+Why does Whisper's mel scale have narrow bands below 1 kHz and wide ones above?
++ So do our ears: we tell 200 from 300 Hz easily, 7,000 from 7,100 Hz hardly.
+  Vowels and voices differ most at low frequencies. Hisses differ in broad strokes.
+- There is no sound above 4 kHz.
+  There is: an s hisses up to 8 kHz and beyond.
+- It makes the Fourier transform faster.
+  The transform comes before, and takes as long either way.
+
+You play a 6 kHz whistle, sampled at 8 kHz without a filter before. What do you hear?
+- Nothing: it is above the limit of 4 kHz.
+  Only if it had been filtered out before. Sampling alone does not remove it.
+- 6 kHz, but softer.
+  No sampling at 8 kHz can hold a tone above 4 kHz.
++ A whistle at 2 kHz.
+  6 kHz is folded back at 4 kHz: 8 - 6 = 2 kHz. That is aliasing.
+
+You double the length of the window from 25 to 50 ms. What becomes sharper in the spectrogram?
++ Frequencies: bins lie 20 Hz apart instead of 40.
+  And moments get blurred: nothing shorter than 50 ms is seen by itself.
+- Moments.
+  They get blurred: everything within 50 ms falls into one frame.
+- Both.
+  Time and frequency are traded against each other. You cannot sharpen both.
+
+SALMONN hears with two encoders. Why not with Whisper alone?
+- Whisper's spectrogram has no music in it.
+  It has: log-mel shows every sound. The encoder behind it learned from speech.
++ Whisper was trained to write down speech, BEATs to tell sounds and music apart.
+  The paper joins both for this reason. Chapter 2 measures what each of them hears.
+- One encoder could not run on 30 s.
+  Whisper does: 30 s is just what it was made for.
+""",
 )

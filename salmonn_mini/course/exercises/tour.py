@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 from salmonn_mini.evaluation.metrics.following import repeats
 
 
-@exercise(
-    "0.1",
-    "write the prompt",
-    level=1,
-    minutes=4,
-    wanted="the line USER: <Speech>H</Speech> instruction, and on the next one ASSISTANT: alone",
-)
+@exercise("0.1", "write the prompt", level=1, minutes=4)
 def prompt(prompt: Student) -> None:
+    """the line USER: <Speech>H</Speech> instruction, and on the next one ASSISTANT: alone"""
     right = "USER: <Speech>H</Speech> Describe the audio.\nASSISTANT:"
     given = prompt("Describe the audio.")
     hint(
@@ -33,14 +28,11 @@ def prompt(prompt: Student) -> None:
     expect(given, right, "The prompt")
 
 
-@exercise(
-    "0.2",
-    "count the audio tokens",
-    level=1,
-    minutes=4,
-    wanted="how many tokens a clip of so many seconds becomes in the toy: one for each window of 0.2 s, begun or full",
-)
+@exercise("0.2", "count the audio tokens", level=1, minutes=4)
 def tokens(n_tokens: Student) -> None:
+    """how many tokens a clip of so many seconds becomes in the toy: one for each window of 0.2 s, begun or
+    full
+    """
     given = n_tokens(2.5)
     hint(same(given, 125), "These are frames, 50 a second. Ten of them make one window, and one token.")
     hint(same(given, 12), "12 windows last 2.4 s. The last 0.1 s is a window too, filled up with zeros.")
@@ -50,14 +42,9 @@ def tokens(n_tokens: Student) -> None:
         expect(n_tokens(seconds), right, f"A clip of {seconds} s")
 
 
-@exercise(
-    "0.3",
-    "an answer, or an echo",
-    level=2,
-    minutes=8,
-    wanted="True if the answer repeats the words: fewer than 30 wrong words for every 100 words that were said",
-)
+@exercise("0.3", "an answer, or an echo", level=2, minutes=8)
 def echo(is_echo: Student) -> None:
+    """True if the answer repeats the words: fewer than 30 wrong words for every 100 words that were said"""
     words = "which colour has the grass"
     given = is_echo("which colour has the glass", words)
     hint(
@@ -82,48 +69,29 @@ def echo(is_echo: Student) -> None:
 
 enter(
     0,
-    (
-        ask(
-            "What does SALMONN's language model get to read of the sound?",
-            no(
-                "A transcript, written by Whisper.",
-                "Whisper's decoder is not even loaded. Only its encoder listens.",
-            ),
-            no(
-                "The samples of the waveform.",
-                "32,000 numbers for 2 s would be far too many, and mean nothing to it.",
-            ),
-            yes(
-                "A few vectors that stand where words would stand.",
-                "In the toy one for every 0.2 s. They carry more than words: who speaks, how, and what else sounds.",
-            ),
-        ),
-        ask(
-            "Which parts are trained to make a model hear?",
-            no(
-                "Everything.",
-                "The encoders and the language model stay as they are. They learned their trade before.",
-            ),
-            yes(
-                "The Q-Former between them, and LoRA, a small addition to the language model.",
-                "0.24 % of all parameters at the paper's size of 13B.",
-            ),
-            no("The two encoders.", "They are frozen. What they hear is turned into tokens behind them."),
-        ),
-        ask(
-            "The toy writes down most clips here as they were said. What does that show of the paper's model?",
-            no(
-                "It is at least as good.",
-                "The toy knows some 200 words, spoken by a synthesizer. It would not understand you.",
-            ),
-            yes(
-                "Nothing about its scores. It shows how the method works.",
-                "Parts, shapes and training are the same. Sizes, data and scores are not.",
-            ),
-            no(
-                "Nothing at all: a toy works differently.",
-                "The code is one and the same; only the sizes differ.",
-            ),
-        ),
-    ),
+    """
+What does SALMONN's language model get to read of the sound?
+- A transcript, written by Whisper.
+  Whisper's decoder is not even loaded. Only its encoder listens.
+- The samples of the waveform.
+  32,000 numbers for 2 s would be far too many, and mean nothing to it.
++ A few vectors that stand where words would stand.
+  In the toy one for every 0.2 s. They carry more than words: who speaks, how, and what else sounds.
+
+Which parts are trained to make a model hear?
+- Everything.
+  The encoders and the language model stay as they are. They learned their trade before.
++ The Q-Former between them, and LoRA, a small addition to the language model.
+  0.24 % of all parameters at the paper's size of 13B.
+- The two encoders.
+  They are frozen. What they hear is turned into tokens behind them.
+
+The toy writes down most clips here as they were said. What does that show of the paper's model?
+- It is at least as good.
+  The toy knows some 200 words, spoken by a synthesizer. It would not understand you.
++ Nothing about its scores. It shows how the method works.
+  Parts, shapes and training are the same. Sizes, data and scores are not.
+- Nothing at all: a toy works differently.
+  The code is one and the same; only the sizes differ.
+""",
 )

@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import ask, enter, no, yes
+from salmonn_mini.course.exercises.quiz import enter
 from salmonn_mini.models import windows
 
 
-@exercise(
-    "3.1", "count the windows", level=1, minutes=3, wanted="⌈T / L⌉, how many windows of L hold T frames"
-)
+@exercise("3.1", "count the windows", level=1, minutes=3)
 def count(n_windows: Student) -> None:
+    """⌈T / L⌉, how many windows of L hold T frames"""
     given = n_windows(10, 3)
     hint(same(given, 3), "The last window was dropped: 10 frames in windows of 3 make 4, not 3.")
     hint(same(given, 10 / 3), "10 / 3 is no whole number: a window that is filled in part is a window too.")
@@ -23,14 +22,9 @@ def count(n_windows: Student) -> None:
         expect(n_windows(T, L), windows.n_windows(T, L), f"{T} frames in windows of {L}")
 
 
-@exercise(
-    "3.2",
-    "cut Z into windows",
-    level=2,
-    minutes=10,
-    wanted="a tensor (W, L, D): Z's frames (T, D) in windows of L, the last filled with zeros",
-)
+@exercise("3.2", "cut Z into windows", level=2, minutes=10)
 def cut(cut: Student) -> None:
+    """a tensor (W, L, D): Z's frames (T, D) in windows of L, the last filled with zeros"""
     Z = torch.stack([torch.arange(1.0, 11.0), torch.arange(10.0, 101.0, 10.0)], 1)  # (10, 2)
     given = cut(Z.clone(), 3)
     hint(same(given, Z[:9].view(3, 3, 2)), "The last window was dropped: z10 stands in none of the windows.")
@@ -62,14 +56,9 @@ def cut(cut: Student) -> None:
     expect(cut(Z[:1].clone(), 3), alone, "1 frame in windows of 3")
 
 
-@exercise(
-    "3.3",
-    "mark the clip's own frames",
-    level=1,
-    minutes=5,
-    wanted="a boolean tensor (W, L), True where a window holds a frame of the clip, False where zeros were added",
-)
+@exercise("3.3", "mark the clip's own frames", level=1, minutes=5)
 def mark(mark: Student) -> None:
+    """a boolean tensor (W, L), True where a window holds a frame of the clip, False where zeros were added"""
     right = torch.tensor([[True, True, True]] * 3 + [[True, False, False]])
     given = mark(10, 3)
     hint(same(given, ~right), "True and False are swapped: True marks the clip's own frames.")
@@ -90,15 +79,11 @@ def mark(mark: Student) -> None:
         )
 
 
-@exercise(
-    "3.4",
-    "what a clip costs",
-    level=2,
-    minutes=8,
-    wanted="the number of tokens of a clip: 50 frames a second, windows of round(50 · window_seconds) frames with a "
-    "padded tail, N tokens each",
-)
+@exercise("3.4", "what a clip costs", level=2, minutes=8)
 def cost(n_tokens: Student) -> None:
+    """the number of tokens of a clip: 50 frames a second, windows of round(50 · window_seconds) frames with a
+    padded tail, N tokens each
+    """
     given = n_tokens(30, 0.333333, 1)
     hint(same(given, 88), "The tail was dropped, as in the published code: 1500 = 88 · 17 + 4. Pad it: 89.")
     hint(same(given, 94), "0.333333 s are 16.67 frames. They were cut to 16; round them: L = 17.")
@@ -116,14 +101,9 @@ def cost(n_tokens: Student) -> None:
         expect(n_tokens(seconds, window_seconds, N), windows.n_windows(T, L) * N, what)
 
 
-@exercise(
-    "3.5",
-    "windows that overlap",
-    level=3,
-    minutes=12,
-    wanted="how many windows of L frames, one every `stride` frames, it takes until every frame is in a window",
-)
+@exercise("3.5", "windows that overlap", level=3, minutes=12)
 def overlap(n_windows: Student) -> None:
+    """how many windows of L frames, one every `stride` frames, it takes until every frame is in a window"""
     given = n_windows(10, 4, 2)
     hint(
         same(given, 5),
@@ -147,68 +127,48 @@ def overlap(n_windows: Student) -> None:
 
 enter(
     3,
-    (
-        ask(
-            "A clip has T = 100 frames. L = 17, N = 2. How many tokens does the language model get?",
-            no("10", "⌊100 / 17⌋ = 5 windows, but 15 frames are left over. They fill a 6th in part."),
-            yes("12", "⌈100 / 17⌉ = 6 windows with 2 tokens each."),
-            no("100", "One token a frame is what windows save us from."),
-            no("2", "That is a Q-Former without windows: N tokens, however long the clip."),
-        ),
-        ask(
-            "Why not one window over the whole clip?",
-            no(
-                "A Q-Former cannot read more than 17 frames.",
-                "It can: its attention takes any number of frames.",
-            ),
-            no(
-                "One window would be slower.",
-                "It would be a little faster: there are fewer queries to answer.",
-            ),
-            yes(
-                "N tokens would have to hold a minute as well as a second, and they would have no order in time.",
-                "Windows make the number of tokens grow with the clip, and keep them in its order. "
-                "The paper calls this high temporal resolution.",
-            ),
-        ),
-        ask(
-            "The paper's formula gives 89 tokens for 30 s, the published code gives 88. Which is right?",
-            no(
-                "89: the code has a bug.",
-                "Its weights were trained on 88. With 89 they would get a token they never saw.",
-            ),
-            no(
-                "88: the paper has an error.",
-                "The formula is sound: it keeps the last 4 frames, which the code drops.",
-            ),
-            yes(
-                "Each for itself: take what the weights were trained with.",
-                "They differ in 4 frames of 1,500, 0.08 s. It matters only that training and use agree.",
-            ),
-        ),
-        ask(
-            "You double N and double L. What happens to the number of tokens?",
-            yes(
-                "It stays about the same.",
-                "Half as many windows, twice as many tokens each. But now 2 queries look at one longer window.",
-            ),
-            no("It doubles.", "N alone would do that. Longer windows are fewer windows."),
-            no("It becomes four times as large.", "N doubles it, L halves it."),
-        ),
-        ask(
-            "A batch holds a clip of 4 s and one of 9 s. What must hold for the short clip's tokens?",
-            yes(
-                "They are the same as if it were alone.",
-                "Its own frames are marked, the rest is left out of attention. The package tests this.",
-            ),
-            no(
-                "They may differ a little, because of the padding.",
-                "Then an answer would depend on who is asked beside.",
-            ),
-            no(
-                "There are as many as for the long clip.",
-                "The batch is padded to one size, but the extra ones are marked.",
-            ),
-        ),
-    ),
+    """
+A clip has T = 100 frames. L = 17, N = 2. How many tokens does the language model get?
+- 10
+  ⌊100 / 17⌋ = 5 windows, but 15 frames are left over. They fill a 6th in part.
++ 12
+  ⌈100 / 17⌉ = 6 windows with 2 tokens each.
+- 100
+  One token a frame is what windows save us from.
+- 2
+  That is a Q-Former without windows: N tokens, however long the clip.
+
+Why not one window over the whole clip?
+- A Q-Former cannot read more than 17 frames.
+  It can: its attention takes any number of frames.
+- One window would be slower.
+  It would be a little faster: there are fewer queries to answer.
++ N tokens would have to hold a minute as well as a second, and they would have no order in time.
+  Windows make the number of tokens grow with the clip, and keep them in its order. The paper calls this high
+  temporal resolution.
+
+The paper's formula gives 89 tokens for 30 s, the published code gives 88. Which is right?
+- 89: the code has a bug.
+  Its weights were trained on 88. With 89 they would get a token they never saw.
+- 88: the paper has an error.
+  The formula is sound: it keeps the last 4 frames, which the code drops.
++ Each for itself: take what the weights were trained with.
+  They differ in 4 frames of 1,500, 0.08 s. It matters only that training and use agree.
+
+You double N and double L. What happens to the number of tokens?
++ It stays about the same.
+  Half as many windows, twice as many tokens each. But now 2 queries look at one longer window.
+- It doubles.
+  N alone would do that. Longer windows are fewer windows.
+- It becomes four times as large.
+  N doubles it, L halves it.
+
+A batch holds a clip of 4 s and one of 9 s. What must hold for the short clip's tokens?
++ They are the same as if it were alone.
+  Its own frames are marked, the rest is left out of attention. The package tests this.
+- They may differ a little, because of the padding.
+  Then an answer would depend on who is asked beside.
+- There are as many as for the long clip.
+  The batch is padded to one size, but the extra ones are marked.
+""",
 )

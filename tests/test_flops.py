@@ -61,7 +61,7 @@ def test_clips_of_any_length(seconds: float) -> None:
 
 
 def test_other_sizes() -> None:
-    """More queries than folding pays for, overlapping windows, a dropped tail, LoRA on all matrices, grouped keys."""
+    """Several queries, overlapping windows, a dropped tail, LoRA on all matrices, grouped keys."""
     tiny = tiny_config()
     many = tiny.connector.replace(num_query_tokens=12, stride_seconds=0.1, tail="drop")
     lora = LoraSettings(r=16, target_modules=("q_proj", "k_proj", "v_proj", "o_proj"))

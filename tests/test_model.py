@@ -172,13 +172,13 @@ def learned(model: Salmonn, encoded: Features) -> tuple[Tensor, Tensor, dict[str
 def test_gradient_checkpointing_keeps_less_and_changes_no_bit(encoded: Features) -> None:
     model = tiny_salmonn()
     total, each, gradients, kept = learned(model, encoded)
-    model.set_gradient_checkpointing()
+    model.gradient_checkpointing_enable()
     again = learned(model, encoded)
     assert torch.equal(again[0], total) and torch.equal(again[1], each)
     assert all(torch.equal(again[2][name], gradient) for name, gradient in gradients.items())
     assert sum(x.nbytes for x in again[3]) < 0.5 * sum(x.nbytes for x in kept)
     assert not any(layer.training for layer in model.llm.get_base_model().model.layers)  # in evaluation
-    model.set_gradient_checkpointing(False)
+    model.gradient_checkpointing_disable()
     assert len(learned(model, encoded)[3]) == len(kept)
 
 
@@ -213,7 +213,7 @@ def test_a_clip_does_not_notice_its_batch(kind: str) -> None:
     for i, clip in enumerate(clips):
         alone, text = model.encode([clip]), [INSTRUCTIONS[i]]
         tokens, length = model.get_audio_features(alone)
-        assert length == lengths[i]
+        assert length == lengths[i] == model.audio_token_count(alone)[0]
         torch.testing.assert_close(H[i, :length], tokens[0], atol=1e-4, rtol=0)
         assert not H[i, length:].any()
         torch.testing.assert_close(
@@ -231,9 +231,48 @@ def test_features_are_stacked_and_taken_apart(encoded: Features) -> None:
     assert half.beats.dtype == torch.float16 and half.beats_lengths.dtype == torch.int64
 
 
-def test_features_may_be_kept_in_half_precision(model: Salmonn, encoded: Features) -> None:
+@pytest.mark.parametrize(
+    "target", [("meta",), (torch.device("meta"), torch.float16), ("meta", torch.bfloat16)]
+)
+def test_features_move_as_tensors_do(encoded: Features, target: tuple) -> None:
+    moved = encoded.to(*target)
+    for name, (frames, lengths) in moved.streams().items():
+        assert frames.device.type == lengths.device.type == "meta" and lengths.dtype == torch.int64, name
+        assert frames.dtype == getattr(encoded, name).to(*target).dtype
+    assert encoded.to(dtype=torch.float64).beats.dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_features_may_be_of_another_type(model: Salmonn, encoded: Features, dtype: torch.dtype) -> None:
     H, _ = model.get_audio_features(encoded)
-    torch.testing.assert_close(model.get_audio_features(encoded.to(torch.float16))[0], H, atol=5e-3, rtol=0)
+    other, _ = model.get_audio_features(encoded.to(dtype))
+    assert other.dtype == torch.float32
+    torch.testing.assert_close(other, H, atol=5e-2 if dtype == torch.bfloat16 else 5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", CONNECTORS)
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float16, 0.2), (torch.bfloat16, 1.0)])
+def test_a_model_in_half_precision(kind: str, dtype: torch.dtype, atol: float) -> None:
+    model = of_kind(kind)
+    clips = waves(1.0, 2.3, 0.5)
+    expected, tokens = model.log_prob(model.encode(clips), INSTRUCTIONS, ANSWERS), model.encode(clips)
+    half = of_kind(kind).to(dtype)
+    features = half.encode(clips)
+    assert {name: x.dtype for name, (x, _) in features.streams().items()} == {
+        "whisper": dtype,
+        "beats": torch.float32,
+    }
+    assert torch.equal(features.beats, tokens.beats)
+    assert half.get_audio_features(features)[0].dtype == dtype
+    torch.testing.assert_close(half.log_prob(features, INSTRUCTIONS, ANSWERS), expected, atol=atol, rtol=0.02)
+    assert len(half.generate(features, INSTRUCTIONS, max_new_tokens=3)) == 3
+
+
+def test_layer_norms_do_not_overflow_in_float16(model: Salmonn) -> None:
+    half = tiny_salmonn().to(torch.float16)
+    loud = Features(whisper=torch.randn(1, 50, 16) * 1e6, whisper_lengths=torch.tensor([50]))
+    expected = model.ln_speech(loud.whisper)
+    torch.testing.assert_close(half.fuse(loud)[0].float(), expected, atol=5e-3, rtol=0)
 
 
 # --- what is trained -------------------------------------------------------------------------------------------------
@@ -342,7 +381,9 @@ def test_texts_that_do_not_match_the_clips(model: Salmonn, encoded: Features) ->
         model.generate(encoded, "abc")
 
 
-def test_clips_that_cannot_be_heard(model: Salmonn) -> None:
+def test_clips_that_cannot_be_encoded(model: Salmonn) -> None:
+    with pytest.raises(SalmonnError, match="no clips to encode"):
+        model.encode([])
     with pytest.raises(SalmonnError, match=r"a clip of shape \(0,\)"):
         model.encode([torch.zeros(0)])
     with pytest.raises(SalmonnError, match=r"a clip of shape \(2, 100\)"):

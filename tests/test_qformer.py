@@ -143,22 +143,6 @@ def test_attention_weights_on_request_change_nothing(N, T):
     assert shown.cross_attention[0][0, :, :, 1:].abs().max() == 0  # hidden frames get nothing
 
 
-@pytest.mark.parametrize("T", [2, 9])
-def test_folded_attention_equals_the_direct_one_gradients_included(T):
-    attention = randomised(QFormer(TINY, 10)).bert["encoder"]["layer"][0].crossattention.self
-    x, Z = torch.randn(3, 2, 24), torch.randn(3, T, 10)
-    mask = (torch.arange(T) < torch.tensor([1, T, T])[:, None])[:, None]
-    results = []
-    for fold in (True, False):
-        attention._folding_pays = lambda N, T, fold=fold: fold
-        attention.zero_grad()
-        out, _ = attention(x, Z, mask)
-        out.square().sum().backward()
-        results.append([out.detach(), *(p.grad.clone() for p in attention.parameters())])
-    for folded, direct in zip(*results, strict=True):
-        assert_close(folded, direct, atol=1e-4, rtol=1e-4)
-
-
 def test_the_three_masks():
     text_mask = torch.tensor([[True, True, True], [True, True, False]])
     expected = {

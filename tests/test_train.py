@@ -23,7 +23,7 @@ from salmonn_mini.train.checkpointing import is_intact
 def test_every_recipe_of_the_package_is_intact(name):
     recipe = load_recipe(name)
     assert (
-        (recipe.tasks or recipe.sources) and recipe.trainable and Recipe.from_json(recipe.to_json()) == recipe
+        (recipe.tasks or recipe.sources) and recipe.trainable and Recipe.from_dict(recipe.to_dict()) == recipe
     )
 
 

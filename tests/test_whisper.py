@@ -1,4 +1,4 @@
-"""Whisper's ears: equal to transformers and to the published numbers when padded; trimmed, a clip's own."""
+"""Whisper's encoder: equal to transformers and to the published numbers when padded; trimmed, a clip's own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from salmonn_mini.models.encoders.whisper import WhisperEncoder
 GOLDEN = Path(__file__).parent / "golden" / "salmonn"
 
 
-def ears_of(whisper: WhisperModel) -> WhisperEncoder:
-    ears = WhisperEncoder(whisper.config).eval()
-    ears.encoder.load_state_dict(whisper.encoder.state_dict())
-    return ears
+def encoder_of(whisper: WhisperModel) -> WhisperEncoder:
+    encoder = WhisperEncoder(whisper.config).eval()
+    encoder.encoder.load_state_dict(whisper.encoder.state_dict())
+    return encoder
 
 
 def tiny(max_source_positions: int) -> WhisperModel:
@@ -51,8 +51,8 @@ def whisper() -> WhisperModel:
 
 
 @pytest.fixture(scope="module")
-def ears(whisper) -> WhisperEncoder:
-    return ears_of(whisper)
+def encoder(whisper) -> WhisperEncoder:
+    return encoder_of(whisper)
 
 
 def noise(*samples: int) -> list[torch.Tensor]:
@@ -60,9 +60,11 @@ def noise(*samples: int) -> list[torch.Tensor]:
     return [0.1 * torch.randn(n, generator=generator) for n in samples]
 
 
-def encode(ears: WhisperEncoder, waves: list[torch.Tensor], pad: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(
+    encoder: WhisperEncoder, waves: list[torch.Tensor], pad: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     with torch.no_grad():
-        return ears.encode(waves, pad_to_30s=pad)
+        return encoder(waves, pad_to_30s=pad)
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor, atol: float = 1e-5) -> None:
@@ -78,15 +80,15 @@ def filled(wave: torch.Tensor, seconds: int) -> torch.Tensor:
 
 def test_the_golden_features_are_met():
     weights = load_file(GOLDEN / "whisper" / "model.safetensors")
-    ears = WhisperEncoder(WhisperConfig.from_pretrained(GOLDEN / "whisper")).eval()
+    encoder = WhisperEncoder(WhisperConfig.from_pretrained(GOLDEN / "whisper")).eval()
     own = {
         key.removeprefix("model."): value
         for key, value in weights.items()
         if key.startswith("model.encoder.")
     }
-    assert own.keys() == ears.state_dict().keys()
-    ears.load_state_dict(own)
-    features, lengths = encode(ears, [load_audio(GOLDEN / "audio" / "a.wav")], pad=True)
+    assert own.keys() == encoder.state_dict().keys()
+    encoder.load_state_dict(own)
+    features, lengths = encode(encoder, [load_audio(GOLDEN / "audio" / "a.wav")], pad=True)
     golden = load_file(GOLDEN / "salmonn_io.safetensors")
     assert lengths.tolist() == [1500]
     close(features[:, :400], golden["s1.whisper_last_hidden_first400"], atol=2e-5)
@@ -96,21 +98,21 @@ def test_the_golden_features_are_met():
 @pytest.mark.parametrize("positions, seconds", [(1500, 30), (100, 2)])
 def test_padded_features_are_transformers_own(positions, seconds):
     whisper = tiny(positions)
-    ears = ears_of(whisper)
-    assert ears.window_seconds == seconds
+    encoder = encoder_of(whisper)
+    assert encoder.window_seconds == seconds
     waves = noise(9_000, 32_000)
     with torch.no_grad():
         theirs = whisper.encoder(
             torch.stack([log_mel(filled(wave, seconds)) for wave in waves])
         ).last_hidden_state
-    features, lengths = encode(ears, waves, pad=True)
+    features, lengths = encode(encoder, waves, pad=True)
     assert torch.equal(features, theirs)
     assert lengths.tolist() == [positions, positions]
 
 
-def test_a_clip_that_fills_its_window_is_the_same_padded_and_trimmed(ears):
+def test_a_clip_that_fills_its_window_is_the_same_padded_and_trimmed(encoder):
     waves = noise(32_000, 31_900)
-    padded, trimmed = encode(ears, waves, pad=True), encode(ears, waves, pad=False)
+    padded, trimmed = encode(encoder, waves, pad=True), encode(encoder, waves, pad=False)
     close(trimmed[0], padded[0])
     assert trimmed[1].tolist() == padded[1].tolist() == [100, 100]
 
@@ -119,69 +121,69 @@ def test_a_clip_that_fills_its_window_is_the_same_padded_and_trimmed(ears):
 
 
 @pytest.mark.parametrize("samples", [1, 100, 320, 321, 16_000, 31_999])
-def test_trimmed_frames_are_fifty_a_second(ears, samples):
-    features, lengths = encode(ears, noise(samples), pad=False)
+def test_trimmed_frames_are_fifty_a_second(encoder, samples):
+    features, lengths = encode(encoder, noise(samples), pad=False)
     frames = -(-samples // 320)
     assert features.shape == (1, frames, 32) and lengths.tolist() == [frames]
     assert features.isfinite().all()
 
 
 @pytest.mark.parametrize("pad", [True, False])
-def test_a_clip_is_the_same_alone_and_in_a_batch(ears, pad):
+def test_a_clip_is_the_same_alone_and_in_a_batch(encoder, pad):
     waves = noise(16_000, 30_321, 1, 100, 480, 70_000)
-    together, lengths = encode(ears, waves, pad)
+    together, lengths = encode(encoder, waves, pad)
     for wave, row, length in zip(waves, together, lengths.tolist(), strict=True):
-        alone, own = encode(ears, [wave], pad)
+        alone, own = encode(encoder, [wave], pad)
         assert own.tolist() == [length]
         close(row[:length], alone[0])
         assert not row[length:].any()
 
 
 @pytest.mark.parametrize("pad, frames", [(True, 300), (False, 219)])
-def test_long_audio_is_its_windows_joined(ears, pad, frames):
+def test_long_audio_is_its_windows_joined(encoder, pad, frames):
     (wave,) = noise(70_000)
-    features, lengths = encode(ears, [wave], pad)
-    windows = [encode(ears, [window], pad)[0][0] for window in wave.split(32_000)]
+    features, lengths = encode(encoder, [wave], pad)
+    windows = [encode(encoder, [window], pad)[0][0] for window in wave.split(32_000)]
     close(features[0], torch.cat(windows))
     assert lengths.tolist() == [frames]
 
 
-def test_an_hour_is_encoded_in_bounded_steps(ears, monkeypatch):
+def test_an_hour_is_encoded_in_bounded_steps(encoder, monkeypatch):
     monkeypatch.setattr("salmonn_mini.models.encoders.windowing.SECONDS_AT_ONCE", 4)
     waves, seen = noise(70_000, 40_000), []
-    hear = ears._encode_windows
-    monkeypatch.setattr(
-        ears, "_encode_windows", lambda windows, pad: seen.append(len(windows)) or hear(windows, pad)
-    )
-    stepwise, lengths = encode(ears, waves, pad=False)
+    encode_mels = encoder.encode_mels
+    monkeypatch.setattr(encoder, "encode_mels", lambda mels: seen.append(len(mels)) or encode_mels(mels))
+    stepwise, lengths = encode(encoder, waves, pad=False)
     assert seen == [2, 2, 1]
     monkeypatch.undo()
-    at_once, _ = encode(ears, waves, pad=False)
+    at_once, _ = encode(encoder, waves, pad=False)
     close(stepwise, at_once)
     assert lengths.tolist() == [219, 125]
 
 
-def test_the_mel_of_a_trimmed_clip_is_the_beginning_of_the_padded_one(ears):
+def test_the_mel_of_a_trimmed_clip_is_the_beginning_of_the_padded_one(encoder):
     for wave in noise(1, 7_777, 31_700):
-        trimmed, padded = ears._mel(wave, whole_window=False), ears._mel(wave, whole_window=True)
+        trimmed, padded = encoder._mel(wave, fill=False), encoder._mel(wave, fill=True)
         assert padded.shape == (80, 200)
         close(trimmed, padded[:, : trimmed.shape[1]], atol=1e-6)
 
 
 def test_gradients_reach_every_weight_through_a_ragged_batch(whisper):
-    ears = ears_of(whisper).train()
+    encoder = encoder_of(whisper).train()
     mels = [log_mel(wave) for wave in noise(5_000, 16_000)]
-    features, lengths = ears.encode_mels(mels)
+    features, lengths = encoder.encode_mels(mels)
     assert lengths.tolist() == [16, 50]
     features.pow(3).sum().backward()
-    assert all(p.grad is not None for p in ears.parameters() if p.requires_grad)
+    assert all(p.grad is not None for p in encoder.parameters() if p.requires_grad)
 
 
 def test_bfloat16_works(whisper):
-    features, _ = encode(ears_of(whisper).bfloat16(), noise(5_000, 16_000), pad=False)
+    features, _ = encode(encoder_of(whisper).bfloat16(), noise(5_000, 16_000), pad=False)
     assert features.dtype == torch.bfloat16 and features.isfinite().all()
 
 
-def test_a_clip_without_samples_is_refused(ears):
+def test_a_clip_without_samples_is_refused(encoder):
     with pytest.raises(SalmonnError, match="at least one sample"):
-        ears.encode([torch.zeros(0)])
+        encoder([torch.zeros(0)])
+    with pytest.raises(SalmonnError, match=r"no clips.*at least one"):
+        encoder([])

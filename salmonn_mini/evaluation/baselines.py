@@ -100,7 +100,7 @@ class Cascade(Salmonn):
     @torch.no_grad()
     def probabilities(self, features: Features) -> Tensor:
         """Of each of BEATs' tags in each clip, (B, C)."""
-        padding = ~length_mask(features.beats, features.beats_lengths)
+        padding = ~length_mask(features.beats_lengths, features.beats.shape[1])
         return self.beats.class_logits(features.beats, padding).sigmoid()
 
     @torch.no_grad()

@@ -23,12 +23,13 @@ TEMPERATURE = 0.07  # at the start; it is trained
 class Blip2(nn.Module):
     """A Q-Former with a text side and one head for each objective.
 
-    Text is (B, S) tokens whose first is a start token: it stands for the whole text in contrast, and is what
-    generation begins from. `text_mask` (B, S) is True at the real tokens, `Z_mask` (B, T) at the real frames.
+    Text is (B, S) tokens whose first is a start token: it stands for all of the text in contrast, and is what
+    generation begins from. Every method takes Z (B, T, D), text_ids (B, S), and as masks Z_mask (B, T) and
+    text_mask (B, S), True at the real frames and tokens.
 
     Args:
-        config: sizes; `num_query_tokens` queries look at the whole of Z.
-        context_width: D, the width of Z (B, T, D).
+        config: sizes; `num_query_tokens` queries look at all of Z.
+        context_width: D.
         vocab_size: rows of the word embeddings.
         joint_width: width of the space in which contrast compares.
     """
@@ -44,28 +45,22 @@ class Blip2(nn.Module):
         self.match_head = nn.Linear(config.hidden_size, 2)
         self.log_temperature = nn.Parameter(torch.tensor(TEMPERATURE).log())
 
-    def similarity(
-        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
-    ) -> Tensor:
+    def similarity(self, Z: Tensor, text_ids: Tensor, **masks: Tensor | None) -> Tensor:
         """Every clip against every text, over the temperature: (B, B). A clip's best query counts."""
-        sound, text = self._run("unimodal", Z, text_ids, Z_mask, text_mask)
+        sound, text = self._run("unimodal", Z, text_ids, **masks)
         sound = F.normalize(self.sound_head(sound), dim=-1)
         text = F.normalize(self.text_head(text[:, 0]), dim=-1)
         return torch.einsum("and,bd->abn", sound, text).amax(-1) / self.log_temperature.exp()
 
-    def match_logits(
-        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
-    ) -> Tensor:
+    def match_logits(self, Z: Tensor, text_ids: Tensor, **masks: Tensor | None) -> Tensor:
         """Logits of "apart" and "together" for each pair: (B, 2), the mean over the queries."""
-        sound, _ = self._run("bidirectional", Z, text_ids, Z_mask, text_mask)
+        sound, _ = self._run("bidirectional", Z, text_ids, **masks)
         return self.match_head(sound).mean(1)
 
-    def next_token_logits(
-        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
-    ) -> Tensor:
+    def next_token_logits(self, Z: Tensor, text_ids: Tensor, **masks: Tensor | None) -> Tensor:
         """Logits of the token after each text token: (B, S, vocabulary), by the word embeddings."""
-        _, text = self._run("multimodal_causal", Z, text_ids, Z_mask, text_mask)
-        return text @ self.qformer.bert["embeddings"].word_embeddings.weight.T
+        _, text = self._run("multimodal_causal", Z, text_ids, **masks)
+        return text @ self.qformer.embeddings.word_embeddings.weight.T
 
     def contrastive_loss(self, Z: Tensor, text_ids: Tensor, **masks: Tensor | None) -> Tensor:
         """Cross-entropy of finding the text of each clip and the clip of each text within the batch."""
@@ -73,39 +68,31 @@ class Blip2(nn.Module):
         own = torch.arange(Z.shape[0], device=Z.device)
         return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
 
-    def matching_loss(
-        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
-    ) -> Tensor:
+    def matching_loss(self, Z: Tensor, text_ids: Tensor, **masks: Tensor | None) -> Tensor:
         """Cross-entropy of telling each clip's own text from its neighbor's (BLIP-2 draws hard negatives).
 
         Raises:
             SalmonnError: a batch of one pair, which holds no wrong text.
         """
-        B = Z.shape[0]
+        B, text_mask = Z.shape[0], masks.get("text_mask")
         if B < 2:
             raise SalmonnError(f"matching needs wrong texts, but the batch holds {B} pair: give at least 2")
-        masks = {"Z_mask": Z_mask, "text_mask": text_mask}
-        wrong = {"Z_mask": Z_mask, "text_mask": None if text_mask is None else text_mask.roll(1, 0)}
-        logits = torch.cat(
-            [self.match_logits(Z, text_ids, **masks), self.match_logits(Z, text_ids.roll(1, 0), **wrong)]
+        wrong = masks | {"text_mask": None if text_mask is None else text_mask.roll(1, 0)}
+        own, other = (
+            self.match_logits(Z, text_ids, **masks),
+            self.match_logits(Z, text_ids.roll(1, 0), **wrong),
         )
-        return F.cross_entropy(logits, torch.arange(2 * B, device=Z.device).lt(B).long())
+        return F.cross_entropy(torch.cat([own, other]), torch.arange(2 * B, device=Z.device).lt(B).long())
 
-    def generation_loss(
-        self, Z: Tensor, text_ids: Tensor, *, Z_mask: Tensor | None = None, text_mask: Tensor | None = None
-    ) -> Tensor:
+    def generation_loss(self, Z: Tensor, text_ids: Tensor, **masks: Tensor | None) -> Tensor:
         """Cross-entropy of each text token after the first, given the sound and the tokens before it."""
-        logits = self.next_token_logits(Z, text_ids, Z_mask=Z_mask, text_mask=text_mask)[:, :-1]
-        targets = text_ids[:, 1:]
+        logits = self.next_token_logits(Z, text_ids, **masks)[:, :-1]
+        targets, text_mask = text_ids[:, 1:], masks.get("text_mask")
         if text_mask is not None:
             targets = targets.masked_fill(~text_mask[:, 1:].bool(), -100)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-    def _run(
-        self, mask: str, Z: Tensor, text_ids: Tensor, Z_mask: Tensor | None, text_mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        out = self.qformer(
-            self.queries, Z, Z_mask=Z_mask, text_ids=text_ids, text_mask=text_mask, mask=mask
-        ).hidden
+    def _run(self, mask: str, Z: Tensor, text_ids: Tensor, **masks: Tensor | None) -> tuple[Tensor, Tensor]:
+        hidden = self.qformer(self.queries, Z, text_ids=text_ids, mask=mask, **masks).hidden
         N = self.queries.shape[1]
-        return out[:, :N], out[:, N:]
+        return hidden[:, :N], hidden[:, N:]

@@ -19,16 +19,24 @@ HOP = SAMPLE_RATE // 100  # samples between two frames of a spectrogram: 10 ms, 
 CONV_STRIDE = 2  # Whisper's second convolution halves the frame rate
 FRAMES_PER_SECOND = SAMPLE_RATE // (HOP * CONV_STRIDE)  # Hz, of Whisper's features and of Z
 GAP_SECONDS = 0.1  # of silence between the clips of one sample, as published
-BEATS_MELS = 128  # bins of the fbank that BEATs hears
+BEATS_MELS = 128  # bins of the fbank that BEATs takes
 
 CONNECTORS = ("window_qformer", "segment_qformer", "stacking", "ctc")
 TAILS = ("pad", "drop")
 CHANNELS = ("mix", "first")
 
 
+class Shape(Settings):
+    """Where an encoder's weights are, `hub`, and its sizes under the names of the library that builds it."""
+
+    def sizes(self) -> dict[str, Any]:
+        """Keyword arguments for `transformers.WhisperConfig`, or a `cfg` for `BeatsConfig.from_dict`."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}  # type: ignore
+
+
 @dataclass(frozen=True)
-class WhisperShape(Settings):
-    """Whisper, for hearing speech. The defaults are large-v2's; SALMONN keeps the encoder alone."""
+class WhisperShape(Shape):
+    """Whisper, for speech. The defaults are large-v2's; SALMONN keeps the encoder alone."""
 
     hub: str = "openai/whisper-large-v2"
     d_model: int = 1280
@@ -48,21 +56,16 @@ class WhisperShape(Settings):
         self._heads("d_model", "encoder_attention_heads")
         self._heads("d_model", "decoder_attention_heads")
 
-    def sizes(self) -> dict[str, Any]:
-        """Keyword arguments for `transformers.WhisperConfig`."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}
-
     @property
     def window_seconds(self) -> float:
-        """Seconds that the encoder hears at once: 30 as published."""
+        """Seconds that the encoder takes at once: 30 as published."""
         return self.max_source_positions / FRAMES_PER_SECOND
 
 
 @dataclass(frozen=True)
-class BeatsShape(Settings):
-    """BEATs, for hearing everything else. The defaults are BEATs_iter3+ AS2M's, with its `cfg`'s names."""
+class BeatsSizes(Shape):
+    """What `BeatsShape` and `encoders.beats.BeatsConfig` share; the defaults are BEATs_iter3+ AS2M's."""
 
-    hub: str = "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
     encoder_layers: int = 12
     encoder_embed_dim: int = 768
     encoder_ffn_embed_dim: int = 3072
@@ -75,21 +78,24 @@ class BeatsShape(Settings):
     max_distance: int = 800
 
     def _check(self) -> None:
-        self._positive(*self.sizes())
+        self._positive(*(size.name for size in dataclasses.fields(BeatsSizes)))
         self._heads("encoder_embed_dim", "encoder_attention_heads")
         self._heads("encoder_embed_dim", "conv_pos_groups")
         remedy = f"choose a divisor of {BEATS_MELS}"
         divides = BEATS_MELS % self.input_patch_size == 0
         self._rule(divides, "input_patch_size", f"a divisor of the {BEATS_MELS} mel bins", remedy)
 
-    def sizes(self) -> dict[str, Any]:
-        """The shape's part of an official `cfg`, for `beats.BeatsConfig.from_dict`."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}
-
     @property
     def bands(self) -> int:
         """Frequency patches at each moment: 8 as published, so 6.25 moments × 8 = 50 tokens a second."""
         return BEATS_MELS // self.input_patch_size
+
+
+@dataclass(frozen=True)
+class BeatsShape(BeatsSizes):
+    """BEATs, for all other sounds."""
+
+    hub: str = "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,10 @@ class LlmShape(Settings):
 class ConnectorConfig(Settings):
     """From Z (B, T, D) to the LLM's tokens H (B, M, d_llm). The defaults are the paper's.
 
-    "window_qformer" has `num_query_tokens` (N) queries a window, "segment_qformer" `segment_query_tokens` a
-    clip. `stride_seconds` None means windows that touch without overlap. `stack_frames` belongs to
-    "stacking", `ctc_labels` (blank included) to "ctc". `token_scale` is a factor on H, 1 as published:
-    tokens far larger than the LLM's word embeddings drown what its layers have to add.
+    "window_qformer" has `num_query_tokens` (N) queries a window, "segment_qformer" `segment_query_tokens` a clip.
+    `stride_seconds` None means windows that touch. `stack_frames` belongs to "stacking", `ctc_labels` (blank
+    included) to "ctc". `token_scale` is a factor on H, 1 as published: tokens far larger than the LLM's word
+    embeddings drown what its layers have to add.
     """
 
     kind: str = "window_qformer"
@@ -190,7 +196,7 @@ class LoraSettings(Settings):
 
 @dataclass(frozen=True)
 class SalmonnConfig(Settings):
-    """A whole model: two ears (one may be None), a connector, an LLM with LoRA, and the front end's rules.
+    """All of a model: two encoders (one may be None), a connector, an LLM with LoRA, and the front end's rules.
 
     `prompt` holds one `{}` for sound and instruction; `end` closes an answer. Clips shorter than
     `min_seconds` are filled with zeros, longer than `max_seconds` cut (None: never). `pad_to_30s` fills
@@ -212,8 +218,8 @@ class SalmonnConfig(Settings):
     checkpoint: str = ""  # hub name of the published trainable parts
 
     def _check(self) -> None:
-        ears = self.whisper is not None or self.beats is not None
-        self._rule(ears, "whisper", "given, unless beats is", "a SALMONN needs at least one ear")
+        encodes = self.whisper is not None or self.beats is not None
+        self._rule(encodes, "whisper", "given, unless beats is", "a SALMONN needs at least one encoder")
         self._rule(
             self.prompt.count("{}") == 1, "prompt", "a text with one {}", "sound and instruction go there"
         )

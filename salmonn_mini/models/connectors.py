@@ -1,4 +1,4 @@
-"""From what the ears hear to what the LLM reads: four connectors behind one interface.
+"""From the encoders' features to the LLM's tokens: four connectors behind one interface.
 
     window_qformer    N tokens for each window of L frames           the paper's
     segment_qformer   a fixed number of tokens for the whole clip    BLIP-2's way
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import ConnectorConfig
+from salmonn_mini.models.features import length_mask
 from salmonn_mini.models.qformer import QFormer, new_queries
 from salmonn_mini.models.windows import n_windows, split, window_frames
 
@@ -27,6 +28,10 @@ class Connector(nn.Module):
     """The interface: Z (B, T, D), lengths (B,) → H (B, M, d_llm), its lengths (B,); zero beyond them."""
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
+        """Each clip's number of tokens (B,), without computing them."""
         raise NotImplementedError
 
 
@@ -46,20 +51,26 @@ class WindowQFormer(Connector):
         self.stride = window_frames(config.stride_seconds or config.window_seconds)
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Raises SalmonnError for a clip without a full window where the tail is dropped."""
         windows, _ = split(Z, self.L, lengths, self.stride, self.tail)
+        counts = self._n_windows(lengths)
+        is_own = length_mask(counts, windows.shape[1])
+        rows = self.projection(self.qformer(self.queries, windows[is_own]).hidden)
+        H = rows.new_zeros(*is_own.shape, *rows.shape[1:])
+        H[is_own] = rows
+        return H.flatten(1, 2), counts * self.queries.shape[1]
+
+    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
+        return self._n_windows(lengths) * self.queries.shape[1]
+
+    def _n_windows(self, lengths: Tensor) -> Tensor:
+        """Raises SalmonnError for a clip without a full window where the tail is dropped."""
         counts = n_windows(lengths, self.L, self.stride, self.tail)
         if int(counts.min()) == 0:
             raise SalmonnError(
                 f"a clip of {int(lengths.min())} frames is shorter than a window of {self.L}, "
                 f"and tail='drop' leaves it without a token: use tail='pad', or longer clips"
             )
-        is_own = torch.arange(windows.shape[1], device=Z.device) < counts[:, None]
-        rows = self.projection(self.qformer(self.queries, windows[is_own]).hidden)
-        N = self.queries.shape[1]
-        H = rows.new_zeros(*is_own.shape, *rows.shape[1:])
-        H[is_own] = rows
-        return H.flatten(1, 2), counts * N
+        return counts
 
 
 class SegmentQFormer(Connector):
@@ -72,8 +83,11 @@ class SegmentQFormer(Connector):
         self.projection = nn.Linear(config.hidden_size, d_out)
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        H = self.projection(self.qformer(self.queries, Z, Z_mask=_frames(Z, lengths)).hidden)
-        return H, torch.full_like(lengths, H.shape[1])
+        H = self.projection(self.qformer(self.queries, Z, Z_mask=length_mask(lengths, Z.shape[1])).hidden)
+        return H, self.n_tokens(Z, lengths)
+
+    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
+        return torch.full_like(lengths, self.queries.shape[1])
 
 
 class Stacking(Connector):
@@ -86,9 +100,12 @@ class Stacking(Connector):
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         stacks, _ = split(Z, self.k, lengths)
-        counts = n_windows(lengths, self.k)
+        counts = self.n_tokens(Z, lengths)
         H = self.projection(stacks.flatten(2))
-        return H * _frames(H, counts)[..., None], counts
+        return H * length_mask(counts, H.shape[1])[..., None], counts
+
+    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
+        return n_windows(lengths, self.k)
 
 
 class CtcCompression(Connector):
@@ -105,8 +122,7 @@ class CtcCompression(Connector):
         self.projection = _mlp(d_in, config.hidden_size, d_out)
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        probability, label = self.ctc_head(Z).softmax(-1).max(-1)
-        run, counts = _runs(label, _frames(Z, lengths))
+        probability, run, counts = self._runs(Z, lengths)
         B, M = len(counts), int(counts.max())
         slot = run.clamp(max=M)[..., None]  # the last slot takes the frames without a run
         weight = probability.to(Z.dtype)[..., None]
@@ -114,12 +130,27 @@ class CtcCompression(Connector):
         summed = Z.new_zeros(B, M + 1, Z.shape[2]).scatter_add(1, slot.expand_as(Z), weight * Z)
         means = summed[:, :M] / total[:, :M].clamp(min=torch.finfo(Z.dtype).eps)
         H = self.projection(means)
-        return H * _frames(H, counts)[..., None], counts
+        return H * length_mask(counts, M)[..., None], counts
+
+    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
+        return self._runs(Z, lengths)[2]
 
     def ctc_loss(self, Z: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """CTC loss of the head: targets (B, U) with target_lengths (B,), labels from 1; 0 is the blank."""
         log_probs = self.ctc_head(Z).log_softmax(-1).transpose(0, 1)
         return F.ctc_loss(log_probs, targets, lengths, target_lengths, blank=BLANK, zero_infinity=True)
+
+    def _runs(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The labels' probabilities (B, T), each frame's run (B, T), T where it has none, the runs' count (B,)."""
+        probability, label = self.ctc_head(Z).softmax(-1).max(-1)
+        is_own = length_mask(lengths, Z.shape[1])
+        kept = is_own & (label != BLANK)
+        only_blanks = ~kept.any(1, keepdim=True)
+        label, kept = label.masked_fill(only_blanks, BLANK + 1), torch.where(only_blanks, is_own, kept)
+        is_new = kept.clone()
+        is_new[:, 1:] &= label[:, 1:] != label[:, :-1]
+        run = is_new.cumsum(1) - 1
+        return probability, run.masked_fill(~kept, Z.shape[1]), is_new.sum(1)
 
 
 KINDS: dict[str, type[Connector]] = {
@@ -137,19 +168,3 @@ def build_connector(config: ConnectorConfig, d_in: int, d_out: int) -> Connector
 
 def _mlp(d_in: int, hidden: int, d_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(d_in, hidden), nn.GELU(), nn.Linear(hidden, d_out))
-
-
-def _frames(Z: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T), True at each clip's own frames."""
-    return torch.arange(Z.shape[1], device=Z.device) < lengths[:, None]
-
-
-def _runs(label: Tensor, is_own: Tensor) -> tuple[Tensor, Tensor]:
-    """Number the runs of equal labels: each frame's run (B, T), T where it has none; the runs' count (B,)."""
-    kept = is_own & (label != BLANK)
-    only_blanks = ~kept.any(1, keepdim=True)
-    label, kept = label.masked_fill(only_blanks, BLANK + 1), torch.where(only_blanks, is_own, kept)
-    is_new = kept.clone()
-    is_new[:, 1:] &= label[:, 1:] != label[:, :-1]
-    run = is_new.cumsum(1) - 1
-    return run.masked_fill(~kept, label.shape[1]), is_new.sum(1)

@@ -1,9 +1,10 @@
-"""What the frozen ears hear in a batch of clips: computed once, kept, and used again at every step."""
+"""What the frozen encoders make of a batch of clips: computed once, cached, and used again at every step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,46 +13,52 @@ from torch.nn.utils.rnn import pad_sequence
 
 @dataclass(frozen=True)
 class Features:
-    """Two streams of 50 frames a second, zero beyond each clip's length; a stream is None without its ear."""
+    """Two streams of 50 frames a second, zero beyond each clip's length; a stream is None without its encoder."""
 
-    whisper: Tensor | None  # (B, T, D)
-    whisper_lengths: Tensor | None  # (B,)
-    beats: Tensor | None  # (B, T', D')
-    beats_lengths: Tensor | None  # (B,)
+    whisper: Tensor | None = None  # (B, T, D)
+    whisper_lengths: Tensor | None = None  # (B,)
+    beats: Tensor | None = None  # (B, T', D')
+    beats_lengths: Tensor | None = None  # (B,)
 
     def __len__(self) -> int:
-        return len(self.whisper_lengths if self.whisper is not None else self.beats_lengths)
+        return len(next(iter(self.streams().values()))[1])
 
-    def to(self, target: torch.device | torch.dtype) -> Features:
-        """On another device, or the streams in another floating-point type."""
-        move = lambda x: x.to(target) if isinstance(target, torch.device) or x.is_floating_point() else x  # noqa: E731
-        values = (getattr(self, field.name) for field in fields(self))
-        return Features(*(None if value is None else move(value) for value in values))
+    def streams(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Each encoder's frames and lengths, by its name."""
+        pairs = {"whisper": (self.whisper, self.whisper_lengths), "beats": (self.beats, self.beats_lengths)}
+        return {name: (x, n) for name, (x, n) in pairs.items() if x is not None and n is not None}
+
+    def to(self, *args: Any, **kwargs: Any) -> Features:
+        """Moved and converted as by `Tensor.to`; the lengths move along and stay integers."""
+        moved = {name: (x.to(*args, **kwargs), n) for name, (x, n) in self.streams().items()}
+        return _features({name: (x, n.to(x.device)) for name, (x, n) in moved.items()})
 
     def clips(self) -> list[Features]:
         """Each clip by itself, without padding."""
-        return [Features(*self._clip("whisper", i), *self._clip("beats", i)) for i in range(len(self))]
-
-    def _clip(self, name: str, i: int) -> tuple[Tensor | None, Tensor | None]:
-        stream, lengths = getattr(self, name), getattr(self, f"{name}_lengths")
-        if stream is None:
-            return None, None
-        return stream[i : i + 1, : int(lengths[i])].clone(), lengths[i : i + 1]
+        streams = self.streams().items()
+        return [
+            _features({name: (x[i : i + 1, : int(n[i])].clone(), n[i : i + 1]) for name, (x, n) in streams})
+            for i in range(len(self))
+        ]
 
     @staticmethod
     def stack(parts: Sequence[Features]) -> Features:
         """One batch of several, padded to its longest clip."""
-        return Features(*_stack(parts, "whisper"), *_stack(parts, "beats"))
+
+        def join(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+            clips = [clip for frames, _ in pairs for clip in frames]
+            return pad_sequence(clips, batch_first=True), torch.cat([lengths for _, lengths in pairs])
+
+        return _features(
+            {name: join([part.streams()[name] for part in parts]) for name in parts[0].streams()}
+        )
 
 
-def _stack(parts: Sequence[Features], name: str) -> tuple[Tensor | None, Tensor | None]:
-    if getattr(parts[0], name) is None:
-        return None, None
-    clips = [clip for part in parts for clip in getattr(part, name)]
-    lengths = torch.cat([getattr(part, f"{name}_lengths") for part in parts])
-    return pad_sequence(clips, batch_first=True), lengths
+def _features(streams: Mapping[str, tuple[Tensor, Tensor]]) -> Features:
+    named = {name: frames for name, (frames, _) in streams.items()}
+    return Features(**named, **{f"{name}_lengths": lengths for name, (_, lengths) in streams.items()})
 
 
-def length_mask(x: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T), True at each clip's own frames of x (B, T, D)."""
-    return torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+def length_mask(lengths: Tensor, T: int) -> Tensor:
+    """(B,) → (B, T), True at each clip's own frames."""
+    return torch.arange(T, device=lengths.device) < lengths[:, None]

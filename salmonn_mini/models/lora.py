@@ -1,9 +1,8 @@
-"""LoRA (arXiv 2106.09685): a frozen matrix W learns through two thin ones, W + s·BA, and s can be turned.
+"""LoRA (arXiv 2106.09685): a frozen matrix W learns through two thin ones, W + s·BA, with a scale s.
 
-s is the absolute factor everywhere in this package: alpha / r = 4.0 as trained, 0 the LLM alone. The paper
-lowers it to let an over-fitted model follow instructions again (section 3.2). peft's own ways of changing
-it have traps: `set_scale` multiplies by alpha / r again and ignores a mistyped name, and on merged layers
-nothing changes at all. `lora_scale` has none of them.
+s is absolute everywhere in this package: alpha / r = 4.0 as trained, 0 the LLM alone. The paper lowers it to let an
+over-fitted model follow instructions again (section 3.2). peft's `set_scale` multiplies by alpha / r again, ignores
+a mistyped name, and changes nothing in merged layers; `lora_scale` has none of these traps.
 """
 
 from __future__ import annotations
@@ -26,14 +25,7 @@ ADAPTER = "default"  # peft's name for an adapter that was given none
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear layer and its LoRA: y = W x + b + s·B(A(dropout(x))), written out by hand.
-
-    Args:
-        base_layer: the layer to adapt; it is frozen here.
-        r: rank, the width between A and B.
-        alpha: s = alpha / r.
-        dropout: on LoRA's input, in training.
-    """
+    """A linear layer, frozen here, and its LoRA of rank r: y = W x + b + s·B(A(dropout(x))), s = alpha / r."""
 
     def __init__(self, base_layer: nn.Linear, r: int = 8, alpha: float = 32, dropout: float = 0.0) -> None:
         super().__init__()
@@ -95,12 +87,10 @@ def attach_lora(llm: nn.Module, config: LoraSettings) -> peft.PeftModel:
 def lora_scale(model: nn.Module, s: float, adapter: str = ADAPTER) -> Iterator[None]:
     """Within the block every LoRA layer computes W + s·BA; afterwards each has its former scale again.
 
-    s is absolute: 4.0 as trained with alpha 32 and r 8, 0 the LLM alone. Blocks may be nested, the inner
-    one counts.
+    Blocks may be nested, the inner one counts.
 
     Raises:
-        SalmonnError: s is not finite; no LoRA, an unknown adapter, or one that is merged, disabled or
-        inactive (a
+        SalmonnError: s is not finite; no LoRA, an unknown adapter, or one that is merged, disabled or inactive (a
             scale would change nothing); layers merged within the block and not unmerged.
     """
     if not math.isfinite(s):
@@ -122,11 +112,10 @@ def lora_scale(model: nn.Module, s: float, adapter: str = ADAPTER) -> Iterator[N
 
 
 def current_scale(model: nn.Module, adapter: str = ADAPTER) -> float:
-    """The factor s in W + s·BA that all LoRA layers have now.
+    """The scale s of all LoRA layers.
 
     Raises:
-        SalmonnError: layers that differ, and all that `lora_scale` refuses in an adapter except merged
-        layers.
+        SalmonnError: layers that differ, no LoRA, an unknown or inactive adapter.
     """
     scales = {_get_scale(layer, adapter) for layer in _layers(model, adapter).values()}
     if len(scales) > 1:
@@ -135,7 +124,7 @@ def current_scale(model: nn.Module, adapter: str = ADAPTER) -> float:
 
 
 class LoraDrift(NamedTuple):
-    """How far LoRA has moved the LLM: ‖s·BA‖ / ‖W‖ in Frobenius norms."""
+    """‖s·BA‖ / ‖W‖ in Frobenius norms, at the current scale s."""
 
     overall: float  # all adapted matrices as one long vector
     layers: dict[str, float]
@@ -143,7 +132,7 @@ class LoraDrift(NamedTuple):
 
 @torch.no_grad()
 def lora_drift(model: nn.Module, adapter: str = ADAPTER) -> LoraDrift:
-    """Relative drift ‖s·BA‖ / ‖W‖ at the current scale s, for each layer and over all.
+    """How far LoRA has moved the LLM, each layer and all.
 
     Raises:
         SalmonnError: no LoRA, an unknown adapter, or merged layers (W is no longer the LLM's own).
@@ -161,7 +150,7 @@ def lora_drift(model: nn.Module, adapter: str = ADAPTER) -> LoraDrift:
 
 
 def _layers(model: nn.Module, adapter: str) -> dict[str, nn.Module]:
-    """All LoRA layers, ours and peft's, in which the adapter is at work."""
+    """All LoRA layers, ours and peft's, in which the adapter is active."""
     lora = {name: m for name, m in model.named_modules() if isinstance(m, LoraLinear | LoraLayer)}
     if not lora:
         raise SalmonnError("the model has no LoRA layers: attach them with attach_lora")

@@ -1,4 +1,4 @@
-"""Where sound, instruction and answer stand in the LLM's input: the published layout.
+"""The layout of audio tokens, instruction and answer in the LLM's input, as published.
 
     <s> USER: <Speech>  H  </Speech> instruction ⏎ ASSISTANT:  answer </s>
 
@@ -14,11 +14,7 @@ from salmonn_mini.errors import SalmonnError
 
 
 class Prompt:
-    """Turns instructions and answers into token ids.
-
-    Args:
-        template: a text with one `{}`, where the sound and the instruction go.
-        end: the symbol that ends an answer.
+    """Turns instructions and answers into token ids, by a `template` with one `{}` and the answer's `end` symbol.
 
     Raises:
         SalmonnError: the tokenizer does not know `end`.
@@ -37,11 +33,10 @@ class Prompt:
             )
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens."""
         return self.tokenizer(text, add_special_tokens=False).input_ids
 
     def after(self, instruction: str) -> list[int]:
-        """What follows the sound, up to the place where the answer begins."""
+        """What follows the audio tokens, up to where the answer begins."""
         return self.ids(f"</Speech> {instruction}{self._after}")
 
     def answer(self, text: str) -> list[int]:

@@ -22,13 +22,14 @@ from torch.nn import functional as F
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import ConnectorConfig
+from salmonn_mini.models.layer_norm import LayerNorm
 
 MASKS = ("bidirectional", "unimodal", "multimodal_causal")
 INIT_STD = 0.02  # of BERT, and of the published query tokens
 
 
 class QFormerOutput(NamedTuple):
-    """What a Q-Former returns; the attentions only on request, one tensor a layer."""
+    """The attentions only on request, one tensor a layer."""
 
     hidden: Tensor  # (B, N + S, d): N queries, then S text tokens
     self_attention: tuple[Tensor, ...] = ()  # (B, heads, N + S, N + S)
@@ -44,15 +45,10 @@ def blip2_mask(kind: str, n_queries: int, text_mask: Tensor) -> Tensor:
         text             all  all        –    all         all  earlier
 
     BLIP-2 (arXiv 2301.12597, figure 2) trains matching with the first, contrast with the second, and grounded
-    generation with the third. Padding in the text is seen by nobody.
-
-    Args:
-        kind: one of MASKS.
-        n_queries: N.
-        text_mask: (B, S), True at real text tokens.
+    generation with the third. text_mask (B, S) is True at real tokens; padding is seen by nobody.
 
     Raises:
-        SalmonnError: an unknown kind.
+        SalmonnError: a kind that is not one of MASKS.
     """
     if kind not in MASKS:
         raise SalmonnError(f"mask is {kind!r}, but it must be one of {', '.join(MASKS)}: choose one")
@@ -82,48 +78,18 @@ class MultiHeadAttention(nn.Module):
         self, x: Tensor, context: Tensor, mask: Tensor | None = None, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Result (B, N, d), and on request weights (B, heads, N, T). Mask: (B, N or 1, T), True is seen."""
-        q = self._split(self.query(x))
+        projected = self.query(x), self.key(context), self.value(context)
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in projected)
         mask = None if mask is None else mask[:, None]
-        if self._folding_pays(x.shape[1], context.shape[1]):
-            out, weights = self._attend_folded(q, context, mask)
-        elif return_weights:
-            weights = self._weights(q @ self._split(self.key(context)).mT, mask)
-            out = self._drop(weights) @ self._split(self.value(context))
+        dropout = self.dropout if self.training else 0.0
+        weights = None
+        if return_weights:
+            scores = q @ k.mT * q.shape[-1] ** -0.5
+            weights = (scores if mask is None else scores.masked_fill(~mask, float("-inf"))).softmax(-1)
+            out = F.dropout(weights, dropout) @ v
         else:
-            k, v = self._split(self.key(context)), self._split(self.value(context))
-            dropout = self.dropout if self.training else 0.0
-            out, weights = F.scaled_dot_product_attention(q, k, v, mask, dropout), None
-        return out.transpose(1, 2).flatten(2), weights if return_weights else None
-
-    def _folding_pays(self, N: int, T: int) -> bool:
-        """Whether moving the queries to the context's width costs less than moving all T frames to theirs."""
-        width = self.query.out_features
-        return N * (width + self.heads * T) < T * width
-
-    def _attend_folded(self, q: Tensor, context: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The same attention by the associative law: qᵀ(W_k z) = (W_kᵀq)ᵀz and Σ a W_v z = W_v(Σ a z).
-
-        One query a window then projects one vector where 17 frames would be projected: a tenth of the work.
-        """
-        heads_first = (self.heads, -1, context.shape[-1])
-        folded = torch.einsum("bhne,hec->bhnc", q, self.key.weight.view(heads_first))
-        scores = (folded.flatten(1, 2) @ context.mT).unflatten(1, q.shape[1:3])
-        scores = scores + q @ self.key.bias.view(self.heads, -1, 1)
-        weights = self._weights(scores, mask)
-        kept = self._drop(weights)
-        summary = (kept.flatten(1, 2) @ context).unflatten(1, q.shape[1:3])
-        out = torch.einsum("bhnc,hec->bhne", summary, self.value.weight.view(heads_first))
-        return out + kept.sum(-1, keepdim=True) * self.value.bias.view(self.heads, 1, -1), weights
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-    def _weights(self, scores: Tensor, mask: Tensor | None) -> Tensor:
-        scores = scores * (self.query.out_features // self.heads) ** -0.5
-        return (scores if mask is None else scores.masked_fill(~mask, float("-inf"))).softmax(-1)
-
-    def _drop(self, weights: Tensor) -> Tensor:
-        return F.dropout(weights, self.dropout, self.training)
+            out = F.scaled_dot_product_attention(q, k, v, mask, dropout)
+        return out.transpose(1, 2).flatten(2), weights
 
 
 class AddAndNorm(nn.Module):
@@ -132,7 +98,7 @@ class AddAndNorm(nn.Module):
     def __init__(self, from_width: int, config: ConnectorConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(from_width, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, h: Tensor, x: Tensor) -> Tensor:
@@ -155,17 +121,6 @@ class Attention(nn.Module):
         return self.output(h, x), weights
 
 
-class Intermediate(nn.Module):
-    """gelu(W x), exact (erf), the first half of a feed-forward."""
-
-    def __init__(self, config: ConnectorConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(self.dense(x))
-
-
 class Layer(nn.Module):
     """Self-attention for all, cross-attention for the queries, a feed-forward for each kind."""
 
@@ -173,10 +128,14 @@ class Layer(nn.Module):
         super().__init__()
         self.attention = Attention(config)
         self.crossattention = Attention(config, context_width)
-        self.intermediate_query = Intermediate(config)
+        self.intermediate_query = nn.ModuleDict(
+            {"dense": nn.Linear(config.hidden_size, config.intermediate_size)}
+        )
         self.output_query = AddAndNorm(config.intermediate_size, config)
         if with_text:
-            self.intermediate = Intermediate(config)
+            self.intermediate = nn.ModuleDict(
+                {"dense": nn.Linear(config.hidden_size, config.intermediate_size)}
+            )
             self.output = AddAndNorm(config.intermediate_size, config)
 
     def forward(
@@ -185,9 +144,9 @@ class Layer(nn.Module):
         x, own = self.attention(x, x, mask, return_weights)
         queries, text = x[:, :N], x[:, N:]
         queries, cross = self.crossattention(queries, Z, Z_mask, return_weights)
-        queries = self.output_query(self.intermediate_query(queries), queries)
+        queries = self.output_query(F.gelu(self.intermediate_query["dense"](queries)), queries)
         if text.shape[1]:
-            text = self.output(self.intermediate(text), text)
+            text = self.output(F.gelu(self.intermediate["dense"](text)), text)
             queries = torch.cat([queries, text], dim=1)
         return queries, own, cross
 
@@ -200,7 +159,7 @@ class Embeddings(nn.Module):
         if vocab_size is not None:
             self.word_embeddings = nn.Embedding(vocab_size, config.hidden_size)
             self.position_embeddings = nn.Embedding(max_positions, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, queries: Tensor, text_ids: Tensor | None) -> Tensor:
@@ -211,13 +170,10 @@ class Embeddings(nn.Module):
 
 
 class QFormer(nn.Module):
-    """The Querying Transformer. Its keys begin with `bert.`, as in published checkpoints.
+    """The Querying Transformer over Z of width D = context_width, with published checkpoints' keys.
 
-    Args:
-        config: sizes (hidden_size, num_attention_heads, intermediate_size, num_hidden_layers, …).
-        context_width: D, the width of Z.
-        vocab_size: builds the text side, for BLIP-2's objectives; None leaves it out, as SALMONN does.
-        max_positions: longest text, in tokens.
+    `vocab_size` builds the text side for BLIP-2's objectives, up to `max_positions` tokens; None leaves it out, as
+    SALMONN does.
     """
 
     def __init__(
@@ -230,12 +186,9 @@ class QFormer(nn.Module):
         super().__init__()
         self.has_text = vocab_size is not None
         layers = (Layer(config, context_width, self.has_text) for _ in range(config.num_hidden_layers))
-        self.bert = nn.ModuleDict(
-            {
-                "embeddings": Embeddings(config, vocab_size, max_positions),
-                "encoder": nn.ModuleDict({"layer": nn.ModuleList(layers)}),
-            }
-        )
+        encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})
+        embeddings = Embeddings(config, vocab_size, max_positions)
+        self.bert = nn.ModuleDict({"embeddings": embeddings, "encoder": encoder})
         self.apply(_initialize)
 
     def forward(
@@ -249,15 +202,12 @@ class QFormer(nn.Module):
         mask: str = "bidirectional",
         return_attention: bool = False,
     ) -> QFormerOutput:
-        """Let the queries look at Z, and at text where there is some.
+        """Let the queries (B or 1, N, d) look at the frames Z (B, T, D), and at text where there is some.
 
         Args:
-            queries: (B, N, d), or (1, N, d) for the same queries everywhere.
-            Z: the frames (B, T, D).
             Z_mask: (B, T), True at frames that may be seen; None means all.
             text_ids, text_mask: (B, S) tokens, and True at the real ones (None: all).
             mask: one of MASKS, where there is text.
-            return_attention: also return the attention weights of every layer.
 
         Raises:
             SalmonnError: text for a Q-Former without a text side, or an unknown mask.
@@ -270,13 +220,20 @@ class QFormer(nn.Module):
             text_mask = torch.ones_like(text_ids, dtype=torch.bool) if text_mask is None else text_mask
             self_mask = blip2_mask(mask, N, text_mask)
         Z_mask = None if Z_mask is None else Z_mask[:, None]
-        x = self.bert["embeddings"](queries.expand(Z.shape[0], -1, -1), text_ids)
-        own, cross = [], []
-        for layer in self.bert["encoder"]["layer"]:
-            x, own_weights, cross_weights = layer(x, N, Z, self_mask, Z_mask, return_attention)
-            own.append(own_weights)
-            cross.append(cross_weights)
-        return QFormerOutput(x, tuple(own), tuple(cross)) if return_attention else QFormerOutput(x)
+        x = self.embeddings(queries.expand(Z.shape[0], -1, -1), text_ids)
+        weights = []
+        for layer in self.layers:
+            x, *layer_weights = layer(x, N, Z, self_mask, Z_mask, return_attention)
+            weights.append(layer_weights)
+        return QFormerOutput(x, *zip(*weights, strict=True)) if return_attention else QFormerOutput(x)
+
+    @property
+    def embeddings(self) -> Embeddings:
+        return self.bert["embeddings"]
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self.bert["encoder"]["layer"]
 
 
 def new_queries(n: int, width: int) -> nn.Parameter:

@@ -1,18 +1,19 @@
-"""SALMONN: two ears, a connector, and a language model that reads what they hear (paper, section 3).
+"""SALMONN: two encoders, a connector, and a language model that reads their tokens (paper, section 3).
 
     X ─ Whisper ─ LayerNorm ─┐
                              ├─ Z (B, T, D) ─ connector ─ H (B, M, d_llm) ─ splice with I ─ LLM + LoRA ─ Y
     X ─ BEATs ── LayerNorm ──┘
 
-The ears and the LLM's own weights are frozen; the LayerNorms, the connector and LoRA are trained.
+The encoders and the LLM's own weights are frozen; the LayerNorms, the connector and LoRA are trained.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from os import PathLike
+from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from salmonn_mini.errors import SalmonnError
@@ -28,6 +30,9 @@ from salmonn_mini.models.connectors import build_connector
 from salmonn_mini.models.encoders.beats import Beats
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
 from salmonn_mini.models.features import Features, length_mask
+from salmonn_mini.models.generation import seeded, stream_text
+from salmonn_mini.models.layer_norm import LayerNorm
+from salmonn_mini.models.logits import check_logits, compute_logits
 from salmonn_mini.models.lora import attach_lora
 from salmonn_mini.models.prompt import Prompt
 from salmonn_mini.models.splice import IGNORE_INDEX, Answer, AnswerLoss, Spliced, pad_rows
@@ -40,9 +45,12 @@ class Salmonn(nn.Module):
     """SALMONN from its parts; LoRA is put on `llm` here.
 
     Args:
-        whisper: the ears for speech, or None for a spectrogram-only model.
-        beats: the ears for everything else, or None for a speech-only model.
+        whisper: the encoder for speech, or None for a spectrogram-only model.
+        beats: the encoder for all other sounds, or None for a speech-only model.
         llm: a causal language model of transformers.
+
+    Raises:
+        SalmonnError: an LLM whose loss would be wrong (see `check_logits`), or without the prompt's end symbol.
     """
 
     max_logits = MAX_LOGITS
@@ -60,9 +68,10 @@ class Salmonn(nn.Module):
         self.whisper, self.beats = _frozen(whisper), _frozen(beats)
         d_whisper = whisper.config.d_model if whisper else 0
         d_beats = beats.config.encoder_embed_dim if beats else 0
-        self.ln_speech = nn.LayerNorm(d_whisper) if whisper else None
-        self.ln_audio = nn.LayerNorm(d_beats) if beats else None
+        self.ln_speech = LayerNorm(d_whisper) if whisper else None
+        self.ln_audio = LayerNorm(d_beats) if beats else None
         self.connector = build_connector(config.connector, d_whisper + d_beats, llm.config.hidden_size)
+        check_logits(llm)
         self.llm = attach_lora(llm, config.lora)
         self.prompt = Prompt(tokenizer, config.prompt, config.end)
         self.train(False)
@@ -85,50 +94,53 @@ class Salmonn(nn.Module):
                 layer.training = mode and layer.gradient_checkpointing
         return self
 
-    def set_gradient_checkpointing(self, on: bool = True) -> None:
-        """In training the LLM's layers keep their inputs alone, and compute all else again on the way back."""
+    def gradient_checkpointing_enable(self) -> None:
+        """In training the LLM's layers keep their inputs alone, and compute all else again in the backward pass."""
+        self._checkpointing("enable", {"use_reentrant": False})
+
+    def gradient_checkpointing_disable(self) -> None:
+        """The LLM's layers keep their activations, as at the start."""
+        self._checkpointing("disable")
+
+    def _checkpointing(self, switch: str, *settings: dict[str, bool]) -> None:
         llm = self.llm.get_base_model()
         # Until 5.22, all that Python 3.10 can have, transformers calls the activations' checkpoints the gradient's.
         kind = "activation" if hasattr(llm, "activation_checkpointing_enable") else "gradient"
-        if on:
-            getattr(llm, f"{kind}_checkpointing_enable")({"use_reentrant": False})
-        else:
-            getattr(llm, f"{kind}_checkpointing_disable")()
+        getattr(llm, f"{kind}_checkpointing_{switch}")(*settings)
         self.train(self.training)
 
     # --- from sound to tokens ----------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def encode(self, waves: Sequence[Tensor]) -> Features:
-        """What the two frozen ears hear in clips X of (S,) samples at 16 kHz.
+        """Features of clips X, each (S,) samples at 16 kHz, by the two frozen encoders.
 
         Raises:
-            SalmonnError: a clip without samples, or features that are not finite.
+            SalmonnError: no clips, a clip without samples, or features that are not finite.
         """
         waves = [wave.to(self.device) for wave in waves]
-        speech = audio = (None, None)
-        seconds = 30.0
+        speech: tuple[Tensor | None, Tensor | None] = (None, None)
+        audio, seconds = speech, 30.0
         if self.whisper is not None:
             seconds = self.whisper.window_seconds
-            speech = self.whisper.encode(waves, pad_to_30s=self.config.pad_to_30s)
+            speech = self.whisper(waves, pad_to_30s=self.config.pad_to_30s)
         if self.beats is not None:
             # Faint bands need more digits than float32 has; the published loader has them too. MPS has none.
             precise = waves if self.device.type == "mps" else [wave.double() for wave in waves]
-            audio = self.beats.encode(precise, window_seconds=seconds)
+            audio = self.beats(precise, window_seconds=seconds)
         return Features(*speech, *audio)
 
     def fuse(self, features: Features) -> tuple[Tensor, Tensor]:
         """Z (B, T, D) and its lengths (B,): both streams normalized, zero-padded to the longer one, side by side.
 
+        The streams may be of any floating-point type; Z has the trained parts'.
         Source: paper, equation 1; the published code normalizes first and pads afterwards.
         """
+        norms = {"whisper": self.ln_speech, "beats": self.ln_audio}
         streams, lengths = [], []
-        for norm, stream, own in (
-            (self.ln_speech, features.whisper, features.whisper_lengths),
-            (self.ln_audio, features.beats, features.beats_lengths),
-        ):
-            if norm is not None:
-                normed, is_own = norm(stream.to(norm.weight.dtype)), length_mask(stream, own)
+        for name, (stream, own) in features.streams().items():
+            if norm := norms[name]:
+                normed, is_own = norm(stream), length_mask(own, stream.shape[1])
                 streams.append(normed if is_own.all() else normed * is_own[..., None])
                 lengths.append(own)
         T = max(stream.shape[1] for stream in streams)
@@ -139,6 +151,11 @@ class Salmonn(nn.Module):
         """The audio tokens H (B, M, d_llm) of encoded clips and their lengths (B,)."""
         H, lengths = self.connector(*self.fuse(features))
         return H * self.config.connector.token_scale, lengths
+
+    @torch.no_grad()
+    def audio_token_count(self, features: Features) -> list[int]:
+        """How many audio tokens each clip has, without computing them."""
+        return self.connector.n_tokens(*self.fuse(features)).tolist()
 
     # --- from tokens to answers --------------------------------------------------------------------------------------
 
@@ -172,8 +189,8 @@ class Salmonn(nn.Module):
             parts = embed(text).split([len(self.prompt.before), len(after) + len(answer)])
             sound = H[i, : int(lengths[i])].to(parts[0].dtype)
             rows.append(torch.cat([parts[0], sound, parts[1]]))
-            silent = len(rows[-1]) - len(answer)
-            labels.append(torch.tensor([IGNORE_INDEX] * silent + answer, device=H.device))
+            prompt_length = len(rows[-1]) - len(answer)
+            labels.append(torch.tensor([IGNORE_INDEX] * prompt_length + answer, device=H.device))
         return pad_rows(rows, labels, left=answers is None)
 
     def answer_hidden_states(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,7 +208,7 @@ class Salmonn(nn.Module):
     def answer_logits(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (A, V) where an answer's token is predicted, those tokens (A,), and their rows in the batch (A,)."""
         states, targets, rows = self.answer_hidden_states(spliced)
-        return self._logits(states), targets, rows
+        return compute_logits(self.llm.get_base_model(), states), targets, rows
 
     def forward(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> AnswerLoss:
         """The cross-entropy of the answers alone, summed over their tokens (paper, section 3.2)."""
@@ -204,27 +221,22 @@ class Salmonn(nn.Module):
     @torch.no_grad()
     def log_prob(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> Tensor:
         """log P(Y | X, I) of each answer with its end symbol, (B,), in nats."""
-        spliced = self.splice(*self.get_audio_features(features), instructions, answers)
-        states, targets, rows = self.answer_hidden_states(spliced)
-        _, each = self._cross_entropy(states, targets)
-        return torch.zeros(len(answers), device=each.device).index_add(0, rows, -each)
-
-    def _logits(self, states: Tensor) -> Tensor:
-        return self.llm.get_base_model().lm_head(states).float()
+        return -self.forward(features, instructions, answers).per_sample
 
     def _cross_entropy(self, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """In nats, summed, and of each target (A,) without a way back.
+        """In nats, summed, and of each target (A,), detached.
 
         With V words A targets have A·V logits, and the loss holds three copies of them. Beyond `max_logits` they
-        come piece by piece, and each piece's are computed again on the way back instead of being kept.
+        come piece by piece, and each piece's are computed again in the backward pass instead of being kept.
         """
+        llm = self.llm.get_base_model()
 
         def score(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-            logits = self._logits(states)
+            logits = compute_logits(llm, states)
             each = cross_entropy(logits.detach(), targets, reduction="none")
             return cross_entropy(logits, targets, reduction="sum"), each
 
-        at_once = max(1, self.max_logits // self.llm.config.vocab_size)
+        at_once = max(1, self.max_logits // llm.config.vocab_size)
         if len(states) <= at_once:
             return score(states, targets)
         pieces = zip(states.split(at_once), targets.split(at_once), strict=True)
@@ -245,12 +257,21 @@ class Salmonn(nn.Module):
         repetition_penalty: float = 1.0,
         min_new_tokens: int | None = None,
         seed: int | None = None,
+        streamer: BaseStreamer | None = None,
     ) -> list[Answer]:
         """Answers to one instruction a clip: greedy, by beam search, or sampled (with `seed`, repeatably).
 
-        The defaults of the published code are 4 beams and 200 tokens.
+        The defaults of the published code are 4 beams and 200 tokens. `streamer` is transformers': it takes the
+        tokens of a single clip as they come.
+
+        Raises:
+            SalmonnError: not one instruction a clip, or a streamer with several clips or beams.
         """
+        if streamer is not None and (num_beams > 1 or len(features) > 1):
+            given = f"{len(features)} clips and {num_beams} beams"
+            raise SalmonnError(f"a streamer follows one clip without beam search, not {given}: leave it out")
         spliced = self.splice(*self.get_audio_features(features), instructions)
+        pad_id = self.tokenizer.pad_token_id
         settings = GenerationConfig(
             max_new_tokens=max_new_tokens,
             min_new_tokens=min_new_tokens,
@@ -258,22 +279,23 @@ class Salmonn(nn.Module):
             do_sample=do_sample,
             repetition_penalty=repetition_penalty,
             eos_token_id=self.prompt.end,
-            pad_token_id=self.prompt.end
-            if self.tokenizer.pad_token_id is None
-            else self.tokenizer.pad_token_id,
+            pad_token_id=self.prompt.end if pad_id is None else pad_id,
             **({"temperature": temperature, "top_p": top_p} if do_sample else {}),
         )
-        with nullcontext() if seed is None else torch.random.fork_rng(), warnings.catch_warnings():
-            if seed is not None:
-                torch.manual_seed(seed)
+        with seeded(seed, self.device), warnings.catch_warnings():
             # That repetitions of the prompt are not penalized is meant: the sound has no token ids.
             warnings.filterwarnings("ignore", "Passing `repetition_penalty` with `inputs_embeds`")
             generated = self.llm.get_base_model().generate(
                 inputs_embeds=spliced.inputs_embeds,
                 attention_mask=spliced.attention_mask.long(),
                 generation_config=settings,
+                streamer=streamer,
             )
         return [self._answer(row.tolist()) for row in generated]
+
+    def stream_generate(self, features: Features, instruction: str, **decoding: Any) -> Iterator[str]:
+        """The answer about one clip in pieces of text, as they come; `decoding` as for `generate`."""
+        yield from stream_text(partial(self.generate, features, [instruction], **decoding), self.tokenizer)
 
     def _answer(self, ids: list[int]) -> Answer:
         ended = self.prompt.end in ids

@@ -1,4 +1,4 @@
-"""Settings that check themselves: dataclasses from and to plain dictionaries, refusals with a remedy."""
+"""Dataclasses that check themselves, from and to plain dictionaries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 
 class Settings:
-    """Base of frozen dataclasses: a value of the wrong type or size never gets in.
-
-    Subclasses state the rules between their fields in `_check`, by `_rule` and its short forms.
-    """
+    """Base of frozen dataclasses: values of a wrong type are refused, and those that break a rule of `_check`."""
 
     def __post_init__(self) -> None:
         for name, kind in typing.get_type_hints(type(self)).items():
@@ -51,15 +48,15 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, strings and numbers, all the way down."""
+        """Nested dictionaries, lists, strings and numbers, as in JSON."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`; keys that are left out take their defaults.
+        """The inverse of `to_dict`; missing keys take their defaults.
 
         Raises:
-            SalmonnError: an unknown or missing key, a value of the wrong type, an impossible size.
+            SalmonnError: an unknown or missing key, a value of the wrong type or size.
         """
         if not isinstance(values, dict):
             raise SalmonnError(f"{cls.__name__} must be a table of keys and values, but it is {values!r}")
@@ -72,23 +69,6 @@ class Settings:
             if required and name not in values:
                 raise SalmonnError(f"{cls.__name__} needs the key {name!r}, but it is missing: add it")
         return cls(**values)
-
-    def to_json(self) -> str:
-        """Indented text with a newline at its end."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The inverse of `to_json`.
-
-        Raises:
-            SalmonnError: text that is not JSON, and all that `from_dict` refuses.
-        """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SalmonnError(f"this is not JSON: {error}; write it as to_json does") from error
-        return cls.from_dict(values)
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
@@ -106,5 +86,5 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
         if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
             raise SalmonnError(f"{name} is {list(value)!r}, but it must be a list of names")
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise SalmonnError(f"{name} is {value!r}, but it must be of type {kind.__name__}: write it so")
+        raise SalmonnError(f"{name} is {value!r}, but it must be of type {kind.__name__}: use this type")
     return value

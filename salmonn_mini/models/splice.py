@@ -1,4 +1,4 @@
-"""The LLM's input, text and audio tokens in one row, and what comes of it: losses and answers."""
+"""The LLM's input, text and audio tokens in one row, and its results: losses and answers."""
 
 from __future__ import annotations
 
@@ -7,25 +7,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 IGNORE_INDEX = -100  # a label that the loss leaves out
 
 
 @dataclass(frozen=True)
 class Spliced:
-    """Rows of the LLM's input.
+    """Rows of the LLM's input."""
 
-    Attributes:
-        inputs_embeds: (B, S, d_llm), zero where padded.
-        attention_mask: (B, S), True where a row has a token.
-        position_ids: (B, S), counted within each row.
-        labels: (B, S), the answer's token ids, IGNORE_INDEX elsewhere.
-    """
-
-    inputs_embeds: Tensor
-    attention_mask: Tensor
-    position_ids: Tensor
-    labels: Tensor
+    inputs_embeds: Tensor  # (B, S, d_llm), zero where padded
+    attention_mask: Tensor  # (B, S), True where a row has a token
+    position_ids: Tensor  # (B, S), counted within each row
+    labels: Tensor  # (B, S), the answer's token ids, IGNORE_INDEX elsewhere
 
 
 @dataclass(frozen=True)
@@ -52,11 +46,12 @@ class Answer:
 
 def pad_rows(rows: Sequence[Tensor], labels: Sequence[Tensor], *, left: bool) -> Spliced:
     """Pad rows (S_i, d_llm) and labels (S_i,) to one batch, on the left for generation, else on the right."""
-    width = max(len(row) for row in rows)
-    embeddings = rows[0].new_zeros(len(rows), width, rows[0].shape[1])
-    mask = torch.zeros(len(rows), width, dtype=torch.bool, device=rows[0].device)
-    padded_labels = torch.full((len(rows), width), IGNORE_INDEX, device=rows[0].device)
-    for i, (row, own) in enumerate(zip(rows, labels, strict=True)):
-        place = slice(width - len(row), width) if left else slice(0, len(row))
-        embeddings[i, place], mask[i, place], padded_labels[i, place] = row, True, own
-    return Spliced(embeddings, mask, (mask.long().cumsum(1) - 1).clamp(min=0), padded_labels)
+    side = "left" if left else "right"
+    lengths = [torch.ones(len(row), dtype=torch.bool, device=row.device) for row in rows]
+    mask = pad_sequence(lengths, batch_first=True, padding_side=side)
+    return Spliced(
+        inputs_embeds=pad_sequence(list(rows), batch_first=True, padding_side=side),
+        attention_mask=mask,
+        position_ids=(mask.long().cumsum(1) - 1).clamp(min=0),
+        labels=pad_sequence(list(labels), True, IGNORE_INDEX, side),
+    )

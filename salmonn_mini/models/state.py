@@ -39,21 +39,21 @@ def load_tensors(file: str | os.PathLike) -> dict[str, Tensor]:
     """The tensors of a safetensors file, by name.
 
     Raises:
-        SalmonnError: no such file, or not a whole one.
+        SalmonnError: a missing or incomplete file.
     """
     try:
         return load_file(file)
     except (OSError, SafetensorError) as problem:
         raise SalmonnError(
-            f"{file}: no weights can be read here ({problem}); give a folder that holds the whole file"
+            f"{file}: no weights can be read here ({problem}); give a folder that holds the complete file"
         ) from problem
 
 
 def load_pickle(file: str | os.PathLike, rule: str) -> dict[str, Any]:
-    """The dictionary in a file that torch.save wrote; no code of the file runs. `rule` says what it should hold.
+    """The dictionary in a file that torch.save wrote; no code of the file runs.
 
     Raises:
-        SalmonnError: no such file, a damaged one, or no dictionary.
+        SalmonnError: a missing or damaged file, or no dictionary; it ends in `rule`, which says what it should hold.
     """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -67,8 +67,8 @@ def load_pickle(file: str | os.PathLike, rule: str) -> dict[str, Any]:
 
 def save_folder(folder: str | os.PathLike, tensors: Mapping[str, Tensor], file: str, config: Any) -> None:
     """`tensors` as the safetensors `file` and `config` as config.json, in `folder`."""
-    with replacing(folder) as beside:
+    with replacing(folder) as temporary:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, beside / file, metadata={"format": "pt"})
+        save_file(contiguous, temporary / file, metadata={"format": "pt"})
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        (beside / "config.json").write_text(text, encoding="utf-8")
+        (temporary / "config.json").write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Z → Z_1 … Z_⌈T/L⌉: the features of a clip cut into windows of L frames, and back (paper, section 3.1).
 
-The paper review's worked example: T = 10 frames, windows of L = 3, N = 2 queries a window.
+T = 10 frames, windows of L = 3, N = 2 queries a window:
 
 >>> Z = torch.arange(1.0, 11.0).view(1, 10, 1)  # z1 … z10, each of width 1
 >>> windows, mask = split(Z, 3)
@@ -32,34 +32,28 @@ from torch.nn import functional as F
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import FRAMES_PER_SECOND, TAILS
 
-SEGMENT_SECONDS = 30  # the published code counts a window's frames out of Whisper's 30 s
-
 Count = TypeVar("Count", int, Tensor)
 
 
 def window_frames(seconds: float) -> int:
-    """L, the frames in a window of so many seconds: 17 for 0.333333 s, 12 for 0.25 s (half goes to even).
-
-    Source: published code, round(1500 · seconds / 30).
+    """L, the frames in a window: 17 for 0.333333 s, 12 for 0.25 s (half goes to even), as published.
 
     Raises:
         SalmonnError: a window shorter than half a frame.
     """
-    L = round(FRAMES_PER_SECOND * SEGMENT_SECONDS * seconds / SEGMENT_SECONDS)
+    L = round(30 * FRAMES_PER_SECOND * seconds / 30)  # counted out of Whisper's 30 s, as published
     if L < 1:
-        raise SalmonnError(
-            f"a window of {seconds} s holds no frame at {FRAMES_PER_SECOND} frames a second: "
-            f"take at least {1 / FRAMES_PER_SECOND} s"
-        )
+        frame = 1 / FRAMES_PER_SECOND
+        raise SalmonnError(f"a window of {seconds} s holds no frame of {frame} s: take at least {frame} s")
     return L
 
 
 def n_windows(T: Count, L: int, stride: int | None = None, tail: str = "pad") -> Count:
-    """How many windows T frames give; T may be an integer or a tensor of lengths.
+    """The number of windows in T frames, an integer or a tensor of lengths.
 
-    `stride` frames lie between two windows' beginnings (None: L, windows touch). "pad" covers every frame
-    that a window can reach, at least one window: ⌈T / L⌉ when they touch (paper, section 3.1). "drop" takes
-    full windows only: ⌊(T − L) / stride⌋ + 1, which may be 0 (published code).
+    Windows begin `stride` frames apart (None: L, they touch). "pad" covers every frame that a window can reach,
+    with at least one window: ⌈T / L⌉ when they touch (paper, section 3.1). "drop" takes full windows only:
+    ⌊(T − L) / stride⌋ + 1, which may be 0 (published code).
     """
     if tail not in TAILS:
         raise SalmonnError(f"tail is {tail!r}, but it must be one of {', '.join(TAILS)}: choose one")
@@ -75,20 +69,12 @@ def split(
 ) -> tuple[Tensor, Tensor]:
     """Cut each clip of a batch into windows, as if it were alone.
 
-    Args:
-        Z: features (B, T, D).
-        L: frames a window.
-        lengths: each clip's own frames (B,); None means that all have T. What lies beyond counts as zeros.
-        stride: frames between two windows' beginnings; None means L.
-        tail: "pad" fills the last window with zeros, "drop" leaves incomplete windows out.
-
-    Returns:
-        windows (B, W, L, D), views of Z where nothing is filled, and a mask (B, W, L) that is True at the
-        clip's own frames. Where a clip has fewer windows than the batch's W, its mask has rows without any True.
+    Z (B, T, D) and each clip's own frames, lengths (B,), or None for T; L, stride and tail as in `n_windows`.
+    Returns windows (B, W, L, D), views of Z where nothing is filled with zeros, and a mask (B, W, L), True at a
+    clip's own frames: nowhere in a window that the clip does not have.
     """
     T, stride = Z.shape[1], stride or L
-    if lengths is None:
-        lengths = torch.full((Z.shape[0],), T, device=Z.device)
+    lengths = torch.full((Z.shape[0],), T, device=Z.device) if lengths is None else lengths
     counts = n_windows(lengths, L, stride, tail)
     W = int(counts.max())
     window = torch.arange(W, device=Z.device)[:, None]

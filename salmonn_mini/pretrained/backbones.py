@@ -214,8 +214,8 @@ def save_backbones(
         _half(llm).save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
     once = {
-        key: tensor
-        for key, tensor in _half(beats).state_dict().items()
+        key: tensor.half()
+        for key, tensor in beats.state_dict().items()
         if not key.endswith(SHARED_TABLE) or ".0." in key
     }
     config = {"cfg": dataclasses.asdict(beats.config), "tags": list(tags)}

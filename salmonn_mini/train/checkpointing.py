@@ -23,7 +23,15 @@ import torch
 from filelock import FileLock, Timeout
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.files import append_json, complete_lines, fsync, truncate_lines, write_bytes, write_text
+from salmonn_mini.files import (
+    append_json,
+    complete_lines,
+    fsync,
+    load_json,
+    truncate_lines,
+    write_bytes,
+    write_json,
+)
 from salmonn_mini.pretrained.loading import ADAPTER_FILE
 from salmonn_mini.train.recipe import Recipe
 
@@ -81,7 +89,7 @@ class RunDirectory:
                 path.unlink(missing_ok=True)
         elif self.checkpoints():
             self._check_recipe(recipe)
-        write_text(self.path / "recipe.json", recipe.to_json())
+        write_json(self.path / "recipe.json", recipe.to_dict(), indent=2)
 
     def latest(self) -> Path | None:
         """The latest intact checkpoint, None at the beginning of a run; damaged later ones are deleted.
@@ -130,7 +138,7 @@ class RunDirectory:
     def _check_recipe(self, recipe: Recipe) -> None:
         file = self.path / "recipe.json"
         try:  # through Recipe, so that a key which is newer than that run has its default
-            before = Recipe.from_json(file.read_text(encoding="utf-8")).to_dict()
+            before = Recipe.from_dict(load_json(file)).to_dict()
         except (SalmonnError, OSError, UnicodeDecodeError) as error:
             raise SalmonnError(
                 f"{file} is of another version ({error}): choose another output_dir, or start over with --fresh"

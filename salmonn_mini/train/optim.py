@@ -153,10 +153,10 @@ def training_mode(model: Salmonn, gradient_checkpointing: bool) -> Iterator[None
     )
     try:
         if switch:
-            model.set_gradient_checkpointing()
+            model.gradient_checkpointing_enable()
         model.train()
         yield
     finally:
         model.train(before)
         if switch:
-            model.set_gradient_checkpointing(False)
+            model.gradient_checkpointing_disable()

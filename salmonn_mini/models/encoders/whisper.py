@@ -1,14 +1,16 @@
-"""Whisper's encoder, the ears for speech: transformers' own modules, and a forward that can skip the silence.
+"""Whisper's encoder, for speech: transformers' own modules, and a forward pass that can skip the silence.
 
     X (S,) ─ log-mel (80, M) ─ conv, conv /2 ─ + positions ─ N layers ─ LayerNorm ─ features (T, D), 50 Hz
 
-Published Whisper hears 30 s whatever the clip's length: a clip of 6 s costs five times what it needs.
-`encode` can also compute the clip's own frames alone.
+Published Whisper encodes 30 s whatever the clip's length: a clip of 6 s costs five times what it needs. Here the
+clip's own frames can be computed alone.
 
 Source: Whisper (Radford et al. 2022, arXiv 2212.04356) and transformers' WhisperEncoder.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,7 @@ from transformers.models.whisper import modeling_whisper
 from salmonn_mini.audio import WINDOW, log_mel
 from salmonn_mini.models.config import FRAMES_PER_SECOND, HOP, SAMPLE_RATE
 from salmonn_mini.models.encoders.windowing import encode_in_windows
+from salmonn_mini.models.features import length_mask
 
 
 class WhisperEncoder(nn.Module):
@@ -37,61 +40,54 @@ class WhisperEncoder(nn.Module):
     def window_seconds(self) -> float:
         return self.config.max_source_positions / FRAMES_PER_SECOND
 
-    def encode(self, waves: list[Tensor], *, pad_to_30s: bool = True) -> tuple[Tensor, Tensor]:
+    def forward(self, waves: Sequence[Tensor], *, pad_to_30s: bool = True) -> tuple[Tensor, Tensor]:
         """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
-        waves: tensors (S,) at 16 kHz. A clip longer than one window is encoded in consecutive windows,
-        joined. pad_to_30s=True, as published: each window is filled up with silence, and all its frames are
-        kept: 1500 per 30 s. pad_to_30s=False: the clip's own frames alone, T = ceil(S / 320). Either way a
-        clip's features are the same alone and in a batch.
+        waves: tensors (S,) at 16 kHz. A clip longer than one window is encoded in consecutive windows, joined.
+        pad_to_30s=True, as published: each window is filled up with silence, and all its frames are kept, 1500
+        per 30 s. pad_to_30s=False: the clip's own frames alone, T = ceil(S / 320). Either way a clip's features
+        are the same alone and in a batch.
 
-        The two ways differ, for a padded Whisper attends to the silence after the clip: on random weights
-        and a clip of 2.4 s by 9 % of the features' norm (window of 10 s) to 24 % (30 s). Use a model as it
-        was trained.
+        The two differ, for a padded Whisper attends to the silence after the clip: on random weights and a clip
+        of 2.4 s by 9 % of the features' norm (window of 10 s) to 24 % (30 s). Use a model as it was trained.
 
         Raises:
-            SalmonnError: for a clip without samples.
+            SalmonnError: no clips, or a clip without samples.
         """
-        return encode_in_windows(
-            waves, self.window_seconds, lambda windows: self._encode_windows(windows, pad_to_30s)
-        )
 
-    def encode_mels(self, mels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        def encode(windows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+            return self.encode_mels([self._mel(window, pad_to_30s) for window in windows])
+
+        return encode_in_windows(waves, self.window_seconds, encode)
+
+    def encode_mels(self, mels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Log-mels (n_mels, M) → features (B, T, D), zero where padded, and lengths (B,) = ceil(M / 2).
 
         Padding is zero before each convolution and never attended to, so a clip does not notice its batch.
         """
         encoder, like = self.encoder, self.encoder.conv1.weight
         x = pad_sequence([mel.T for mel in mels], batch_first=True).to(like).transpose(1, 2)
-        ragged = any(mel.shape[1] < x.shape[2] for mel in mels)
         frames = torch.tensor([mel.shape[1] for mel in mels], device=like.device)
+        ragged = bool((frames < x.shape[2]).any())
         lengths = (frames + 1) // 2
 
         x = F.gelu(encoder.conv1(x))
         if ragged:
-            x = x.masked_fill(_padding(frames, x.shape[2])[:, None], 0)
+            x = x.masked_fill(~length_mask(frames, x.shape[2])[:, None], 0)
         x = F.gelu(encoder.conv2(x)).transpose(1, 2)
         x = F.dropout(x + encoder.embed_positions.weight[: x.shape[1]], encoder.dropout, self.training)
-        padding = _padding(lengths, x.shape[1])
+        padding = ~length_mask(lengths, x.shape[1])
         mask = torch.zeros_like(padding, dtype=x.dtype).masked_fill(padding, float("-inf"))
         for layer in encoder.layers:
             x = layer(x, mask[:, None, None] if ragged else None)  # no mask: the fastest attention
         return encoder.layer_norm(x).masked_fill(padding[..., None], 0), lengths
 
-    def _encode_windows(self, windows: list[Tensor], pad_to_30s: bool) -> tuple[Tensor, Tensor]:
-        return self.encode_mels([self._mel(window, pad_to_30s) for window in windows])
-
-    def _mel(self, wave: Tensor, whole_window: bool) -> Tensor:
+    def _mel(self, wave: Tensor, fill: bool) -> Tensor:
         """The log-mel (n_mels, M) of the window filled up with silence, or the clip's own frames of it.
 
         A frame looks 12.5 ms ahead: a little silence behind the clip makes its last frames the same.
         """
         window = round(self.window_seconds * SAMPLE_RATE)
-        padded = window if whole_window else min(window, len(wave) + WINDOW)
+        padded = window if fill else min(window, len(wave) + WINDOW)
         mel = log_mel(F.pad(wave, (0, padded - len(wave))), self.config.num_mel_bins)
-        return mel if whole_window else mel[:, : -(-len(wave) // HOP)]
-
-
-def _padding(lengths: Tensor, T: int) -> Tensor:
-    """(B,) → (B, T), true beyond a row's length."""
-    return torch.arange(T, device=lengths.device) >= lengths[:, None]
+        return mel if fill else mel[:, : -(-len(wave) // HOP)]

@@ -181,7 +181,8 @@ class Step:
                 part.set_attn_implementation(levers.attention)
         model.config = self.config.replace(pad_to_30s=levers.pad_to_30s)
         model.max_logits = PIECE * model.llm.config.vocab_size if levers.pieces else NO_LIMIT
-        model.set_gradient_checkpointing(levers.checkpointing)
+        if levers.checkpointing:
+            model.gradient_checkpointing_enable()
         model.train()
         try:
             with compiled(model, levers.compiled):
@@ -189,7 +190,7 @@ class Step:
         finally:
             model.eval()
             model.config = self.config
-            model.set_gradient_checkpointing(False)
+            model.gradient_checkpointing_disable()
 
 
 def loss_with_all_logits(model: Salmonn, features: Features, asked: list[str], answers: list[str]) -> Tensor:

@@ -130,18 +130,9 @@ def _beats(config: SalmonnConfig, T: int) -> float:
 
 
 def _connector(config: SalmonnConfig, T: int) -> float:
-    """The way there; the queries are moved to the frames' width where that costs less, as in `qformer`."""
     shape, D = config.connector, config.feature_width
-    d, N, heads, L = (
-        shape.hidden_size,
-        shape.num_query_tokens,
-        shape.num_attention_heads,
-        window_frames(shape.window_seconds),
-    )
-    if N * (d + heads * L) < L * d:
-        keys_and_values = 2 * (2 * N * d * D + 2 * N * heads * L * D) + 2 * N * d
-    else:
-        keys_and_values = 2 * (2 * L * D * d) + _attention(N, L, d)
+    d, N, L = shape.hidden_size, shape.num_query_tokens, window_frames(shape.window_seconds)
+    keys_and_values = 2 * (2 * L * D * d) + _attention(N, L, d)
     own = 2 * N * 4 * d * d + _attention(N, N, d)
     layer = own + 2 * N * 2 * d * d + keys_and_values + 2 * N * 2 * d * shape.intermediate_size
     window = shape.num_hidden_layers * layer + 2 * N * d * config.llm.hidden_size

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from salmonn_mini.audio import fbank
 from salmonn_mini.models.config import PRESETS
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
+from salmonn_mini.models.features import length_mask
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world import acoustics
 from salmonn_mini.toy.world.audio_tasks import draw_examples
@@ -93,15 +94,14 @@ def build(seed: int) -> Beats:
     """The toy's BEATs with random weights and a head for TAGS."""
     torch.manual_seed(seed)
     sizes = PRESETS["toy"].beats.sizes()
-    extra = {"finetuned_model": True, "predictor_class": len(TAGS), "dropout": 0.05, "encoder_layerdrop": 0.0}
+    extra = {"finetuned_model": True, "predictor_class": len(TAGS), "dropout": 0.05}
     return Beats(BeatsConfig.from_dict(sizes | extra))
 
 
 def tag_logits(beats: Beats, waves: Sequence[np.ndarray]) -> Tensor:
     """Logits (B, len(TAGS)) of clips of unequal length."""
     features, lengths = beats.encode_fbanks([fbank(torch.from_numpy(wave)) for wave in waves])
-    padding = torch.arange(features.shape[1]) >= lengths[:, None]
-    return beats.class_logits(features, padding)
+    return beats.class_logits(features, ~length_mask(lengths, features.shape[1]))
 
 
 def tag_loss(beats: Beats, batch: Sequence[Tagged]) -> Tensor:

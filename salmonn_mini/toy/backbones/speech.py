@@ -111,7 +111,7 @@ class WhisperWithCtc(nn.Module):
         self.ctc = nn.Linear(self.whisper.config.d_model, len(PHONES) + 1)
         ears = WhisperEncoder(self.whisper.config)
         ears.encoder = self.whisper.model.encoder
-        self._encode = ears.encode  # a method, so that the encoder is not registered twice
+        self._encode = ears.forward  # a method, so that the encoder is not registered twice
         self.tokenizer = tokenizer
 
     def encode(self, waves: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

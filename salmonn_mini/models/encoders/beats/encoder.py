@@ -1,9 +1,9 @@
 """The Transformer inside BEATs: position convolution, gated relative position bias, deep norm.
 
-A layer is a post-norm Transformer layer with two peculiarities:
+A post-norm Transformer with two peculiarities:
 - deep norm (Wang et al. 2022): LayerNorm(alpha · x + f(x)), alpha = (2 · layers)^(1/4), weights to match;
-- gated relative position bias (WavLM, Chen et al. 2021): one table of biases by distance, shared by all
-  layers, which each query scales by a gate of its own.
+- gated relative position bias (WavLM, Chen et al. 2021): one table of biases by distance for all layers, which each
+  query scales by a gate of its own.
 
 Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
 """
@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import BeatsSizes
 
 # What every published BEATs has in common, and the only form built here.
 FIXED = {
@@ -29,33 +31,17 @@ FIXED = {
 }
 
 
-@dataclass
-class BeatsConfig:
-    """Sizes and rates under the names of the official `cfg`; by default those of BEATs_iter3+ (AS2M)."""
+@dataclass(frozen=True)
+class BeatsConfig(BeatsSizes):
+    """Sizes and heads under the names of the official `cfg`; by default those of BEATs_iter3+ (AS2M)."""
 
-    input_patch_size: int = 16
-    embed_dim: int = 512
     conv_bias: bool = False
-    encoder_layers: int = 12
-    encoder_embed_dim: int = 768
-    encoder_ffn_embed_dim: int = 3072
-    encoder_attention_heads: int = 12
-    conv_pos: int = 128
-    conv_pos_groups: int = 16
-    num_buckets: int = 320
-    max_distance: int = 800
     dropout: float = 0.0
-    attention_dropout: float = 0.0
-    activation_dropout: float = 0.0
-    dropout_input: float = 0.0
-    encoder_layerdrop: float = 0.05
-    layer_wise_gradient_decay_ratio: float = 1.0  # for fine-tuning; the published cfgs have 0.6
     finetuned_model: bool = False
-    predictor_dropout: float = 0.0
     predictor_class: int = 527
 
     @classmethod
-    def from_dict(cls, cfg: dict) -> BeatsConfig:
+    def from_dict(cls, cfg: dict[str, Any]) -> BeatsConfig:
         """From an official `cfg` dict; keys that this class does not know are ignored.
 
         Raises:
@@ -69,26 +55,17 @@ class BeatsConfig:
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in cfg.items() if name in known})
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value, size = getattr(self, field.name), type(field.default) is int
-            if not isinstance(value, int if size else int | float) or value < size:
-                rule = "a whole number of at least 1" if size else "a number of at least 0"
-                raise SalmonnError(f"BEATs {field.name} is {value!r}; it must be {rule}")
-        width = self.encoder_embed_dim
-        for name in ("encoder_attention_heads", "conv_pos_groups"):
-            if width % getattr(self, name):
-                raise SalmonnError(
-                    f"BEATs encoder_embed_dim ({width}) must be divisible by {name} ({getattr(self, name)})"
-                )
+    def _check(self) -> None:
+        super()._check()
+        self._positive("predictor_class")
+        self._rule(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "0 is as published")
 
 
 def relative_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
-    """Distance (key index − query index) → bucket, as in T5: half the buckets for each direction.
+    """Distance (key index − query index), any shape, int64 → bucket 0 … num_buckets − 1, as in T5.
 
-    In each half the near distances have a bucket each and the far ones share logarithmic ones; what is
-    farther than `max_distance` falls into the last. distance: any shape, int64 → the same shape, 0 …
-    num_buckets − 1.
+    Each direction has half of the buckets: near distances one each, far ones share logarithmic ones, and what is
+    farther than `max_distance` falls into the last.
     """
     half = num_buckets // 2
     near = half // 2
@@ -101,15 +78,14 @@ def relative_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> T
 class GatedAttention(nn.Module):
     """Self-attention with the gated relative position bias (BEATs 3.1, after WavLM).
 
-    score(i, j) = q_i · k_j / √d + gate(q_i) · bias(j − i) with the gate a · (b · grep_a − 1) + 2, where a
-    and b, both in (0, 1), come from the query alone and grep_a is learned, one a head.
+    score(i, j) = q_i · k_j / √d + gate(q_i) · bias(j − i). The gate is a · (b · grep_a − 1) + 2 with a and b, in
+    (0, 1), from the query alone and grep_a learned, one a head.
     """
 
     def __init__(self, config: BeatsConfig, table: nn.Embedding) -> None:
         super().__init__()
         width, heads = config.encoder_embed_dim, config.encoder_attention_heads
         self.heads = heads
-        self.dropout = config.attention_dropout
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
@@ -130,8 +106,7 @@ class GatedAttention(nn.Module):
         scores = self.gate(q) * bias
         if padding_mask is not None:
             scores = scores.masked_fill(padding_mask[:, None, None, :], float("-inf"))
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=scores)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -143,7 +118,6 @@ class BeatsLayer(nn.Module):
         width = config.encoder_embed_dim
         self.alpha = (2 * config.encoder_layers) ** 0.25
         self.dropout = nn.Dropout(config.dropout)
-        self.activation_dropout = nn.Dropout(config.activation_dropout)
         self.self_attn = GatedAttention(config, table)
         self.self_attn_layer_norm = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, config.encoder_ffn_embed_dim)
@@ -153,12 +127,11 @@ class BeatsLayer(nn.Module):
     def forward(self, x: Tensor, bias: Tensor, padding_mask: Tensor | None) -> Tensor:
         """x (B, T, D) → (B, T, D)."""
         x = self.self_attn_layer_norm(self.alpha * x + self.dropout(self.self_attn(x, bias, padding_mask)))
-        hidden = self.activation_dropout(F.gelu(self.fc1(x)))
-        return self.final_layer_norm(self.alpha * x + self.dropout(self.fc2(hidden)))
+        return self.final_layer_norm(self.alpha * x + self.dropout(self.fc2(F.gelu(self.fc1(x)))))
 
 
 class PositionConv(nn.Module):
-    """A wide grouped convolution over time: where a token stands among its neighbors.
+    """A wide grouped convolution over time, which tells a token its place among its neighbors.
 
     Weight norm as published, with one norm a tap: weight = weight_g · weight_v / |weight_v|.
     """
@@ -183,8 +156,6 @@ class PositionConv(nn.Module):
 
 
 class BeatsEncoder(nn.Module):
-    """Position convolution, LayerNorm, then the layers."""
-
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()
         self.config = config
@@ -198,8 +169,7 @@ class BeatsEncoder(nn.Module):
     def reset_parameters(self) -> None:
         """As published: N(0, 0.02) and zero biases, then deep norm's Xavier weights.
 
-        Values, outputs and feed-forward get the gain beta = (8 · layers)^(−1/4), which keeps the updates of
-        a deep stack small; queries and keys, which only choose, get 1.
+        The gain beta = (8 · layers)^(−1/4) keeps the updates of a deep stack small; queries and keys get 1.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -226,23 +196,12 @@ class BeatsEncoder(nn.Module):
     def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """x (B, T, D), padding_mask (B, T) true where padded → (B, T, D).
 
-        Padded tokens are zero before the position convolution and are never attended to, so the others do
-        not see them. What comes out at padded places means nothing.
+        Padded tokens are zero before the position convolution and never attended to; their outputs mean nothing.
         """
         if padding_mask is not None:
             x = x.masked_fill(padding_mask[..., None], 0)
         x = self.dropout(self.layer_norm(x + self.pos_conv[0](x)))
         bias = self.position_bias(x.shape[1])
         for layer in self.layers:
-            x = _scale_gradient(x, self.config.layer_wise_gradient_decay_ratio)
-            if not self.training or torch.rand(()) >= self.config.encoder_layerdrop:
-                x = layer(x, bias, padding_mask)
+            x = layer(x, bias, padding_mask)
         return x
-
-
-def _scale_gradient(x: Tensor, ratio: float) -> Tensor:
-    """x itself; on the way back its gradient is multiplied by `ratio`: lower layers learn more slowly."""
-    if ratio != 1 and x.requires_grad:
-        x = x.view_as(x)
-        x.register_hook(lambda gradient: gradient * ratio)
-    return x

@@ -1,4 +1,4 @@
-"""BEATs whole: fbank in, features out, under the published checkpoint's own keys.
+"""All of BEATs: fbank in, features out, under the published checkpoint's own keys.
 
     fbank (F, 128) ─ 16×16 patches ─ LayerNorm ─ Linear ─ encoder ─ features (T, D)
 
@@ -11,6 +11,8 @@ Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -22,15 +24,20 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import BEATS_MELS, HOP
 from salmonn_mini.models.encoders.beats.encoder import BeatsConfig, BeatsEncoder
 from salmonn_mini.models.encoders.windowing import encode_in_windows
+from salmonn_mini.models.features import length_mask
 from salmonn_mini.models.state import check_fit, load_pickle
 
+if TYPE_CHECKING:
+    from typing import Self
+
+HALF = (torch.float16, torch.bfloat16)
 SHARED_TABLE = "self_attn.relative_attention_bias.weight"
 
 
 class Beats(nn.Module):
     """BEATs with the official checkpoint's keys. D = encoder_embed_dim.
 
-    Run it in float32 or bfloat16: in float16 it overflows (unilm issues 1569 and 1672), which raises.
+    Its weights stay in float32 whatever type a model is cast to: float16 overflows (unilm issues 1569 and 1672).
     """
 
     def __init__(self, config: BeatsConfig) -> None:
@@ -41,10 +48,8 @@ class Beats(nn.Module):
         self.patch_embedding = nn.Conv2d(1, config.embed_dim, patch, stride=patch, bias=config.conv_bias)
         self.layer_norm = nn.LayerNorm(config.embed_dim)
         self.post_extract_proj = nn.Linear(config.embed_dim, width) if config.embed_dim != width else None
-        self.dropout_input = nn.Dropout(config.dropout_input)
         self.encoder = BeatsEncoder(config)
         if config.finetuned_model:
-            self.predictor_dropout = nn.Dropout(config.predictor_dropout)
             self.predictor = nn.Linear(width, config.predictor_class)
 
     def extract_features(
@@ -52,10 +57,9 @@ class Beats(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Features exactly as the published code computes them, at padded tokens too.
 
-        fbank (B, F, 128), padding_mask (B, F) true where padded → features (B, T, D), T = 8 · (F // 16),
-        and the mask of tokens (B, T). Published, each token answers for the next two frames or so, as if
-        tokens had no bands: where a clip ends within a patch, some bands of that patch count as sound. Use
-        `encode`, which masks whole patches, wherever the published numbers are not asked for.
+        fbank (B, F, 128), padding_mask (B, F) true where padded → features (B, T, D), T = 8 · (F // 16), and the
+        mask of tokens (B, T). As published, where a clip ends within a patch, some bands of that patch count as
+        sound; the module itself, when called, masks complete patches.
 
         Raises:
             SalmonnError: for less than one patch (16 frames), or features that are not finite.
@@ -67,41 +71,38 @@ class Beats(nn.Module):
 
     def class_logits(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """Fine-tuned head: features (B, T, D) → logits (B, C), averaged over the tokens not padded."""
-        logits = self.predictor(self.predictor_dropout(features))
+        logits = self.predictor(features)
         if padding_mask is None:
             return logits.mean(1)
         valid = ~padding_mask[..., None]
         return (logits * valid).sum(1) / valid.sum(1)
 
-    def classify(self, fbank: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Fine-tuned model: fbank (B, F, 128) → probabilities (B, C), each class by itself.
-
-        As published: the logits are averaged over the tokens not padded, then the sigmoid.
-        """
-        return self.class_logits(*self.extract_features(fbank, padding_mask)).sigmoid()
-
-    def encode(self, waves: list[Tensor], *, window_seconds: float = 30.0) -> tuple[Tensor, Tensor]:
+    def forward(self, waves: Sequence[Tensor], *, window_seconds: float = 30.0) -> tuple[Tensor, Tensor]:
         """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
         waves: tensors (S,) at 16 kHz. A clip's tokens are the same alone and in a batch. A clip longer than
-        `window_seconds` is encoded in consecutive windows, joined: the last 30 s give 1496 tokens, each window
-        before is filled up to 1500 with zeros. What is shorter than one patch (2,800 samples, 0.175 s) is
-        padded with zeros to one patch: 8 tokens.
+        `window_seconds` is encoded in consecutive windows, as `encode_in_windows` joins them. What is shorter than
+        one patch (2,800 samples, 0.175 s) is padded with zeros to one patch: 8 tokens.
 
         Raises:
-            SalmonnError: for a clip without samples, or features that are not finite (float16).
+            SalmonnError: no clips, a clip without samples, or features that are not finite.
         """
-        return encode_in_windows(waves, window_seconds, self._encode_windows)
+        one_patch = WINDOW + (self.config.input_patch_size - 1) * HOP
 
-    def encode_fbanks(self, fbanks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        def encode(windows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+            padded = [F.pad(wave, (0, max(0, one_patch - len(wave)))) for wave in windows]
+            return self.encode_fbanks([fbank(wave) for wave in padded])
+
+        return encode_in_windows(waves, window_seconds, encode)
+
+    def encode_fbanks(self, fbanks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """fbanks of (F, 128), F at least 16 → features (B, T, D), zero where padded, and lengths (B,)."""
         device = self.patch_embedding.weight.device
-        lengths = [self.bands * (len(frames) // self.config.input_patch_size) for frames in fbanks]
-        tokens = self._embed(pad_sequence([frames.to(device) for frames in fbanks], batch_first=True))
-        ragged = min(lengths) < tokens.shape[1]
-        lengths = torch.tensor(lengths, device=device)
-        padding_mask = torch.arange(tokens.shape[1], device=device) >= lengths[:, None]
-        features = self._encode_tokens(tokens, padding_mask if ragged else None)
+        frames = torch.tensor([len(fbank) for fbank in fbanks], device=device)
+        lengths = self.bands * (frames // self.config.input_patch_size)
+        tokens = self._embed(pad_sequence([fbank.to(device) for fbank in fbanks], batch_first=True))
+        padding_mask = ~length_mask(lengths, tokens.shape[1])
+        features = self._encode_tokens(tokens, padding_mask if padding_mask.any() else None)
         return features.masked_fill(padding_mask[..., None], 0), lengths
 
     def load_weights(self, state: dict[str, Tensor], source: str = "the state dict") -> None:
@@ -117,10 +118,14 @@ class Beats(nn.Module):
         check_fit(own, state, source, "its cfg and its weights must belong together")
         self.load_state_dict(state)
 
-    def _encode_windows(self, windows: list[Tensor]) -> tuple[Tensor, Tensor]:
-        one_patch = WINDOW + (self.config.input_patch_size - 1) * HOP
-        padded = [F.pad(wave, (0, max(0, one_patch - len(wave)))) for wave in windows]
-        return self.encode_fbanks([fbank(wave) for wave in padded])
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """As of nn.Module, behind `to` and `half`; a move to float16 or bfloat16 leaves the weights in float32."""
+
+        def keep_type(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in HALF else moved
+
+        return super()._apply(keep_type, recurse)
 
     def _embed(self, fbank: Tensor) -> Tensor:
         """fbank (B, F, 128) → tokens (B, T, D): patches in order of time, at one time from low to high."""
@@ -134,14 +139,14 @@ class Beats(nn.Module):
         tokens = self.layer_norm(patches.flatten(2).transpose(1, 2))
         if self.post_extract_proj is not None:
             tokens = self.post_extract_proj(tokens)
-        return self.dropout_input(tokens)
+        return tokens
 
     def _encode_tokens(self, tokens: Tensor, padding_mask: Tensor | None) -> Tensor:
         features = self.encoder(tokens, padding_mask)
         if not features.isfinite().all():
             raise SalmonnError(
-                f"BEATs gave features that are not finite, in {features.dtype}; float16 overflows: run it "
-                "in float32 or bfloat16, and check that its input and weights are finite"
+                f"BEATs' features are not finite, in {features.dtype}: check that its input and its weights are, "
+                "and leave float16 autocast off"
             )
         return features
 
@@ -160,7 +165,7 @@ def load_beats_checkpoint(path: str | os.PathLike) -> Beats:
     """
     rule = "a BEATs checkpoint is a file {'cfg', 'model'} as published by its authors"
     checkpoint = load_pickle(path, rule)
-    if not isinstance(checkpoint.get("cfg"), dict) or not isinstance(checkpoint.get("model"), dict):
+    if not all(isinstance(checkpoint.get(part), dict) for part in ("cfg", "model")):
         raise SalmonnError(f"{path} holds {sorted(map(str, checkpoint))}; {rule}")
     beats = Beats(BeatsConfig.from_dict(checkpoint["cfg"]))
     beats.load_weights(checkpoint["model"], str(path))

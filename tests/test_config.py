@@ -38,7 +38,7 @@ def test_left_out_keys_take_their_defaults_and_parts_may_be_missing():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"name": "x", "conector": {}}, "no key 'conector': did you mean 'connector'"),
+        ({"name": "x", "conector": {}}, "unknown .*key 'conector': did you mean 'connector'"),
         ({}, "needs the key 'name'"),
         ({"name": "x", "connector": {"kind": "mlp"}}, "'mlp'.*one of window_qformer"),
         ({"name": "x", "connector": {"hidden_size": 100}}, "100.*divisible by num_attention_heads = 12"),
@@ -68,7 +68,7 @@ def test_refusals_name_value_rule_and_remedy(values, words):
 
 
 def test_unknown_presets_are_refused():
-    with pytest.raises(SalmonnError, match=r"'14b'.*toy, small, 7b, 13b"):
+    with pytest.raises(SalmonnError, match="unknown preset '14b': did you mean '13b'"):
         preset("14b")
 
 

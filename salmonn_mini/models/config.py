@@ -158,16 +158,18 @@ class ConnectorConfig(Settings):
     token_scale: float = 1.0
 
     def _check(self) -> None:
-        self._rule(self.kind in CONNECTORS, "kind", f"one of {', '.join(CONNECTORS)}", "choose one")
-        self._rule(self.tail in TAILS, "tail", f"one of {', '.join(TAILS)}", "choose one")
+        self._choice("kind", CONNECTORS)
+        self._choice("tail", TAILS)
         self._heads("hidden_size", "num_attention_heads")
         self._positive("intermediate_size", "num_hidden_layers", "num_query_tokens", "segment_query_tokens")
         self._positive("stack_frames", "layer_norm_eps", "token_scale")
         self._rule(self.ctc_labels >= 2, "ctc_labels", "at least 2", "the blank and one label")
-        self._rule(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "0.1 is usual")
+        self._proportion("dropout")
         frame = 1 / FRAMES_PER_SECOND
-        for name in ("window_seconds", "stride_seconds"):
-            seconds = getattr(self, name)
+        for name, seconds in (
+            ("window_seconds", self.window_seconds),
+            ("stride_seconds", self.stride_seconds),
+        ):
             long_enough = seconds is None or seconds >= frame
             self._rule(long_enough, name, f"at least one frame, {frame} s", "0.333333 is usual")
 
@@ -183,10 +185,9 @@ class LoraSettings(Settings):
 
     def _check(self) -> None:
         self._positive("r", "alpha")
-        self._rule(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "0.1 is usual")
-        self._rule(
-            bool(self.target_modules), "target_modules", "one name or more", "q_proj, v_proj are usual"
-        )
+        self._proportion("dropout")
+        named = len(self.target_modules) > 0
+        self._rule(named, "target_modules", "one name or more", "q_proj, v_proj are usual")
 
     @property
     def scale(self) -> float:
@@ -220,10 +221,9 @@ class SalmonnConfig(Settings):
     def _check(self) -> None:
         encodes = self.whisper is not None or self.beats is not None
         self._rule(encodes, "whisper", "given, unless beats is", "a SALMONN needs at least one encoder")
-        self._rule(
-            self.prompt.count("{}") == 1, "prompt", "a text with one {}", "sound and instruction go there"
-        )
-        self._rule(self.channels in CHANNELS, "channels", f"one of {', '.join(CHANNELS)}", "choose one")
+        one = self.prompt.count("{}") == 1
+        self._rule(one, "prompt", "a text with one {}", "audio and instruction go there")
+        self._choice("channels", CHANNELS)
         self._rule(self.min_seconds >= 0, "min_seconds", "at least 0", "0 turns the filling off")
         shortest = max(self.min_seconds, 1 / FRAMES_PER_SECOND)
         long_enough = self.max_seconds is None or self.max_seconds >= shortest

@@ -25,10 +25,7 @@ BLANK = 0  # CTC's label for "nothing new"
 
 
 class Connector(nn.Module):
-    """The interface: Z (B, T, D), lengths (B,) → H (B, M, d_llm), its lengths (B,); zero beyond them."""
-
-    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+    """The interface: called with Z (B, T, D), lengths (B,) → H (B, M, d_llm), its lengths (B,); zero beyond them."""
 
     def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
         """Each clip's number of tokens (B,), without computing them."""
@@ -36,10 +33,7 @@ class Connector(nn.Module):
 
 
 class WindowQFormer(Connector):
-    """Window-level Q-Former (paper, section 3.1): the N queries meet each window of L frames on its own.
-
-    Tokens are ordered window by window, then query by query.
-    """
+    """Window-level Q-Former (paper, section 3.1) over windows of L frames: tokens window by window, query by query."""
 
     def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
         super().__init__()
@@ -111,9 +105,8 @@ class Stacking(Connector):
 class CtcCompression(Connector):
     """Variable rate: each run of one CTC label becomes one token, blanks vanish (Gaido et al., EACL 2021).
 
-    A token is the mean of its frames, each weighted by its label's probability, so that the LLM's loss
-    reaches the CTC head too. Labels mean something only after training with `ctc_loss`. A clip of blanks
-    alone gives one token, the mean of all its frames.
+    A token is the mean of its frames, weighted by their labels' probability, so that the LLM's loss reaches the CTC
+    head, which is trained with `ctc_loss` first. A clip of blanks alone gives one token, the mean of its frames.
     """
 
     def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
@@ -162,7 +155,7 @@ KINDS: dict[str, type[Connector]] = {
 
 
 def build_connector(config: ConnectorConfig, d_in: int, d_out: int) -> Connector:
-    """The connector of `config.kind`, from features of width d_in to an LLM of width d_out."""
+    """The connector of `config.kind`, from Z of width d_in to an LLM of width d_out."""
     return KINDS[config.kind](config, d_in, d_out)
 
 

@@ -1,4 +1,4 @@
-"""What the frozen encoders make of a batch of clips: computed once, cached, and used again at every step."""
+"""The frozen encoders' features of a batch of clips: computed once, cached, and used again at every step."""
 
 from __future__ import annotations
 

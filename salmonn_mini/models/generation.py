@@ -13,10 +13,7 @@ from transformers import PreTrainedTokenizerBase, TextIteratorStreamer
 
 @contextmanager
 def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Random draws on the CPU and on `device` follow `seed`; afterwards both generators are as before.
-
-    None leaves everything as it is.
-    """
+    """Random draws on the CPU and on `device` follow `seed`, if any; afterwards both generators are as before."""
     if seed is None:
         yield
         return

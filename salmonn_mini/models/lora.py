@@ -35,8 +35,17 @@ class LoraLinear(nn.Module):
         nn.init.kaiming_uniform_(self.lora_A.weight, a=math.sqrt(5))
         nn.init.zeros_(self.lora_B.weight)  # at the start the LLM is unchanged
         self.dropout = nn.Dropout(dropout)
-        self.scale = alpha / r
+        self.scaling = {ADAPTER: alpha / r}  # as peft keeps it
         self.merged = False
+
+    @property
+    def scale(self) -> float:
+        """s, which may be set."""
+        return self.scaling[ADAPTER]
+
+    @scale.setter
+    def scale(self, s: float) -> None:
+        self.scaling[ADAPTER] = s
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.base_layer(x)
@@ -99,16 +108,16 @@ def lora_scale(model: nn.Module, s: float, adapter: str = ADAPTER) -> Iterator[N
         )
     layers = _layers(model, adapter)
     _refuse_merged(layers)
-    before = {name: _get_scale(layer, adapter) for name, layer in layers.items()}
+    before = {name: layer.scaling[adapter] for name, layer in layers.items()}
     try:
         for layer in layers.values():
-            _set_scale(layer, adapter, s)
+            layer.scaling[adapter] = s
         yield
         _refuse_merged(layers)
     finally:
         for name, layer in layers.items():
             if not layer.merged:  # a merged layer keeps s: unmerging must take out what merging put in
-                _set_scale(layer, adapter, before[name])
+                layer.scaling[adapter] = before[name]
 
 
 def current_scale(model: nn.Module, adapter: str = ADAPTER) -> float:
@@ -117,7 +126,7 @@ def current_scale(model: nn.Module, adapter: str = ADAPTER) -> float:
     Raises:
         SalmonnError: layers that differ, no LoRA, an unknown or inactive adapter.
     """
-    scales = {_get_scale(layer, adapter) for layer in _layers(model, adapter).values()}
+    scales = {float(layer.scaling[adapter]) for layer in _layers(model, adapter).values()}
     if len(scales) > 1:
         raise SalmonnError(f"the LoRA layers have different scales {sorted(scales)}: set one by lora_scale")
     return scales.pop()
@@ -143,7 +152,7 @@ def lora_drift(model: nn.Module, adapter: str = ADAPTER) -> LoraDrift:
     for name, layer in layers.items():
         W, A, B = _matrices(layer, adapter)
         squared = ((B.T @ B) * (A @ A.T)).sum().item()  # ‖BA‖² = tr(BᵀB AAᵀ), r × r matrices only
-        moved[name] = _get_scale(layer, adapter) ** 2 * squared
+        moved[name] = layer.scaling[adapter] ** 2 * squared
         size[name] = W.square().sum().item()
     overall = math.sqrt(sum(moved.values()) / sum(size.values()))
     return LoraDrift(overall, {name: math.sqrt(moved[name] / size[name]) for name in layers})
@@ -154,10 +163,10 @@ def _layers(model: nn.Module, adapter: str) -> dict[str, nn.Module]:
     lora = {name: m for name, m in model.named_modules() if isinstance(m, LoraLinear | LoraLayer)}
     if not lora:
         raise SalmonnError("the model has no LoRA layers: attach them with attach_lora")
-    adapters = {known for layer in lora.values() for known in _adapters(layer)}
+    adapters = {known for layer in lora.values() for known in layer.scaling}
     if adapter not in adapters:
         raise SalmonnError(f"there is no adapter {adapter!r}: choose one of {', '.join(sorted(adapters))}")
-    layers = {name: layer for name, layer in lora.items() if adapter in _adapters(layer)}
+    layers = {name: layer for name, layer in lora.items() if adapter in layer.scaling}
     for name, layer in layers.items():
         if isinstance(layer, LoraLayer) and (layer.disable_adapters or adapter not in layer.active_adapters):
             raise SalmonnError(f"adapter {adapter!r} is not active in {name}: call set_adapter first")
@@ -170,25 +179,9 @@ def _refuse_merged(layers: dict[str, nn.Module]) -> None:
             raise SalmonnError(f"LoRA is merged into {name}, so its scale is fixed: unmerge it first")
 
 
-def _adapters(layer: nn.Module) -> list[str]:
-    return [ADAPTER] if isinstance(layer, LoraLinear) else list(layer.lora_A)
-
-
-def _get_scale(layer: nn.Module, adapter: str) -> float:
-    return float(layer.scale if isinstance(layer, LoraLinear) else layer.scaling[adapter])
-
-
-def _set_scale(layer: nn.Module, adapter: str, s: float) -> None:
-    if isinstance(layer, LoraLinear):
-        layer.scale = s
-    else:
-        layer.scaling[adapter] = s
-
-
 def _matrices(layer: nn.Module, adapter: str) -> tuple[Tensor, Tensor, Tensor]:
     """W (out, in), A (r, in), B (out, r) in float64, for sums over millions of entries."""
     A, B = layer.lora_A, layer.lora_B
     if isinstance(layer, LoraLayer):
         A, B = A[adapter], B[adapter]
-    base = layer.get_base_layer() if isinstance(layer, LoraLayer) else layer.base_layer
-    return base.weight.double(), A.weight.double(), B.weight.double()
+    return layer.base_layer.weight.double(), A.weight.double(), B.weight.double()

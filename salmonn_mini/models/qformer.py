@@ -222,7 +222,7 @@ class QFormer(nn.Module):
         Z_mask = None if Z_mask is None else Z_mask[:, None]
         x = self.embeddings(queries.expand(Z.shape[0], -1, -1), text_ids)
         weights = []
-        for layer in self.layers:
+        for layer in self.bert["encoder"]["layer"]:
             x, *layer_weights = layer(x, N, Z, self_mask, Z_mask, return_attention)
             weights.append(layer_weights)
         return QFormerOutput(x, *zip(*weights, strict=True)) if return_attention else QFormerOutput(x)
@@ -230,10 +230,6 @@ class QFormer(nn.Module):
     @property
     def embeddings(self) -> Embeddings:
         return self.bert["embeddings"]
-
-    @property
-    def layers(self) -> nn.ModuleList:
-        return self.bert["encoder"]["layer"]
 
 
 def new_queries(n: int, width: int) -> nn.Parameter:

@@ -42,7 +42,7 @@ MAX_LOGITS = 2**26  # 256 MB in float32: 2,000 tokens of answers with Vicuna's v
 
 
 class Salmonn(nn.Module):
-    """SALMONN from its parts; LoRA is put on `llm` here.
+    """SALMONN from its parts; `llm` gets its LoRA here.
 
     Args:
         whisper: the encoder for speech, or None for a spectrogram-only model.
@@ -261,8 +261,7 @@ class Salmonn(nn.Module):
     ) -> list[Answer]:
         """Answers to one instruction a clip: greedy, by beam search, or sampled (with `seed`, repeatably).
 
-        The defaults of the published code are 4 beams and 200 tokens. `streamer` is transformers': it takes the
-        tokens of a single clip as they come.
+        The published code has 4 beams and 200 tokens. `streamer`, transformers', takes one clip's tokens as they come.
 
         Raises:
             SalmonnError: not one instruction a clip, or a streamer with several clips or beams.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +37,15 @@ class Settings:
 
     def _heads(self, width: str, heads: str) -> None:
         self._positive(width, heads)
-        self._rule(
-            getattr(self, width) % getattr(self, heads) == 0,
-            width,
-            f"divisible by {heads} = {getattr(self, heads)}",
-            f"change {width} or {heads}",
-        )
+        parts = getattr(self, heads)
+        fits = getattr(self, width) % parts == 0
+        self._rule(fits, width, f"divisible by {heads} = {parts}", f"change {width} or {heads}")
+
+    def _choice(self, name: str, choices: Iterable[str]) -> None:
+        self._rule(getattr(self, name) in choices, name, f"one of {', '.join(choices)}", "choose one")
+
+    def _proportion(self, name: str) -> None:
+        self._rule(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", "0.1 is usual")
 
     def replace(self, **changes: Any) -> Self:
         """A changed copy."""
@@ -65,8 +69,7 @@ class Settings:
             if key not in fields:
                 raise unknown(f"{cls.__name__.removesuffix('Config').lower()} key", key, fields)
         for name, f in fields.items():
-            required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-            if required and name not in values:
+            if name not in values and f.default is f.default_factory is dataclasses.MISSING:
                 raise SalmonnError(f"{cls.__name__} needs the key {name!r}, but it is missing: add it")
         return cls(**values)
 

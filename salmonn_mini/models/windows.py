@@ -1,4 +1,4 @@
-"""Z → Z_1 … Z_⌈T/L⌉: the features of a clip cut into windows of L frames, and back (paper, section 3.1).
+"""Z → Z_1 … Z_⌈T/L⌉: the features of a clip cut into windows of L frames (paper, section 3.1).
 
 T = 10 frames, windows of L = 3, N = 2 queries a window:
 
@@ -89,18 +89,3 @@ def split(
     if not real.all():  # a copy of everything, which full windows need not
         windows = windows.masked_fill(~real[..., None], 0)
     return windows, real & counted
-
-
-def join(windows: Tensor, T: int) -> Tensor:
-    """Touching windows (B, W, L, D) back to features (B, T, D): `join(split(Z, L)[0], Z.shape[1])` is Z.
-
-    Raises:
-        SalmonnError: more frames asked for than the windows hold, as after `tail="drop"`.
-    """
-    Z = windows.flatten(1, 2)
-    if Z.shape[1] < T:
-        raise SalmonnError(
-            f"{windows.shape[1]} windows of {windows.shape[2]} frames hold {Z.shape[1]} frames, not {T}: "
-            f"split with tail='pad', or ask for fewer"
-        )
-    return Z[:, :T]

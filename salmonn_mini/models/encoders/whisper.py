@@ -2,9 +2,7 @@
 
     X (S,) ─ log-mel (80, M) ─ conv, conv /2 ─ + positions ─ N layers ─ LayerNorm ─ features (T, D), 50 Hz
 
-Published Whisper encodes 30 s whatever the clip's length: a clip of 6 s costs five times what it needs. Here the
-clip's own frames can be computed alone.
-
+Published Whisper encodes 30 s whatever the clip's length; here the clip's own frames can be computed alone.
 Source: Whisper (Radford et al. 2022, arXiv 2212.04356) and transformers' WhisperEncoder.
 """
 
@@ -43,13 +41,11 @@ class WhisperEncoder(nn.Module):
     def forward(self, waves: Sequence[Tensor], *, pad_to_30s: bool = True) -> tuple[Tensor, Tensor]:
         """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
-        waves: tensors (S,) at 16 kHz. A clip longer than one window is encoded in consecutive windows, joined.
+        waves: tensors (S,) at 16 kHz; longer ones than a window are encoded in consecutive windows, joined.
         pad_to_30s=True, as published: each window is filled up with silence, and all its frames are kept, 1500
-        per 30 s. pad_to_30s=False: the clip's own frames alone, T = ceil(S / 320). Either way a clip's features
-        are the same alone and in a batch.
-
-        The two differ, for a padded Whisper attends to the silence after the clip: on random weights and a clip
-        of 2.4 s by 9 % of the features' norm (window of 10 s) to 24 % (30 s). Use a model as it was trained.
+        per 30 s. pad_to_30s=False: the clip's own frames alone, T = ceil(S / 320). The two differ, for a padded
+        Whisper attends to the silence: use a model as it was trained. Either way a clip's features are the same
+        alone and in a batch.
 
         Raises:
             SalmonnError: no clips, or a clip without samples.

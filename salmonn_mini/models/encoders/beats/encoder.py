@@ -58,7 +58,7 @@ class BeatsConfig(BeatsSizes):
     def _check(self) -> None:
         super()._check()
         self._positive("predictor_class")
-        self._rule(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", "0 is as published")
+        self._proportion("dropout")
 
 
 def relative_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:

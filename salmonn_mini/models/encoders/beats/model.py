@@ -2,8 +2,8 @@
 
     fbank (F, 128) ─ 16×16 patches ─ LayerNorm ─ Linear ─ encoder ─ features (T, D)
 
-A patch spans 16 frames (160 ms) by 16 mel bins, so one moment gives 8 tokens, one a frequency band, low to
-high: token 8t + f is band f of moment t. "50 Hz" is therefore 6.25 moments a second × 8 bands.
+A patch spans 16 frames (160 ms) by 16 mel bins: 6.25 moments a second of 8 tokens each, "50 Hz". Token 8t + f is
+frequency band f, low to high, of moment t.
 
 Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
 """
@@ -66,7 +66,9 @@ class Beats(nn.Module):
         """
         tokens = self._embed(fbank)
         if padding_mask is not None:
-            padding_mask = _published_token_mask(padding_mask, tokens.shape[1])
+            T = tokens.shape[1]
+            per_token = padding_mask.shape[1] // T
+            padding_mask = padding_mask[:, : per_token * T].unflatten(1, (T, per_token)).all(-1)
         return self._encode_tokens(tokens, padding_mask), padding_mask
 
     def class_logits(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
@@ -149,12 +151,6 @@ class Beats(nn.Module):
                 "and leave float16 autocast off"
             )
         return features
-
-
-def _published_token_mask(padding_mask: Tensor, T: int) -> Tensor:
-    """(B, F) → (B, T): token n counts as padded when frames n·k … n·k + k − 1 all are, k = F // T."""
-    per_token = padding_mask.shape[1] // T
-    return padding_mask[:, : per_token * T].unflatten(1, (T, per_token)).all(-1)
 
 
 def load_beats_checkpoint(path: str | os.PathLike) -> Beats:

@@ -54,7 +54,8 @@ def parts() -> tuple:
     sizes = config.llm.sizes() | {"vocab_size": len(tokenizer), "tie_word_embeddings": True}
     llm = LlamaForCausalLM(LlamaConfig(**sizes, **ids))
     for model in (whisper, beats, llm):
-        model.half().float().eval()
+        for tensor in model.eval().state_dict().values():
+            tensor.copy_(tensor.half())  # as the files keep them
     return whisper, beats, TAGS, llm, tokenizer
 
 

@@ -82,7 +82,7 @@ def test_a_live_loss_is_drawn_at_once_and_at_the_end(monkeypatch: pytest.MonkeyP
 def test_they_can_be_drawn() -> None:
     for picture in (
         pretraining.SCHEDULE.figure(**pretraining.SCHEDULE.start),
-        pretraining.batches(LENGTHS, TASKS, 16, "like lengths"),
+        pretraining.batches(LENGTHS, TASKS, 16, "similar lengths"),
         pretraining.similarity({"one": np.eye(3)}, ["a", "b", "c"]),
         pretraining.loss_curve([1.0], 10),
     ):

@@ -1,4 +1,4 @@
-"""What a notebook says of itself: a prediction beside the measurement, and what a run costs."""
+"""What a notebook says of itself: a prediction next to the measurement, and what a run costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _reported = 0.0  # seconds of computing, up to the last report
 
 
 def compare(guess: object, measured: float, unit: str = "") -> None:
-    """Print a prediction, None if there is none, beside the measurement."""
+    """Print a prediction, None if there is none, next to the measurement."""
     found = f"Measured: {measured:,.4g} {unit}".rstrip()
     if guess is None:
         print(f"{found}. (No prediction was written down.)")

@@ -173,7 +173,7 @@ def curves(
 
 
 def bars(values: Mapping[str, float | Interval], xlabel: str, title: str = "", form: str = ".2f") -> Picture:
-    """Draw one bar a name, with its number beside it; an `Interval` also gets its whisker."""
+    """Draw one bar a name, with its number next to it; an `Interval` also gets its whisker."""
     triples = {name: v if isinstance(v, tuple) else (v, v, v) for name, v in values.items()}
     alt = (
         f"Bars of {xlabel}: "
@@ -195,7 +195,7 @@ def bars(values: Mapping[str, float | Interval], xlabel: str, title: str = "", f
 
 
 def annotate_bar(axes: Axes, row: float, end: float, text: str) -> None:
-    """Write beside the bar in `row` that ends at `end`."""
+    """Write next to the bar in `row` that ends at `end`."""
     axes.annotate(text, (end, row), (5, 0), textcoords="offset points", va="center", fontsize=9)
 
 

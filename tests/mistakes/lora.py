@@ -86,7 +86,7 @@ MISTAKES = {
         (forgotten, "still at s = 2"),
         (as_trained, "it was 3 before the call"),
         (without_finally, "Bring the scale back in `finally`"),
-        (merged_or_not, "nobody was told"),
+        (merged_or_not, "without a word"),
         (refused_too_late, "Unmerging needs the old one"),
     ],
 }

@@ -141,7 +141,7 @@ MISTAKES = {
         (lambda logs: math.exp(-sum(logs)), "the whole answer"),
         (
             lambda logs: sum(math.exp(-x) for x in logs) / len(logs),
-            "tokens' own prices",
+            "tokens' own perplexities",
         ),
         (lambda logs: len(logs) / sum(math.exp(x) for x in logs), "A mean of probabilities"),
         (lambda logs: 2 ** (-sum(logs) / len(logs)), "to base e"),

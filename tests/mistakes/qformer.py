@@ -42,7 +42,7 @@ MISTAKES = {
         (lambda q, k, own: scores(q, k, own).softmax(-1).T, "One query a row"),
         (lambda q, k, own: (2 * scores(q, k, own)).softmax(-1), "not divided by √d"),
         (lambda q, k, own: (scores(q, k, own) / 2).softmax(-1), "by its square root"),
-        (lambda q, k, own: scores(q, k, own | True).softmax(-1), "The padding is heard"),
+        (lambda q, k, own: scores(q, k, own | True).softmax(-1), "The padding gets weight"),
         (lambda q, k, own: scores(q, k, own | True).softmax(-1) * own, "do not sum to 1"),
         (lambda q, k, own: scores(q, k, ~own).softmax(-1), "Only the padding"),
         (lambda q, k, own: scores(q, k, own).softmax(0), "over the queries"),
@@ -60,7 +60,7 @@ MISTAKES = {
     ],
     "4.3": [
         (changed(CAUSAL, lambda sees, N, S: sees.T), "Rows look"),
-        (changed(CAUSAL, lambda sees, N, S: ~sees), "swapped: True is seen"),
+        (changed(CAUSAL, lambda sees, N, S: ~sees), "swapped: True means visible"),
         (changed(CAUSAL, lambda sees, N, S: torch.ones_like(sees).tril()), "masked causally too"),
         (changed(CAUSAL, lambda sees, N, S: sees & ~torch.eye(N + S).bool()), "Nobody sees itself"),
         (changed(CAUSAL, fill("queries", "words", lambda N, S: True)), "tell the first word"),

@@ -189,7 +189,7 @@ enter(
     """
 Method 1 turns s down. Why does it bring the stories back?
 - At a lower scale the model hears better.
-  The ears and the Q-Former are as they were. And transcripts break, they get no better.
+  The encoders and the Q-Former are unchanged. And transcripts break; they do not get better.
 + The habit of transcribing lies in s·BA, and less of it is added to W.
   W is the language model, which follows instructions. LoRA has learned two things at once: how to transcribe,
   and to do so whatever is asked. Both fade together.
@@ -200,7 +200,7 @@ Nobody reads the twelve stories before they are trained on. By what are they cho
 - They are the twelve best of the pool.
   That would need a judge, and would bring in another's taste.
 - They agree with the clip.
-  Nobody looks. Some of them may be wrong about what was heard.
+  Nobody checks. Some of them may be wrong about what is in the clip.
 + They end, they are long, and they do not go round in circles.
   Form alone. It can be checked by a few lines of code, and it is all that the cure needs.
 
@@ -211,7 +211,7 @@ Why are the stories written by the model itself, and not by a good author?
 - No author could write about sounds.
   One could. It would cost more, and teach another thing.
 - Its stories are better than an author's.
-  They are what they are, and some are about something that nobody heard.
+  They are as they are, and some tell of things that are not in the clip.
 
 The control takes twelve steps of the same length on trained tasks. What is it there for?
 - To keep the WER low.

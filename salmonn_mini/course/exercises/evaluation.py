@@ -38,7 +38,9 @@ def rate(rate: Student) -> None:
     hint(same(given, 1 - 4 / 11), "The share of right words. Wanted is that of the errors.")
     hint(same(given, 4 / 3), "Divided by the number of clips. The rate is errors for each *word*.")
     expect(given, 4 / 11, "4 errors in 11 words")
-    expect(rate([(2, 0), (1, 4)]), 3 / 4, "A clip of silence, in which two words were heard, and another one")
+    expect(
+        rate([(2, 0), (1, 4)]), 3 / 4, "A clip of silence, for which two words were written, and another one"
+    )
     expect(rate([(2, 0)]), 0.0, "A set without any word")
 
 
@@ -261,7 +263,7 @@ Two papers report a WER of 2.1 % and 2.4 % on the same test set. Which model is 
 - They are equally good.
   Not seeing a difference is not the same as there being none. Compare them clip by clip.
 
-Why does SALMONN's evaluation report a following rate beside the accuracy?
+Why does SALMONN's evaluation report a following rate as well as the accuracy?
 + A wrong answer and a transcript are two different failures.
   A model that answers `madrid` has understood what is wanted, and does not know or hear enough. One that writes
   down the question has not done the task at all.
@@ -285,6 +287,6 @@ A claim's verdict says `not`. What has been shown?
 + In the toy, by the rule that was fixed before, no test of the claim held.
   No more and no less. The row stays, with its figures, and says how far off it was.
 - The rule was too strict, and should be made milder.
-  A rule that is changed after one has seen the result can prove anything.
+  A rule that is changed once the result is known can prove anything.
 """,
 )

@@ -160,9 +160,9 @@ def order(batch_at: Student) -> None:
         "Step 5 begins a new epoch (42 // 8 = 5), but the order is that of the first one.",
     )
     for number, batches in enumerate(epochs):
-        seen = sorted(clip for batch in batches for clip in batch)
+        order = sorted(clip for batch in batches for clip in batch)
         hint(
-            len(set(seen)) < len(seen),
+            len(set(order)) < len(order),
             f"Epoch {number}, steps {number * EPOCH} to {number * EPOCH + 4}: a clip comes twice. Shuffle all 42 "
             "clips once an epoch, and cut that order into batches; the two that are left over are left out.",
         )
@@ -199,7 +199,7 @@ The LLM is frozen. What does it cost in training that it does not cost in answer
 + What its layers keep for the way back.
   The gradient must pass through the LLM to reach LoRA and the Q-Former, so inner values are kept.
 - Nothing.
-  Then no gradient could pass through it. The ears are so: nothing before them is trained.
+  Then no gradient could pass through it. That is true of the encoders: nothing before them is trained.
 
 You move 13B from one GPU to 8 GPUs with DDP. How much memory does each of them save?
 - Seven eighths.
@@ -221,7 +221,7 @@ A run is killed while it writes a checkpoint. What does it lose here?
 + The steps since the checkpoint before; they are computed again, to the same bits.
   A checkpoint gets its name only when it is whole. The order of clips and all draws follow from seed and step.
 - The checkpoint that was being overwritten.
-  No checkpoint is overwritten: a new one is written beside, then renamed.
+  No checkpoint is overwritten: a new one is written to a temporary name, then renamed.
 - Nothing at all.
   What was computed after the last checkpoint is gone. It comes back, because it is computed again.
 

@@ -117,7 +117,7 @@ def at_scale(run_at: Student) -> None:
     refused = _fails(run_at, layer, 0.0, x.clone())
     hint(
         not refused,
-        "A merged layer does not look at its scale: it ran as before, and nobody was told. Raise a ValueError.",
+        "A merged layer does not look at its scale: it ran as before, without a word. Raise a ValueError.",
     )
     hint(
         layer.scale != 3.0,

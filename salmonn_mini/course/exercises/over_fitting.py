@@ -64,7 +64,7 @@ def perplexity(perplexity: Student) -> None:
     )
     hint(
         same(given, sum(1 / p for p in chances) / 4),
-        "A mean of the tokens' own prices: the dear ones count too much. Take the mean of the logarithms first.",
+        "A mean of the tokens' own perplexities: unlikely ones count too much. Average the logarithms first.",
     )
     hint(same(given, 1 / (sum(chances) / 4)), "A mean of probabilities. Take the mean of the logarithms.")
     hint(
@@ -112,7 +112,7 @@ def every_answer(every_answer: Student) -> None:
     )
     hint(
         bool(found & {y for n in range(longest) for y in itertools.product("ab", repeat=n)}),
-        "A beginning such as ('a',) stands beside the answers that begin with it, so that they count twice. "
+        "A beginning such as ('a',) stands next to the answers that begin with it, so they count twice. "
         "Only what has ended is an answer, and what is cut off at the greatest length.",
     )
     hint(

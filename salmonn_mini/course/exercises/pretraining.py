@@ -113,11 +113,11 @@ def accumulate(accumulate: Student) -> None:
     """
     parts, whole = _parts()
     weight = nn.Parameter(torch.tensor([0.5, -1.0]))
-    heard: list[int] = []
+    sizes: list[int] = []
 
     def loss_of(part: tuple[Tensor, Tensor]) -> tuple[Tensor, int]:
         """The loss of a part's tokens, added up, and how many tokens they are."""
-        heard.append(len(part[0]))
+        sizes.append(len(part[0]))
         return _squares(weight, part), len(part[0])
 
     optimal = nn.Parameter(weight.detach().clone())
@@ -125,7 +125,7 @@ def accumulate(accumulate: Student) -> None:
     mean.backward()
     right = optimal.grad
     given = accumulate(loss_of, parts)
-    expect(set(heard) >= {1, 3}, True, "That loss_of is called with each part")
+    expect(set(sizes) >= {1, 3}, True, "That loss_of is called with each part")
     found = weight.grad
     hint(found is None, "No gradient is there: call `backward()` on the loss of each part.")
     sums = [_gradient(weight, part) for part in parts]
@@ -183,7 +183,7 @@ def batch_at(batch_at: Student) -> None:
     n, size, seed = 13, 4, 5  # 3 batches an epoch, and one clip is left out
 
     def deal(step: int, seed: int = seed) -> list[int]:
-        torch.manual_seed(100 + len(dealt))
+        torch.manual_seed(100 + len(orders))
         found = batch_at(step, n, size, seed)
         found = found.tolist() if hasattr(found, "tolist") else found
         whole = isinstance(found, list | tuple) and all(isinstance(clip, numbers.Integral) for clip in found)
@@ -192,10 +192,10 @@ def batch_at(batch_at: Student) -> None:
             min(found) < 0 or max(found) >= n,
             f"There are {n} clips, 0 to {n - 1}: {max(found)} is none of them.",
         )
-        dealt.append(list(found))
-        return dealt[-1]
+        orders.append(list(found))
+        return orders[-1]
 
-    dealt: list[list[int]] = []
+    orders: list[list[int]] = []
     first = [deal(step) for step in range(6)]
     again = [deal(step) for step in (4, 0, 4)]
     hint(
@@ -216,7 +216,7 @@ def batch_at(batch_at: Student) -> None:
     )
     hint(
         first[:3] == first[3:],
-        "The second epoch is the first again, so one clip is never heard. The epoch's number belongs into the seed.",
+        "The second epoch is the first again, so one clip never comes up. The epoch's number belongs in the seed.",
     )
     hint(
         [deal(step, seed=6) for step in range(6)] == first,
@@ -245,7 +245,7 @@ count?
 - It depends on how the batch is cut into parts.
   It must not: one divides by the tokens of all parts.
 
-The ears are frozen, and every clip comes many times. What may be kept from one time to the next?
+The encoders are frozen, and every clip comes up many times. What may be kept from one time to the next?
 - H, the audio tokens
   They come out of the Q-Former, which changes with every step.
 + the features of both encoders
@@ -267,7 +267,7 @@ The loss has fallen from 7 to 1. What do you know about the model's transcripts?
 - One word in seven is wrong.
   A loss is no error rate, and is measured with the right words before each.
 + Little: decode new clips and count errors.
-  Some of the loss falls because the model guesses the usual sentence. Only clips that it never heard, and words
+  Some of the loss falls because the model guesses the usual sentence. Only clips that it was not trained on, and words
   that cannot be guessed, tell whether it hears.
 - They are nearly right.
   At a loss of 1 a model may still write fluent sentences that nobody said.

@@ -31,14 +31,14 @@ def weights(weights: Student) -> None:
         same(given, (scores / 4).masked_fill(~own, -torch.inf).softmax(-1)),
         "Divided by d. Divide by its square root, 2.",
     )
-    hint(same(given, (scores / 2).softmax(-1)), "The padding is heard: `own` is False at the third key.")
+    hint(same(given, (scores / 2).softmax(-1)), "The padding gets weight: `own` is False at the third key.")
     hint(
         same(given, (scores / 2).softmax(-1) * own),
         "The weights do not sum to 1: mask the scores, with minus infinity, not the weights after the softmax.",
     )
     hint(
         same(given, (scores / 2).masked_fill(own, -torch.inf).softmax(-1)),
-        "Only the padding is heard: True marks the clip's own frames.",
+        "Only the padding gets weight: True marks the clip's own frames.",
     )
     hint(
         same(given, (scores / 2).masked_fill(~own, -torch.inf).softmax(0))
@@ -84,7 +84,7 @@ def cross(cross: Student) -> None:
     )
     hint(
         same(given, x + right),
-        "The residual is already in it. Give what attention heard, without x.",
+        "The residual is already in it. Return what attention adds, without x.",
     )
     expect(given, right, "2 queries of width 4 on 5 frames of width 3")
 
@@ -101,7 +101,7 @@ def masks(mask: Student) -> None:
         same(causal, right["multimodal_causal"].T),
         "Rows look, columns are looked at: the words see the queries, not the other way round.",
     )
-    hint(same(causal, ~right["multimodal_causal"]), "True and False are swapped: True is seen.")
+    hint(same(causal, ~right["multimodal_causal"]), "True and False are swapped: True means visible.")
     hint(
         same(causal, torch.ones(5, 5).tril().bool()),
         "The queries were masked causally too: q1 does not see q2. Only words have an order.",

@@ -154,7 +154,7 @@ A clip lasts 2 s at 16 kHz. What is the shape of its log-mel spectrogram for Whi
   50 frames a second come out of Whisper's encoder. It takes 100 in.
 
 Why does Whisper's mel scale have narrow bands below 1 kHz and wide ones above?
-+ So do our ears: we tell 200 from 300 Hz easily, 7,000 from 7,100 Hz hardly.
++ Our ears are the same: we easily tell 200 from 300 Hz, but hardly 7,000 from 7,100 Hz.
   Vowels and voices differ most at low frequencies. Hisses differ in broad strokes.
 - There is no sound above 4 kHz.
   There is: an s hisses up to 8 kHz and beyond.
@@ -171,7 +171,7 @@ You play a 6 kHz whistle, sampled at 8 kHz without a filter before. What do you 
 
 You double the length of the window from 25 to 50 ms. What becomes sharper in the spectrogram?
 + Frequencies: bins lie 20 Hz apart instead of 40.
-  And moments get blurred: nothing shorter than 50 ms is seen by itself.
+  And moments get blurred: nothing shorter than 50 ms stands out by itself.
 - Moments.
   They get blurred: everything within 50 ms falls into one frame.
 - Both.

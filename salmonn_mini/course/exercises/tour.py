@@ -72,7 +72,7 @@ enter(
     """
 What does SALMONN's language model get to read of the sound?
 - A transcript, written by Whisper.
-  Whisper's decoder is not even loaded. Only its encoder listens.
+  Whisper's decoder is not even loaded. Only its encoder is used.
 - The samples of the waveform.
   32,000 numbers for 2 s would be far too many, and mean nothing to it.
 + A few vectors that stand where words would stand.

@@ -167,7 +167,7 @@ A batch holds a clip of 4 s and one of 9 s. What must hold for the short clip's 
 + They are the same as if it were alone.
   Its own frames are marked, the rest is left out of attention. The package tests this.
 - They may differ a little, because of the padding.
-  Then an answer would depend on who is asked beside.
+  Then an answer would depend on the other clips in the batch.
 - There are as many as for the long clip.
   The batch is padded to one size, but the extra ones are marked.
 """,

@@ -1,4 +1,4 @@
-"""Figures of chapter 2, the encoders: what one frame of each of them sees, and who attends to whom."""
+"""Figures of chapter 2, the encoders: what one frame of each of them depends on, and which frames attend to which."""
 
 from __future__ import annotations
 

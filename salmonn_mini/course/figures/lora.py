@@ -15,7 +15,7 @@ from salmonn_mini.course.plots import CENTERED, INK, Picture, dress
 
 
 def lora_size(d: int, r: int) -> Picture:
-    """A frozen matrix W (d, d) beside B (d, r) and A (r, d), drawn to scale, and how many numbers each holds."""
+    """A frozen matrix W (d, d) next to B (d, r) and A (r, d), drawn to scale, and how many numbers each holds."""
     whole, ours = d * d, 2 * d * r
     alt = f"d = {d:,}, r = {r}: W holds {whole:,} numbers, A and B {ours:,}, or {ours / whole:.2%} of it."
     picture = Picture(alt, height=2.8)
@@ -41,7 +41,7 @@ def lora_size(d: int, r: int) -> Picture:
 
 
 def low_rank(matrix: ArrayLike, r: int) -> Picture:
-    """A matrix (m, n) beside the nearest one of rank r, and what share of its sum of squares that one keeps.
+    """A matrix (m, n) next to the nearest one of rank r, and what share of its sum of squares that one keeps.
 
     Source: the truncated singular value decomposition is the nearest (Eckart and Young, 1936).
     """

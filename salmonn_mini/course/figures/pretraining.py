@@ -1,4 +1,4 @@
-"""Figures of chapter 7: batches, the schedule of the learning rate, a loss as it falls, tokens beside words."""
+"""Figures of chapter 7: batches, the schedule of the learning rate, a loss as it falls, tokens and words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from salmonn_mini.course.plots import BLUE, GRAY, SKY, Picture, dress, titled
 from salmonn_mini.data import BatchOrder
 from salmonn_mini.train import Recipe
 
-ORDERS = ("as drawn", "like lengths")
+ORDERS = ("as drawn", "similar lengths")
 SHOWN = 4  # batches
 NEAR = 0.4  # a cosine; two unlike words of the toy's have about 0
 LAST = 25  # steps that the thick line averages
@@ -27,7 +27,7 @@ def batches(lengths: Sequence[int], tasks: Sequence[str], batch_size: int, order
 
     Args:
         lengths, tasks: of all clips, in the order in which they were drawn; lengths in frames.
-        order: one of ORDERS; "like lengths" is `data.BatchOrder`'s.
+        order: one of ORDERS; "similar lengths" is `data.BatchOrder`'s.
     """
     epoch = _epoch(lengths, tasks, batch_size, order)
     own = sum(lengths[i] for batch in epoch for i in batch)
@@ -69,9 +69,9 @@ def similarity(panels: Mapping[str, ArrayLike], words: Sequence[str]) -> Picture
 def _epoch(
     lengths: Sequence[int], tasks: Sequence[str], batch_size: int, order: str
 ) -> Sequence[Sequence[int]]:
-    if order == "like lengths":
-        dealt = BatchOrder(lengths, tasks, batch_size, seed=0)
-        return [dealt[place] for place in range(dealt.batches)]
+    if order == "similar lengths":
+        drawn = BatchOrder(lengths, tasks, batch_size, seed=0)
+        return [drawn[number] for number in range(drawn.batches)]
     whole = len(lengths) // batch_size * batch_size
     return np.arange(whole).reshape(-1, batch_size).tolist()
 
@@ -82,7 +82,7 @@ def explore_batches(lengths: Sequence[int], tasks: Sequence[str]) -> Explorer:
     return Explorer(
         lambda batch_size, order: batches(lengths, tasks, batch_size, order),
         {"batch_size": sizes, "order": ORDERS},
-        {"batch_size": min(16, sizes[-1]), "order": "like lengths"},
+        {"batch_size": min(16, sizes[-1]), "order": "similar lengths"},
     )
 
 

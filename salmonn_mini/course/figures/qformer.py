@@ -21,7 +21,7 @@ PURPOSE = {"bidirectional": "matching", "unimodal": "contrast", "multimodal_caus
 
 
 def mask(kind: str, N: int, S: int) -> Picture:
-    """Draw which of N queries and S text tokens may look at which: a filled cell is seen."""
+    """Draw which of N queries and S text tokens may look at which: a filled cell is allowed."""
     picture = Picture(_mask_alt(kind, N, S), width=5.0, height=4.4)
     _mask_panel(picture.subplots(), kind, N, S)
     return picture

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
-from salmonn_mini.audio import fbank, load_audio, log_mel, save_wav
+from salmonn_mini.audio import decoding, fbank, load_audio, log_mel, save_wav, to_waveform
 from salmonn_mini.errors import SalmonnError
 
 KINDS = {
@@ -118,19 +120,108 @@ def test_the_good_beginning_of_a_cut_file_is_used_and_said(file, kind):
         assert " s of 6.00 s could be read" in notes[0]
 
 
-def test_a_wav_written_to_a_pipe_is_not_damaged(file):
+@pytest.mark.parametrize("riff", [0, 36, 0x7FFFF024, 2**32 - 1])
+@pytest.mark.parametrize("data", [0, 0x7FFFF000, 2**31, 2**32 - 1])
+def test_a_wav_written_to_a_pipe_is_read_whole_and_not_damaged(file, riff, data):
     streamed = bytearray(encoded(tone(0.5), 16_000, "wav"))
-    streamed[4:8] = streamed[40:44] = b"\xff\xff\xff\xff"
+    streamed[4:8], streamed[40:44] = riff.to_bytes(4, "little"), data.to_bytes(4, "little")
+    path, notes = file(bytes(streamed)), []
+    np.testing.assert_allclose(load_audio(path, notes=notes), tone(0.5), atol=1e-4)
+    assert load_audio(path, 0.1, 0.2).shape == (1_600,) and notes == []
+
+
+def test_a_flac_that_does_not_tell_its_length_is_read_whole(file):
+    streamed = bytearray(encoded(tone(1.412), 16_000, "flac"))
+    streamed[21] &= 0xF0
+    streamed[22:26] = bytes(4)  # the number of samples in STREAMINFO
+    path, notes = file(bytes(streamed)), []
+    np.testing.assert_allclose(load_audio(path, notes=notes), tone(1.412), atol=1e-4)
+    assert load_audio(path, max_seconds=1, notes=notes).shape == (16_000,)
+    assert notes == ["cut to 1 s"]
+    assert load_audio(path, 1.0, 1.25).shape == (4_000,)
+    refused(path, "segment from 1 s to 3 s is outside its 1.41 s", begin=1, end=3)
+    refused(path, "segment from 2 s to its end is outside", begin=2)
     notes = []
-    assert load_audio(file(bytes(streamed)), notes=notes).shape == (8_000,) and notes == []
+    X = load_audio(file(bytes(streamed[: len(streamed) // 2])), notes=notes)
+    assert 8_000 < len(X) < 16_000 and notes[0].startswith("damaged: the end is missing")
+
+
+def test_a_cut_mp3_is_found_by_the_header_that_counts_its_frames(file):
+    noise = np.random.default_rng(0).normal(0, 0.1, 96_000).astype(np.float32)
+    content = encoded(noise, 16_000, "mp3")
+    second = content.index(content[:2], 2)
+    tag = b"ID3\4\0\0\0\0\x03\x7f" + b"x" * (3 * 128 + 127)
+    for head, said in ((b"", True), (tag, True), (None, False)):
+        cut = content[second : len(content) // 2] if head is None else head + content[: len(content) // 2]
+        notes = []
+        assert 20_000 < len(load_audio(file(cut), notes=notes)) < 60_000
+        assert bool(notes) == said and (not said or " s of 6.00 s could be read" in notes[0])
+
+
+@pytest.mark.parametrize("kind", ["wav", "float", "flac", "mp3", "ogg"])
+def test_damage_that_leaves_next_to_nothing_is_refused(file, kind):
+    noise = np.random.default_rng(0).normal(0, 0.1, 160_000).astype(np.float32)
+    content = encoded(noise, 16_000, kind)
+    for share in (0.001, 0.003, 0.006):
+        try:
+            X = load_audio(file(content[: int(share * len(content))]))
+        except SalmonnError as error:
+            assert "\n" not in str(error)
+        else:
+            assert len(X) >= 1_600
+
+
+# -- segments
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_segment_is_that_part_of_the_file_and_the_rest_is_not_decoded(file, kind, rate, monkeypatch):
+    rate = 48_000 if kind == "opus" else rate
+    noise = np.random.default_rng(0).normal(0, 0.1, 4 * rate).astype(np.float32)
+    path = file(noise, rate, kind)
+    whole, read = load_audio(path), []
+    monkeypatch.setattr(decoding, "mix", lambda block, channels: read.append(len(block)) or block.mean(1))
+    for begin, end in ((1.0, 2.5), (None, 0.5), (2.0, None), (3.1, 3.2)):
+        X = load_audio(path, begin, end)
+        start, stop = round((begin or 0) * 16_000), len(whole) if end is None else round(end * 16_000)
+        assert len(X) == pytest.approx(stop - start, abs=1)
+        edge = 0 if rate == 16_000 else 800
+        inner = slice(edge, min(len(X), stop - start) - edge)
+        torch.testing.assert_close(X[inner], whole[start:stop][inner], atol=1e-4, rtol=0)
+    assert sum(read) == pytest.approx((1.5 + 0.5 + len(whole) / 16_000 - 2 + 0.1) * rate, abs=4)
+    assert load_audio(path, 1.0, 2.5, max_seconds=1.0).shape == (16_000,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_segment_outside_its_file_is_refused(file, kind):
+    path = file(tone(1.0), kind=kind)
+    assert len(load_audio(path, 0.5, 1.05)) == pytest.approx(8_000, abs=1_200)  # annotations are rounded
+    refused(path, "from 0.5 s to 2 s is outside its 1.0", "correct begin and end", begin=0.5, end=2)
+    refused(path, "from 5 s to its end is outside its 1.0", begin=5)
+    for begin, end in ((-1, None), (0.5, 0.5), (0.6, 0.5), (float("nan"), None), (0, float("nan"))):
+        refused(path, "0 <= begin < end", begin=begin, end=end)
+
+
+# -- resampling
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100, 32_000])
+def test_resampling_keeps_what_16_khz_can_hold_and_nothing_above_folds_back(file, rate):
+    def decibels(hertz: float) -> float:
+        X = load_audio(file(tone(2, rate, hertz), rate, "float"))[1_600:-1_600].double()
+        return float(10 * (X.square().mean() / 0.125).log10())
+
+    assert all(abs(decibels(hertz)) < 0.5 for hertz in (100, 1_000, 4_000, 6_000, 7_000))
+    assert all(decibels(hertz) < -60 for hertz in (8_500, 9_000, 12_000, 15_500))
 
 
 # -- what cannot be mended
 
 
-def refused(path: Path | str, *words: str) -> None:
+def refused(path: Path | str, *words: str, **segment: float | None) -> None:
     with pytest.raises(SalmonnError) as error:
-        load_audio(path)
+        load_audio(path, **segment)
     message = str(error.value)
     assert "\n" not in message and str(path) in message
     for word in words:
@@ -141,7 +232,7 @@ def test_files_that_are_none_are_refused(tmp_path, file):
     refused(tmp_path / "nowhere.wav", "no such file", "check the path")
     refused(tmp_path, "a folder")
     refused(file(b""), "empty (0 bytes)")
-    refused(file(b"To whom it may concern"), "not audio", "ffmpeg")
+    refused(file(b"\0To whom it may concern"), "not audio", "ffmpeg")
     refused(file(bytes(5_000)), "not audio")
     refused(file(b"RIFF", name="clip.raw"), "not audio")
     refused("clip\0.wav", "no such file")
@@ -149,6 +240,37 @@ def test_files_that_are_none_are_refused(tmp_path, file):
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
         refused(tmp_path / "pipe", "neither a file")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
+            "git-lfs pointer.*git lfs pull",
+        ),
+        (b"\n <!DOCTYPE html>\n<html>Sign in</html>", "an HTML page.*download"),
+        (b"<HTML>404</HTML>", "an HTML page"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><Error>AccessDenied</Error>", "an XML text.*download"),
+        (b'{"message": "not found"}', "a JSON text"),
+        (b"PK\3\4" + bytes(99), "a zip archive.*unpack"),
+        (b"\x1f\x8b\x08\0" + bytes(99), "a gzip archive.*unpack"),
+        ("Bitte schön".encode() * 99, "a text file, not audio"),
+    ],
+)
+def test_what_a_file_is_instead_of_audio_is_said(file, content, words):
+    with pytest.raises(SalmonnError, match=words):
+        load_audio(file(content))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are Unicode there")
+def test_a_name_that_is_not_unicode_is_read(file, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    try:
+        file(tone(0.1)).rename(path)
+    except OSError:
+        pytest.skip("this file system takes Unicode names alone")
+    assert load_audio(path).shape == (1_600,)
 
 
 def test_a_file_that_may_not_be_read_is_refused(file, monkeypatch):
@@ -243,6 +365,22 @@ def test_decoders_do_not_print(file, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_mp3s_are_decoded_at_the_same_time(file, monkeypatch, capfd):
+    path, both = file(tone(0.5), kind="mp3"), Barrier(2, timeout=60)
+    decode = decoding._decode
+
+    def together(*arguments):
+        both.wait()  # broken by its timeout if the other decode waits for this one
+        os.write(2, b"what libmpg123 says")
+        return decode(*arguments)
+
+    monkeypatch.setattr(decoding, "_decode", together)
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(map(len, pool.map(load_audio, [path, path])))) == 1
+    os.write(2, b"stderr is back")
+    assert capfd.readouterr().err == "stderr is back"
+
+
 # -- writing
 
 
@@ -260,11 +398,12 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "clip.wav"
     save_wav(path, torch.ones(10) / 2)
 
-    def full(file, *_, **__):
-        Path(file).write_bytes(b"half")
+    def full(self, content):
+        with open(self, "wb") as file:
+            file.write(content[:4])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(soundfile, "write", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(SalmonnError, match="No space left"):
         save_wav(path, torch.zeros(10))
     assert [p.name for p in tmp_path.iterdir()] == ["clip.wav"]
@@ -275,9 +414,47 @@ def test_what_is_no_sound_is_not_written(tmp_path):
     for X in (torch.tensor([0.0, float("nan")]), torch.zeros(2, 5)):
         with pytest.raises(SalmonnError):
             save_wav(tmp_path / "clip.wav", X)
+    (tmp_path / "file").touch()
     with pytest.raises(SalmonnError, match="cannot be written"):
-        save_wav(tmp_path / "nowhere" / "clip.wav", torch.zeros(5))
-    assert not list(tmp_path.iterdir())
+        save_wav(tmp_path / "file" / "clip.wav", torch.zeros(5))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# -- arrays
+
+
+@pytest.mark.parametrize("channels", ["mix", "first"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "int32", "uint8"])
+def test_an_array_is_what_its_file_is(file, dtype, channels):
+    stereo = np.stack([tone(0.2, 8_000), tone(0.2, 8_000, 300)], axis=1)
+    path = file(stereo, 8_000, "float")
+    scale = {"int16": 2**15, "int32": 2**31, "uint8": 2**7}.get(dtype, 1)
+    array = (np.round(stereo * scale) if scale > 1 else stereo) + 128 * (dtype == "uint8")
+    expected = load_audio(path, channels=channels)
+    for same in (array.astype(dtype), array.astype(dtype).T, torch.from_numpy(array.astype(dtype))):
+        X = to_waveform(same, 8_000, channels=channels)
+        torch.testing.assert_close(X, expected, atol=0.01 if dtype == "uint8" else 1e-4, rtol=0)
+    assert to_waveform(tone(0.1).tolist(), 16_000).shape == (1_600,)
+
+
+@pytest.mark.parametrize(
+    ("array", "rate", "words"),
+    [
+        (None, 16_000, "not an audio array"),
+        ("clip.wav", 16_000, "not an audio array"),
+        (np.zeros(9, np.int64), 16_000, "torch.int64 of shape .9,. is not an audio array.*int16"),
+        (np.zeros((2, 2, 9)), 16_000, "not an audio array"),
+        (np.zeros((99, 100)), 16_000, "at most 64 channels"),
+        (np.zeros(0), 16_000, "no samples"),
+        (np.full(9, np.nan), 16_000, "9 of 9 samples are NaN"),
+        (np.full(9, 99.0), 16_000, "peak 99"),
+        (np.zeros(9), 16, "sampling_rate = 16; it must be 1,000 to 384,000 Hz"),
+        (np.zeros(9), None, "sampling_rate = None"),
+    ],
+)
+def test_what_is_no_audio_array_is_refused(array, rate, words):
+    with pytest.raises(SalmonnError, match=words):
+        to_waveform(array, rate)
 
 
 # -- spectra (fbank's numbers are in test_beats.py)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salmonn_mini.audio import save_wav
-from salmonn_mini.data import BatchOrder, ManifestDataset, Sample, load_clip, read_manifest, read_prompts
+from salmonn_mini.data import (
+    BatchOrder,
+    ManifestDataset,
+    Sample,
+    load_clip,
+    pack,
+    read_manifest,
+    read_prompts,
+    write_manifest,
+)
 from salmonn_mini.data import clips as clips_room
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import preset
@@ -69,7 +80,7 @@ def test_json_lines_and_csv_hold_the_same_samples(tmp_path):
         (
             "m.json",
             {"annotation": [{"path": "a.wav", "txt": "x"}]},
-            "annotation 1: 'text' is missing.*path, txt",
+            "annotation 1: unknown key 'txt': did you mean 'text'",
         ),
         ("m.json", {"annotation": [{"path": 3, "text": "x"}]}, "annotation 1: path is 3.*a text"),
         ("m.json", {"annotation": [{"path": "", "text": "x"}]}, "annotation 1: path is ''"),
@@ -79,8 +90,8 @@ def test_json_lines_and_csv_hold_the_same_samples(tmp_path):
             "expand_wav is 'b'.*list",
         ),
         ("m.jsonl", '{"path": "a", "text": "x"}\n\n{"path"}', "line 3: not JSON"),
-        ("m.csv", "path,text\na.wav\n", "line 2: 'text' is missing"),
-        ("m.csv", "path,text\na.wav,one, two\n", r"line 2: \[' two'\].*quotes"),
+        ("m.csv", "path,text\na.wav\n", r"line 2: 1 cells for the header's 2 columns"),
+        ("m.csv", "path,text\na.wav,one, two\n", r"line 2: 3 cells for the header's 2 columns; put.*quotes"),
         ("m.csv", "", "no samples"),
         ("m.csv", "path,text\na.wav," + "x" * 140_000, "not CSV.*field larger"),
         ("m.json", "[" * 100_000, "not JSON.*recursion"),
@@ -89,6 +100,79 @@ def test_json_lines_and_csv_hold_the_same_samples(tmp_path):
 def test_a_bad_manifest_is_refused_by_line_and_remedy(tmp_path, name, content, words):
     with pytest.raises(SalmonnError, match=words):
         read_manifest(written(tmp_path, name, content))
+
+
+@pytest.mark.parametrize(
+    "text", ["first\nsecond", "a\r\nb", "hello\u2028world", "hello\x85world", 'say "yes", no']
+)
+def test_a_text_is_read_as_it_was_written(tmp_path, text):
+    with (tmp_path / "m.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["path", "text"], ["a.wav", text], ["b.wav", "x"]])
+    expected = [Sample(tmp_path / "a.wav", text), Sample(tmp_path / "b.wav", "x")]
+    assert read_manifest(tmp_path / "m.csv") == expected
+    write_manifest(tmp_path / "m.jsonl", expected)
+    assert read_manifest(tmp_path / "m.jsonl") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (
+            "m.jsonl",
+            '{"path": "a", "text": "x", "Task": "gender"}',
+            "line 1: unknown key 'Task': did you mean 'task'",
+        ),
+        (
+            "m.jsonl",
+            '{"path": "a", "text": "x", "question": "?"}',
+            "unknown key 'question': did you mean 'Q'",
+        ),
+        ("m.jsonl", '{"path": "a", "text": "x", "expand_wave": []}', "did you mean 'expand_wav'"),
+        ("m.csv", "path,text, task\na,x,gender\n", "line 2: unknown key ' task': did you mean 'task'"),
+        ("m.csv", 'path,text\na,"unclosed\nb,y\n', "line 2: not CSV .unexpected end of data"),
+        (
+            "m.csv",
+            "path,text,begin\na,x,soon\n",
+            "line 2: begin is 'soon', but it must be a number of seconds",
+        ),
+        ("m.jsonl", '{"path": "a", "text": "x", "begin": 2, "end": 1}', "end = 1 s is not after begin = 2 s"),
+        ("m.jsonl", '{"path": "a", "text": "x", "end": -1}', "end is -1"),
+        ("m.jsonl", '{"path": "a", "text": "x", "end": true}', "end is True"),
+    ],
+)
+def test_what_would_silently_count_for_nothing_is_refused(tmp_path, name, content, words):
+    with pytest.raises(SalmonnError, match=words):
+        read_manifest(written(tmp_path, name, content))
+
+
+def test_segments_are_read_written_named_and_kept_apart(tones):
+    table = written(tones, "m.csv", "path,text,begin,end\na.wav,x,0.1,0.3\na.wav,y,,0.2\na.wav,z,,\n")
+    samples = read_manifest(table)
+    assert [(s.begin, s.end) for s in samples] == [(0.1, 0.3), (None, 0.2), (None, None)]
+    write_manifest(tones / "m.jsonl", samples)
+    assert read_manifest(tones / "m.jsonl") == samples
+    clips = ManifestDataset(samples, TOY, seed=1)
+    names = [e.clip.removeprefix(str(tones / "a.wav")) for e in clips.examples]
+    assert names == [" [0.1-0.3 s]", " [0-0.2 s]", ""]
+    waves = clips.waves(range(3))
+    assert [len(wave) for wave in waves] == [3_200, 3_200, 8_000]
+    assert torch.equal(waves[0], waves[2][1_600:4_800]) and torch.equal(waves[1], waves[2][:3_200])
+    keys = {clips.key(range(i, i + 1)) for i in range(3)}
+    assert len(keys) == 3
+    (bad,) = ManifestDataset([Sample(tones / "a.wav", "x", begin=0.4, end=0.9)], TOY, 1).waves(range(1))
+    assert bad.reason.startswith("the segment from 0.4 s to 0.9 s is outside its 0.50 s")
+
+
+def test_what_is_not_unicode_is_refused(tones):
+    (sample,) = read_manifest(written(tones, "m.jsonl", '{"path": "a.wav", "text": "bad \\ud83d emoji"}'))
+    for refuse in (
+        lambda: ManifestDataset([sample], TOY, seed=1),
+        lambda: write_manifest(tones / "n.jsonl", [sample]),
+        lambda: pack([sample], tones / "packed"),
+    ):
+        with pytest.raises(SalmonnError, match=r"a\.wav: its text 'bad .ud83d emoji' is not Unicode"):
+            refuse()
+    assert sorted(path.name for path in tones.iterdir()) == ["a.wav", "b.wav", "m.jsonl"]
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path):
@@ -241,3 +325,27 @@ def test_a_batch_holds_like_lengths_and_the_mixture_of_tasks():
 def test_too_few_clips_for_a_batch_are_refused():
     with pytest.raises(SalmonnError, match=r"7 clips cannot fill a batch of 8.*set batch_size to 7"):
         order_of(n=7)
+
+
+def test_the_order_is_the_one_that_shipped_runs_had():
+    """Digests of the batches of two epochs, as they were before 2026-11-30."""
+
+    def digest(n, batch_size, seed, tasks, groups=(), shares=None):
+        rng = np.random.default_rng(n)
+        lengths = rng.choice([1.0, 1.5, 2.25, 3.125], n) + (rng.random(n) if n % 2 else 0)
+        named = [tasks[i] for i in rng.integers(0, len(tasks), n)]
+        parts = [groups[i] for i in rng.integers(0, len(groups), n)] if groups else ()
+        order = BatchOrder(lengths.tolist(), named, batch_size, seed, parts, shares or {})
+        batches = np.array([order[position] for position in range(2 * order.batches + 3)])
+        return hashlib.sha256(batches.astype("<i8").tobytes()).hexdigest()[:16]
+
+    assert digest(333, 8, 3, ["asr", "audio_caption"]) == "0abb8492da6b4ea3"
+    assert digest(1000, 16, 0, ["a", "b", "c", "d"]) == "b356904f96f1fa43"
+    assert digest(5000, 4, 7, ["asr"], "xyz", {"x": 3, "y": 1, "z": 0}) == "d639f58f19c18507"
+    assert digest(2001, 10, 1, ["q", "a", "longer_name"], "ab", {"a": 1, "b": 2.5}) == "efebae0f1a842828"
+
+
+def test_the_order_reads_its_lists_once():
+    order, straight = order_of(), order_of()
+    order.lengths, order.tasks = range(len(order.lengths)), ()  # whoever reads them again gets another order
+    assert [order[i] for i in range(90)] == [straight[i] for i in range(90)]

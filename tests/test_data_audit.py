@@ -56,6 +56,8 @@ def test_an_audit_counts_and_finds_every_fault(manifest):
         "over_long": ["long.flac"],
         "duplicate": ["copy.wav", "good.wav"],
         "missing_text": ["low.ogg"],
+        "missing_Q": [],
+        "not_unicode": [],
         "unknown_task": ["low.ogg"],
     }
     assert found.faults["over_long"][0]["what"] == "31.0 s"
@@ -87,6 +89,24 @@ def test_nothing_that_can_be_read_is_an_audit_too(tmp_path):
     found = audit([Sample(tmp_path / "gone.wav", "x")])
     assert (found.hours, found.longest, found.rates) == (0, 0, {}) and len(found.faults["corrupt"]) == 1
     assert "corrupt             1" in found.table()
+
+
+def test_an_audit_names_what_a_run_refuses(manifest):
+    good = manifest.parent / "good.wav"
+    samples = [
+        Sample(good, "x", "audio_qa"),
+        Sample(good, "x", "audio_qa", "Which?"),
+        Sample(good, "bad \ud83d emoji"),
+        Sample(good, "x", begin=1.5, end=2.5),
+        Sample(good, "x", begin=0.5, end=1.5),
+    ]
+    faults = audit(samples).faults
+    assert [row["what"] for row in faults["missing_Q"]] == ["the prompt '{}' of audio_qa"]
+    (row,) = faults["not_unicode"]
+    assert row["what"].startswith("its text 'bad \\ud83d emoji' is not Unicode")
+    (row,) = faults["corrupt"]
+    assert row["clip"] == f"{good} [1.5-2.5 s]" and "is outside its 2.00 s" in row["what"]
+    assert not faults["duplicate"]
 
 
 def test_pack_says_what_it_packed(manifest, tmp_path, capsys):

@@ -35,7 +35,7 @@ KINDS = {  # of files that cannot be used, and words of the reason
     "missing": "no such file",
     "empty": r"empty \(0 bytes\)",
     "truncated": r"damaged: 0\.2. s of 0\.50 s could be read",
-    "text": "not audio that can be read",
+    "text": "an HTML page, not audio",
     "no_samples": "no samples",
     "nan": "1 of 3200 samples are NaN",
     "folder": "a folder, not an audio file",
@@ -137,7 +137,7 @@ def test_an_mp3_that_only_guesses_its_length_is_no_bad_file(tmp_path):
     (tmp_path / "a.mp3").write_bytes(content[frames[1] :])
     notes: list[str] = []
     load_clip(Sample(tmp_path / "a.mp3", "x"), TINY, notes)
-    assert notes[0].startswith("damaged") and len(try_clip(Sample(tmp_path / "a.mp3", "x"), TINY)) >= 48_000
+    assert not notes and len(try_clip(Sample(tmp_path / "a.mp3", "x"), TINY)) >= 48_000
 
 
 def test_a_run_sees_all_good_samples_and_lists_every_bad_one(broken, tmp_path, monkeypatch, capsys):

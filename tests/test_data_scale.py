@@ -185,6 +185,23 @@ def test_packing_again_gives_the_same_bytes_and_never_over_what_is_there(packed,
         pack(clips, packed)
 
 
+def test_a_segment_is_packed_alone(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, (88_200, 2))
+    soundfile.write(tmp_path / "a.flac", noise, 44_100)
+    samples = [
+        Sample(tmp_path / "a.flac", "x", begin=0.25, end=1.0),
+        Sample(tmp_path / "a.flac", "y", end=0.5),
+    ]
+    pack(samples, tmp_path / "packed")
+    plain, tars = ManifestDataset(samples, TINY, 0), open_dataset(str(tmp_path / "packed"), TINY, 0)
+    assert tars.examples == plain.examples and tars.examples[0].clip.endswith("a.flac [0.25-1 s]")
+    for sound, same in zip(tars.waves(range(2)), plain.waves(range(2)), strict=True):
+        assert torch.equal(sound, same)
+    assert (tmp_path / "packed" / "shard-000000.tar").stat().st_size < 1.25 * (
+        tmp_path / "a.flac"
+    ).stat().st_size
+
+
 def test_what_cannot_be_read_is_not_packed(tmp_path, clips):
     (tmp_path / "empty.wav").touch()
     mixed = [*clips[:9], Sample(tmp_path / "empty.wav", "x"), *clips[9:]]

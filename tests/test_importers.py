@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -191,10 +192,12 @@ def test_tables_that_are_none_are_refused(tmp_path):
     with pytest.raises(SalmonnError, match="header lacks youtube_id, start_time"):
         import_data_set("audiocaps", tmp_path)
     (tmp_path / "train.csv").write_bytes(b"youtube_id,start_time,caption\nx,0,\xff\n")
-    with pytest.raises(SalmonnError, match="not the table that is expected"):
+    with pytest.raises(SalmonnError, match=r"train\.csv: byte 34 is not UTF-8"):
         import_data_set("audiocaps", tmp_path)
     table(tmp_path / "train.csv", "youtube_id start_time caption", ("a", 0, "x"), ("b", 0, "y"))
-    with pytest.raises(SalmonnError, match="2 rows and no sound for any of them; put the sounds where"):
+    with pytest.raises(
+        SalmonnError, match=r"nothing to import .2 rows: no sound file.; put the audio files where"
+    ):
         import_data_set("audiocaps", tmp_path)
     wavcaps(tmp_path)
     for content, words in (
@@ -205,6 +208,66 @@ def test_tables_that_are_none_are_refused(tmp_path):
         (tmp_path / "json_files" / "SoundBible" / "sb_final.json").write_text(content)
         with pytest.raises(SalmonnError, match=words):
             import_data_set("wavcaps", tmp_path, ["SoundBible"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("1,a,0,muffled\nspeech\n\n", "line 3: 1 cells for the header's 4 columns; put.*quotes"),
+        ("1,a,0,a dog, barking\n", "line 2: 5 cells"),
+        ('1,a,0,x\n2,b,1,"A man says\n3,a,1,Wind\n', "line 3: not CSV .unexpected end of data"),
+        ('1,a,0,"x" y\n', "line 2: not CSV"),
+    ],
+)
+def test_a_malformed_row_is_refused_by_its_line(tmp_path, rows, words):
+    sound(tmp_path / "a.wav")
+    (tmp_path / "train.csv").write_text(f"audiocap_id,youtube_id,start_time,caption\n{rows}")
+    with pytest.raises(SalmonnError, match=words):
+        import_data_set("audiocaps", tmp_path)
+
+
+def test_a_text_keeps_its_line_breaks_and_a_name_its_space(tmp_path):
+    text = "one,\ntwo\u2028three\x85"
+    table(
+        tmp_path / "clotho_captions_development.csv", "file_name caption_1", (" a.wav", text), ("b.wav ", "y")
+    )
+    one, two = sound(tmp_path / "development" / " a.wav"), sound(tmp_path / "development" / "b.wav")
+    expected = [Sample(one, text, "audio_caption"), Sample(two, "y", "audio_caption")]
+    assert import_data_set("clotho", tmp_path).samples == expected
+
+
+def test_wavcaps_keeps_what_only_another_source_holds_out(tmp_path):
+    wavcaps(tmp_path)
+    blacklist = {"AudioSet": ["17"], "FreeSound": ["17.wav"]}
+    (tmp_path / "json_files" / "blacklist" / "blacklist_exclude_all_ac.json").write_text(
+        json.dumps(blacklist)
+    )
+    assert [s.text for s in import_data_set("wavcaps", tmp_path, ["SoundBible"]).samples] == ["A horn"]
+    with pytest.raises(SalmonnError, match="in AudioCaps or Clotho too"):
+        import_data_set("wavcaps", tmp_path, ["FreeSound"])
+    odd = {"data": [{"id": "17", "caption": "one\u2028two"}]}
+    file = tmp_path / "json_files" / "SoundBible" / "sb_final.json"
+    file.write_text(json.dumps(odd, ensure_ascii=False), encoding="utf-8")
+    assert import_data_set("wavcaps", tmp_path, ["SoundBible"]).samples[0].text == "one\u2028two"
+
+
+def test_a_split_without_rows_is_refused(tmp_path):
+    covost2(tmp_path)
+    with pytest.raises(SalmonnError, match="no rows of split valid; it has test, train_covost"):
+        import_data_set("covost2", tmp_path, ["en_de.valid"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are Unicode there")
+def test_a_file_name_that_is_not_unicode_is_refused(tmp_path, capsys):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        sound(folder / "a.wav")
+    except SalmonnError:
+        pytest.skip("this file system takes Unicode names alone")
+    table(tmp_path / "train.csv", "youtube_id start_time caption", ("a", 0, "x"))
+    out = tmp_path / "m.jsonl"
+    assert main(["data", "import", "audiocaps", str(tmp_path), "--out", str(out)]) == 2 and not out.exists()
+    assert "a.wav: its name is not UTF-8; rename it" in capsys.readouterr().err
 
 
 def test_help_names_every_data_set(capsys):

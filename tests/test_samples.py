@@ -1,6 +1,5 @@
-"""data_samples/: what the names promise is in the files, and building again gives the same bytes."""
+"""data_samples/: what the names promise is in the files, and building again gives the same."""
 
-import io
 import json
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from salmonn_mini.data.manifest import read_manifest
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE
-from salmonn_mini.toy.samples import SAMPLES, SampleSpec, _with_serial, annotate, build_samples, draw
+from salmonn_mini.toy.samples import SAMPLES, SampleSpec, annotate, build_samples, draw
 from salmonn_mini.toy.world.grammar import split_of
 
 FOLDER = Path(__file__).parents[1] / "data_samples"
@@ -67,7 +66,7 @@ def test_no_sentence_was_ever_drawn_for_training() -> None:
             assert split_of(utterance.text) == "test"
 
 
-def test_building_again_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_building_again_gives_the_same_bytes_and_of_ogg_the_same_samples(tmp_path: Path) -> None:
     names = (
         "speech_happy_woman.wav",
         "form_mp3.mp3",
@@ -79,19 +78,10 @@ def test_building_again_gives_the_same_bytes(tmp_path: Path) -> None:
     first, again = (build_samples(tmp_path / folder, rows) for folder in ("first", "again"))
     assert [file.name for file in first] == [*names, "manifest.json", "README.md"]
     for one, other in zip(first, again, strict=True):
-        assert one.read_bytes() == other.read_bytes(), one.name
-
-
-def test_an_ogg_file_keeps_its_sound_under_another_number() -> None:
-    file = io.BytesIO()
-    soundfile.write(file, np.sin(np.arange(16_000) / 9) / 2, SAMPLE_RATE, format="OGG")
-    ogg = file.getvalue()
-    assert (
-        _with_serial(ogg, int.from_bytes(ogg[14:18], "little")) == ogg
-    )  # the checksums are the encoder's own
-    ours = _with_serial(ogg)
-    assert ours != ogg
-    np.testing.assert_array_equal(soundfile.read(io.BytesIO(ours))[0], soundfile.read(io.BytesIO(ogg))[0])
+        if one.suffix == ".ogg":  # its stream number is random, and so are the checksums over it
+            np.testing.assert_array_equal(soundfile.read(one)[0], soundfile.read(other)[0])
+        else:
+            assert one.read_bytes() == other.read_bytes(), one.name
 
 
 def test_a_row_that_nothing_fits_is_refused() -> None:

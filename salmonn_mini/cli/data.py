@@ -32,9 +32,7 @@ what FOLDER holds, as the data sets come (nothing is fetched; rows without a sou
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="what to do", metavar="WHAT", required=True)
-    samples = kinds.add_parser(
-        "samples", help="the clips of data_samples/, byte for byte the same every time"
-    )
+    samples = kinds.add_parser("samples", help="the clips of data_samples/, the same every time")
     samples.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("data_samples"), help="(data_samples)"
     )

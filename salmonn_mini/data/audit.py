@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
-import soundfile
-from tqdm import tqdm
-
-from salmonn_mini.data.manifest import BadClip, Sample, try_clip
+from salmonn_mini.audio.decoding import open_audio
+from salmonn_mini.data.clips import digest_of
+from salmonn_mini.data.loader import read_all
+from salmonn_mini.data.manifest import BadClip, Sample, check_unicode, try_clip
 from salmonn_mini.data.tasks import TASKS
+from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
 
 SILENT = 10 ** (-60 / 20)  # a peak below -60 dB of full scale
@@ -27,18 +25,20 @@ FAULTS = {
     "over_long": "longer than --max-seconds",
     "duplicate": "same sound, task, Q and text as a sample before it",
     "missing_text": "no text: the answer would be empty",
+    "missing_Q": "no Q, but its task's prompts have a gap that only a Q fills: refused in a run",
+    "not_unicode": "a text or file name that is not Unicode: refused in a run",
     "unknown_task": "not in the task table: it needs a prompt file",
 }
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What one sample's files are.
+class ClipInfo:
+    """What one sample's files hold.
 
     Attributes:
         reason: why it cannot be used; None if it can.
         rates, channels: of its files, as stored; Hz.
-        sound: a digest of its files.
+        sound: equal for equal files and segments.
     """
 
     reason: str | None
@@ -87,8 +87,7 @@ class Audit:
 
 def audit(samples: Sequence[Sample], max_seconds: float = 30.0, jobs: int = 1) -> Audit:
     """Decode every sample and count what is there. `jobs` files are read at a time."""
-    with ThreadPoolExecutor(jobs) as pool:
-        found = list(tqdm(pool.map(look, samples), desc="reading", unit="clip", total=len(samples)))
+    found = read_all(inspect_clip, samples, jobs)
     good = [(sample, facts) for sample, facts in zip(samples, found, strict=True) if facts.reason is None]
     seconds: Counter[str] = Counter()
     for sample, facts in good:
@@ -107,34 +106,36 @@ def audit(samples: Sequence[Sample], max_seconds: float = 30.0, jobs: int = 1) -
     )
 
 
-def look(sample: Sample) -> Facts:
-    """Read a sample's files, whole."""
+def inspect_clip(sample: Sample) -> ClipInfo:
+    """Decode a sample."""
     X = try_clip(sample, SalmonnConfig(name="audit", min_seconds=0))
     if isinstance(X, BadClip):
-        return Facts(X.reason, 0.0, (), (), 0.0, 0.0, "")
-    paths = (sample.path, *sample.expand_wav)
-    files = [soundfile.info(path) for path in paths]
-    return Facts(
+        return ClipInfo(X.reason, 0.0, (), (), 0.0, 0.0, "")
+    forms = []
+    for path in sample.files:
+        with open_audio(path) as file:
+            forms.append((file.samplerate, file.channels))
+    return ClipInfo(
         reason=None,
         seconds=len(X) / SAMPLE_RATE,
-        rates=tuple(file.samplerate for file in files),
-        channels=tuple(file.channels for file in files),
+        rates=tuple(rate for rate, _ in forms),
+        channels=tuple(channels for _, channels in forms),
         peak=float(X.abs().max()),
         full_scale=float((X.abs() >= FULL).float().mean()),
-        sound=hashlib.sha256(b"".join(hashlib.sha256(p.read_bytes()).digest() for p in paths)).hexdigest(),
+        sound=b"".join(map(digest_of, sample.files)).hex() + f" {sample.begin} {sample.end}",
     )
 
 
 def _faults(
-    samples: Sequence[Sample], found: Sequence[Facts], max_seconds: float
+    samples: Sequence[Sample], found: Sequence[ClipInfo], max_seconds: float
 ) -> dict[str, list[dict[str, str]]]:
     faults: dict[str, list[dict[str, str]]] = {fault: [] for fault in FAULTS}
-    first: dict[tuple[str, ...], Path] = {}
+    first: dict[tuple[str, ...], str] = {}
     for sample, facts in zip(samples, found, strict=True):
         same = (facts.sound, sample.task, sample.Q, sample.text)
         before = first.get(same)
         if facts.reason is None:
-            first.setdefault(same, sample.path)
+            first.setdefault(same, sample.clip)
         says = {
             "corrupt": facts.reason,
             "silent": facts.reason is None and facts.peak < SILENT and f"peak {facts.peak:.1e}",
@@ -142,12 +143,28 @@ def _faults(
             "over_long": facts.seconds > max_seconds and f"{facts.seconds:.1f} s",
             "duplicate": before and f"as {before}",
             "missing_text": not sample.text.strip() and f"text {sample.text!r}",
+            "missing_Q": not sample.Q and sample.task in TASKS and _gap(sample.task),
+            "not_unicode": _not_unicode(sample),
             "unknown_task": sample.task not in TASKS and f"task {sample.task!r}",
         }
         for fault, what in says.items():
             if what:
-                faults[fault].append({"clip": str(sample.path), "what": what})
+                faults[fault].append({"clip": sample.clip, "what": what})
     return faults
+
+
+def _gap(task: str) -> str:
+    """What is missing where a sample of this task has no Q."""
+    prompt = next((prompt for prompt in TASKS[task].prompts if "{}" in prompt), None)
+    return f"the prompt {prompt!r} of {task}" if prompt else ""
+
+
+def _not_unicode(sample: Sample) -> str:
+    try:
+        check_unicode(sample)
+    except SalmonnError as problem:
+        return str(problem).removeprefix(f"{sample.clip}: ")
+    return ""
 
 
 def _count(values: Iterable[int]) -> dict[int, int]:

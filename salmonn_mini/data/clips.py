@@ -9,12 +9,13 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from salmonn_mini.data.manifest import BadClip, Sample, try_clip
+from salmonn_mini.data.manifest import BadClip, Sample, check_unicode, try_clip
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SalmonnConfig
@@ -80,7 +81,7 @@ class ManifestDataset(ClipDataset):
         prompts = PROMPTS if prompts is None else prompts
         rng = np.random.default_rng((seed, 6))
         self.samples, self.config = samples, config
-        self.examples = [Example(str(s.path), s.task, draw_prompt(s, prompts, rng), s.text) for s in samples]
+        self.examples = [Example(s.clip, s.task, draw_prompt(s, prompts, rng), s.text) for s in samples]
 
     def waves(self, shard: range) -> list[Tensor | BadClip]:
         return [try_clip(self.samples[i], self.config) for i in shard]
@@ -88,9 +89,8 @@ class ManifestDataset(ClipDataset):
     def key(self, shard: range) -> bytes:
         digest = hashlib.sha256(rules_of(self.config))
         for i in shard:
-            for path in (self.samples[i].path, *self.samples[i].expand_wav):
-                digest.update(hashlib.sha256(_content(path)).digest())
-            digest.update(b"|")
+            sample = self.samples[i]
+            digest.update(b"".join(map(digest_of, sample.files)) + f"{sample.begin} {sample.end}|".encode())
         return digest.digest()
 
 
@@ -103,27 +103,38 @@ def draw_prompt(sample: Sample, prompts: Mapping[str, Sequence[str]], rng: np.ra
     """One of the prompts of a sample's task, filled from its Q.
 
     Raises:
-        SalmonnError: a task without prompts, or a prompt with a gap for a sample without Q.
+        SalmonnError: a task without prompts, a prompt with a gap for a sample without Q, or no Unicode.
     """
+    check_unicode(sample)
     if sample.task not in prompts:
         raise SalmonnError(
-            f"{sample.path}: its task {sample.task!r} has no prompts, {', '.join(prompts)} have; "
+            f"{sample.clip}: its task {sample.task!r} has no prompts, {', '.join(prompts)} have; "
             f"correct the task, or give a prompt file that has it"
         )
     prompt = prompts[sample.task][int(rng.integers(len(prompts[sample.task])))]
     if "{}" in prompt and not sample.Q:
         raise SalmonnError(
-            f"{sample.path}: the prompt {prompt!r} of task {sample.task!r} has a gap; "
+            f"{sample.clip}: the prompt {prompt!r} of task {sample.task!r} has a gap; "
             f"give the sample a Q to fill it"
         )
     return prompt.replace("{}", sample.Q)
 
 
-def _content(path: Path) -> bytes:
-    """A file's bytes; where there are none to be had, why."""
-    if not path.is_file():
-        return f"no file, but something else: {path.exists()}".encode()
+def digest_of(path: Path) -> bytes:
+    """A digest of a file's content; where it cannot be read, of why."""
     try:
-        return path.read_bytes()
+        if not path.is_file():
+            return hashlib.sha256(f"not a file: {path.exists()}".encode()).digest()
+        state = path.stat()
+        return _digest(path, state.st_ino, state.st_size, state.st_mtime_ns)
     except OSError as problem:
-        return f"cannot be read: {problem.strerror}".encode()
+        return hashlib.sha256(f"cannot be read: {problem.strerror}".encode()).digest()
+
+
+@lru_cache(maxsize=64)  # a file of many segments is read once
+def _digest(path: Path, *state: int) -> bytes:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.digest()

@@ -5,22 +5,20 @@ What a data set's table names and its folder does not hold (videos vanish) is co
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from salmonn_mini.data.manifest import Sample
+from salmonn_mini.data.tables import Rows, csv_rows, json_object, read_text, tsv_rows
 from salmonn_mini.errors import SalmonnError
 
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 
 
 @dataclass
-class Found:
+class ImportResult:
     """The samples of a data set whose sound is there, and how many of its rows were left out, with the reason."""
 
     samples: list[Sample]
@@ -47,7 +45,7 @@ class Importer:
         return tuple(there) or self.splits
 
 
-def import_data_set(name: str, folder: Path, splits: Iterable[str] = ()) -> Found:
+def import_data_set(name: str, folder: Path, splits: Iterable[str] = ()) -> ImportResult:
     """The samples of a data set of IMPORTERS in `folder`; of its training part, unless `splits` names others.
 
     Raises:
@@ -57,7 +55,7 @@ def import_data_set(name: str, folder: Path, splits: Iterable[str] = ()) -> Foun
         raise SalmonnError(f"no importer for {name!r}: choose one of {', '.join(IMPORTERS)}")
     if not folder.is_dir():
         raise SalmonnError(f"{folder}: no such folder; name the one in which {name} lies")
-    found = Found([], {})
+    found = ImportResult([], {})
     for split in tuple(splits) or IMPORTERS[name].default(folder):
         for row in IMPORTERS[name].read(folder, split):
             if isinstance(row, Sample):
@@ -65,9 +63,9 @@ def import_data_set(name: str, folder: Path, splits: Iterable[str] = ()) -> Foun
             else:
                 found.left_out[row] = found.left_out.get(row, 0) + 1
     if not found.samples:
-        rows = sum(found.left_out.values())
+        reasons = ", ".join(f"{rows:,} rows: {reason}" for reason, rows in found.left_out.items())
         raise SalmonnError(
-            f"{folder}: {rows} rows and no sound for any of them; put the sounds where "
+            f"{folder}: nothing to import ({reasons or 'no rows'}); put the audio files where "
             f"`salmonn-mini data import --help` says"
         )
     return found
@@ -82,8 +80,10 @@ def _librispeech(folder: Path, split: str) -> Iterator[Sample | str]:
     if not tables:
         raise SalmonnError(f"{folder / split}: no */*/*.trans.txt in it; unpack LibriSpeech's archive whole")
     for table in tables:
-        for line in _lines(table):
+        for line in read_text(table).split("\n"):
             name, _, text = line.partition(" ")
+            if not line:
+                continue
             sound = table.with_name(f"{name}.flac")
             yield Sample(sound, text.lower()) if sound.is_file() else NO_SOUND
 
@@ -99,8 +99,11 @@ def _covost2(folder: Path, split: str) -> Iterator[Sample | str]:
     own = folder / f"covost_v2.{split}.tsv"
     table = own if own.is_file() else _file(folder, f"covost_v2.{pair}.tsv")
     needed = ("path", "translation") if table == own else ("path", "translation", "split")
-    rows = _table(table, needed, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
+    rows = _table(table, needed, tsv_rows(table))
     parts = {part, "train_covost"} if part == "train" else {part}
+    there = {row["split"] for row in rows} if table != own else parts
+    if not parts & there:
+        raise SalmonnError(f"{table}: no rows of split {part}; it has {', '.join(sorted(there))}")
     sounds = _Sounds(_there(folder, "clips", "en/clips"))
     for row in rows:
         if table == own or row["split"] in parts:
@@ -129,7 +132,8 @@ def _clotho(folder: Path, split: str) -> Iterator[Sample | str]:
     rows = _table(_file(folder, f"clotho_captions_{split}.csv"), ("file_name", "caption_1"))
     sounds = _there(folder, split, f"clotho_audio_files/{split}", f"clotho_audio_{split}/{split}")
     for row in rows:
-        sound = sounds / row["file_name"].strip()
+        name = row["file_name"]  # a few real names begin with a space, in the table and on the disk
+        sound = sounds / name if (sounds / name).is_file() else sounds / name.strip()
         captions = [row[name] for name in row if name.startswith("caption_") and row[name]]
         for caption in captions:
             yield Sample(sound, caption, "audio_caption") if sound.is_file() else NO_SOUND
@@ -140,12 +144,12 @@ def _wavcaps(folder: Path, source: str) -> Iterator[Sample | str]:
     if source not in WAVCAPS:
         raise SalmonnError(f"WavCaps has no part {source!r}: choose one of {', '.join(WAVCAPS)}")
     table = _file(folder, f"json_files/{source}/{WAVCAPS[source]}")
-    rows = _json(table).get("data")
+    rows = json_object(table).get("data")
     if not isinstance(rows, list) or not all(
         isinstance(r, dict) and {"id", "caption"} <= r.keys() for r in rows
     ):
         raise SalmonnError(f'{table}: {{"data": [{{"id", "caption", …}}, …]}} is expected; copy it again')
-    held_out = _of_audiocaps(folder)
+    held_out = _held_out(folder, source)
     sounds = _Sounds(
         *(place for place in sorted(folder.rglob(f"{source}*")) if "json_files" not in place.parts)
     )
@@ -158,11 +162,12 @@ def _wavcaps(folder: Path, source: str) -> Iterator[Sample | str]:
             yield Sample(sound, row["caption"], "audio_caption") if sound else NO_SOUND
 
 
-def _of_audiocaps(folder: Path) -> set[str]:
-    """What WavCaps' own list says other data sets hold: to train on it would be to train on their test clips."""
+def _held_out(folder: Path, source: str) -> set[str]:
+    """What WavCaps' own list gives to other data sets: to train on it would be to train on their test clips."""
     table = folder / "json_files" / "blacklist" / "blacklist_exclude_all_ac.json"
-    lists = _json(table).values() if table.is_file() else ()
-    return {re.sub(r"\.wav$", "", str(name)) for names in lists for name in names}
+    lists = json_object(table) if table.is_file() else {}  # by source: AudioSet, FreeSound
+    names = lists.get(source.removesuffix("_SL"), ())
+    return {re.sub(r"\.wav$", "", str(name)) for name in names}
 
 
 def _musiccaps(folder: Path, split: str) -> Iterator[Sample | str]:
@@ -237,37 +242,12 @@ def _file(folder: Path, *names: str) -> Path:
     raise SalmonnError(f"{folder}: no file {' or '.join(names)} in it; put the data set's own table there")
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SalmonnError(f"{path}: cannot be read as UTF-8 text ({problem}); copy it again") from problem
-
-
-def _json(path: Path) -> Any:
-    try:
-        table = json.loads("\n".join(_lines(path)))
-    except ValueError as problem:
-        raise SalmonnError(f"{path}: not JSON ({problem}); copy it again") from problem
-    if not isinstance(table, dict):
-        raise SalmonnError(f"{path}: an object is expected; copy it again")
-    return table
-
-
-def _table(path: Path, needed: tuple[str, ...], **form: Any) -> list[dict[str, str]]:
-    """The rows of a table with a header; cells that are missing are empty."""
-    if not path.is_file():
-        raise SalmonnError(f"{path}: no such file; put the data set's own table there")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            reader = csv.DictReader(file, restval="", **form)
-            rows = list(reader)
-        except (csv.Error, UnicodeDecodeError) as problem:
-            raise SalmonnError(
-                f"{path}: not the table that is expected ({problem}); copy it again"
-            ) from problem
-    if missing := [name for name in needed if name not in (reader.fieldnames or ())]:
+def _table(path: Path, needed: tuple[str, ...], rows: Rows | None = None) -> list[dict[str, str]]:
+    """The rows of a table with a header that has at least these columns."""
+    table = [row for _, row in rows or csv_rows(path)]
+    header = table[0] if table else dict.fromkeys(needed)
+    if missing := [name for name in needed if name not in header]:
         raise SalmonnError(
             f"{path}: its header lacks {', '.join(missing)}; copy the data set's own table again"
         )
-    return rows
+    return table

@@ -1,17 +1,20 @@
-"""Work on clips that other processes do, its results in the order of the jobs: for any number of them the same."""
+"""Work on clips in other processes or threads; its results come in the order of the jobs, however many work."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import pickle
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import TextIO, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
 
@@ -44,6 +47,27 @@ def map_in_order(
     )
     for packed in loader:
         yield pickle.loads(packed)
+
+
+def read_all(do: Callable[[Job], Result], jobs: Sequence[Job], threads: int = 1) -> list[Result]:
+    """`do` of each job, so many at a time, with a progress bar on stderr."""
+    with ThreadPoolExecutor(threads) as pool, _lasting_stderr() as stderr:
+        bar = tqdm(pool.map(do, jobs), desc="reading", unit="clip", total=len(jobs), file=stderr)
+        return list(bar)
+
+
+@contextmanager
+def _lasting_stderr() -> Iterator[TextIO]:
+    """stderr under another number: while MP3s are decoded, number 2 leads nowhere."""
+    try:
+        copy = os.dup(2) if sys.stderr.fileno() == 2 else None
+    except (OSError, ValueError):  # a notebook's, or closed
+        copy = None
+    if copy is None:
+        yield sys.stderr
+    else:
+        with open(copy, "w") as stderr:
+            yield stderr
 
 
 def prefetch(items: Iterable[Result]) -> Iterator[Result]:

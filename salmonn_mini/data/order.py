@@ -43,7 +43,12 @@ class BatchOrder:
             )
         for group, share in self.shares.items():
             if share > 0 and group not in self.groups:
-                raise SalmonnError(f"no clip of {group} can be used: mend its files, or set its share to 0")
+                raise SalmonnError(f"no clip of {group} can be used: fix its files, or set its share to 0")
+        # Converted once: for each group of batches anew, it would cost the square of the clips.
+        self._lengths = np.array(self.lengths)
+        self._tasks = np.unique(np.array(self.tasks), return_inverse=True)[1]
+        labels = np.array(self.groups)
+        self._members = {group: np.flatnonzero(labels == group) for group in self.shares}
 
     @property
     def batches(self) -> int:
@@ -69,10 +74,9 @@ class BatchOrder:
     def _drawn(self, epoch: int) -> np.ndarray:
         """The clips of an epoch, as many from each group as its share says."""
         counts = apportion(self.shares, self.batches * self.batch_size)
-        labels = np.array(self.groups)
         drawn = []
         for number, (group, count) in enumerate(counts.items()):
-            own = np.flatnonzero(labels == group)
+            own = self._members[group]
             turns = np.arange(epoch * count, (epoch + 1) * count)
             for round_ in np.unique(turns // max(1, len(own))):
                 order = np.random.default_rng((self.seed, 9, number, round_)).permutation(own)
@@ -82,7 +86,7 @@ class BatchOrder:
     def _sort(self, group: np.ndarray) -> np.ndarray:
         """By length, each task on a scale of its own from 0 to 1."""
         place = np.empty(len(group))
-        tasks, lengths = np.array(self.tasks)[group], np.array(self.lengths)[group]
+        tasks, lengths = self._tasks[group], self._lengths[group]
         for task in np.unique(tasks):
             own = np.flatnonzero(tasks == task)
             place[own[np.argsort(lengths[own], kind="stable")]] = (np.arange(len(own)) + 0.5) / len(own)

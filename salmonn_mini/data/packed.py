@@ -1,8 +1,8 @@
 """Manifests packed into tar files: few large files, which disks and networks read in one go.
 
     index.json         the shards: file, number of samples, SHA-256
-    samples.jsonl      a line a sample, as in a manifest: path (where it came from), text, task, Q
-    shard-000000.tar   000000000.json, 000000000.0.flac, …: the line, and the sound's files as they were
+    samples.jsonl      a line a sample, as in a manifest: where it came from, text, task, Q
+    shard-000000.tar   000000000.json, 000000000.0.flac, …: the line, its audio files as they were, segments as FLAC
     quarantine.jsonl   what could not be read and was left out, with the reason
 
 The tar files have the webdataset format, so other programs read them too.
@@ -10,21 +10,20 @@ The tar files have the webdataset format, so other programs read them too.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
-from tqdm import tqdm
 from webdataset import TarWriter, tariterators
 
-from salmonn_mini.data.clips import SHARD, Example
-from salmonn_mini.data.manifest import BadClip, Sample, try_clip
+from salmonn_mini.audio.decoding import cut
+from salmonn_mini.data.clips import SHARD, Example, digest_of
+from salmonn_mini.data.loader import read_all
+from salmonn_mini.data.manifest import BadClip, Sample, check_unicode, try_clip
 from salmonn_mini.data.quarantine import MAX_BAD_SHARE, check_bad_share, usable, write_quarantine
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import load_json, replacing
@@ -62,16 +61,16 @@ def pack(
         raise SalmonnError(f"{folder} is packed already; choose another folder, or delete this one")
     samples = _good(samples, folder, max_bad_share, jobs)
     lines, shards = [], []
-    with replacing(folder) as beside:
+    with replacing(folder) as temporary:
         for start in range(0, len(samples), per_shard):
             numbers = range(start, min(start + per_shard, len(samples)))
-            file = beside / f"shard-{len(shards):06d}.tar"
+            file = temporary / f"shard-{len(shards):06d}.tar"
             lines += [_write(file, numbers, samples)]
-            shards.append(Shard(folder / file.name, numbers, _sha256(file)))
-    with replacing(folder) as beside:  # the index last: where it is, the shards are whole
-        (beside / LINES).write_text("".join(lines), encoding="utf-8")
+            shards.append(Shard(folder / file.name, numbers, digest_of(file).hex()))
+    with replacing(folder) as temporary:  # the index last: where it is, the shards are complete
+        (temporary / LINES).write_text("".join(lines), encoding="utf-8")
         rows = [{"file": s.file.name, "samples": len(s.samples), "sha256": s.sha256} for s in shards]
-        (beside / INDEX).write_text(json.dumps({"shards": rows}, indent=1) + "\n", encoding="utf-8")
+        (temporary / INDEX).write_text(json.dumps({"shards": rows}, indent=1) + "\n", encoding="utf-8")
     return shards
 
 
@@ -116,8 +115,9 @@ def raw_samples(shard: Shard) -> Iterator[tuple[int, Sample, dict[str, bytes]]]:
 
 
 def line_of(row: dict[str, str]) -> Sample:
-    """A sample out of its line; `path` tells only where its sound came from."""
-    return Sample(Path(row["path"]), row["text"], row["task"], row["Q"])
+    """A sample out of its line; `path`, `begin` and `end` tell only where its audio came from."""
+    source = {"begin": row.get("begin"), "end": row.get("end")}
+    return Sample(Path(row["path"]), row["text"], row["task"], row["Q"], **source)
 
 
 def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | BadClip:
@@ -130,15 +130,16 @@ def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | BadClip:
 
 
 def _good(samples: Sequence[Sample], folder: Path, max_bad_share: float, jobs: int) -> list[Sample]:
-    with ThreadPoolExecutor(jobs) as pool:
-        results = list(tqdm(pool.map(_look, samples), desc="reading", unit="clip", total=len(samples)))
-    examples = [Example(str(sample.path), sample.task, "", sample.text) for sample in samples]
+    for sample in samples:
+        check_unicode(sample)
+    results = read_all(_problem, samples, jobs)
+    examples = [Example(sample.clip, sample.task, "", sample.text) for sample in samples]
     write_quarantine(examples, results, folder)
     check_bad_share(examples, results, max_bad_share, folder)
     return [samples[i] for i in usable(results)]
 
 
-def _look(sample: Sample) -> BadClip | None:
+def _problem(sample: Sample) -> BadClip | None:
     found = try_clip(sample, RULES)
     return found if isinstance(found, BadClip) else None
 
@@ -150,17 +151,14 @@ def _write(file: Path, numbers: range, samples: Sequence[Sample]) -> str:
         for number in numbers:
             sample = samples[number]
             row = {"path": str(sample.path), "text": sample.text, "task": sample.task, "Q": sample.Q}
+            if segment := (sample.begin is not None or sample.end is not None):
+                row |= {"begin": sample.begin, "end": sample.end}
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
             parts = {"__key__": f"{number:09d}", "json": lines[-1].encode()}
-            for i, path in enumerate((sample.path, *sample.expand_wav)):
-                parts[f"{i}{path.suffix.lower()}"] = path.read_bytes()
+            for i, path in enumerate(sample.files):
+                if segment and i == 0:
+                    parts["0.flac"] = cut(path, sample.begin, sample.end)
+                else:
+                    parts[f"{i}{path.suffix.lower()}"] = path.read_bytes()
             tar.write(parts)
     return "".join(lines)
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while block := content.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -9,7 +9,7 @@ from pathlib import Path
 from salmonn_mini.data.clips import Example
 from salmonn_mini.data.manifest import BadClip
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.files import replacing
+from salmonn_mini.files import write_text
 
 FILE = "quarantine.jsonl"
 MAX_BAD_SHARE = 0.05
@@ -28,9 +28,7 @@ def write_quarantine(examples: Sequence[Example], results: Sequence[object], fol
         if isinstance(result, BadClip)
     ]
     if rows:
-        with replacing(folder) as beside:
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            (beside / FILE).write_text(lines, encoding="utf-8")
+        write_text(folder / FILE, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     else:
         (folder / FILE).unlink(missing_ok=True)
 
@@ -50,7 +48,7 @@ def check_bad_share(
     if len(bad) > max_bad_share * len(results):
         raise SalmonnError(
             f"{said}; that is more than max_bad_share = {max_bad_share:g}; the first is "
-            f"{examples[bad[0]].clip} ({results[bad[0]].reason}): mend the files or their paths, or raise "
+            f"{examples[bad[0]].clip} ({results[bad[0]].reason}): fix the files or their paths, or raise "
             f"max_bad_share"
         )
     return said

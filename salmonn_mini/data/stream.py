@@ -139,7 +139,7 @@ class TarStream:
                 continue
             sample, sounds = found[number]
             prompt = draw_prompt(sample, self.prompts, self._rng(12, epoch, number))
-            yield Example(str(sample.path), sample.task, prompt, sample.text), sounds
+            yield Example(sample.clip, sample.task, prompt, sample.text), sounds
 
     def _rng(self, *what: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, *what))

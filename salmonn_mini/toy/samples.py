@@ -2,9 +2,9 @@
 
     row of SAMPLES ─ draw until it fits ─ render ─ rate, channels, format ─ file, with its annotations
 
-Equal builds give equal bytes on one machine. Some rows come in the forms that clips have in the wild: stereo,
-44.1 and 8 kHz, mp3, ogg, flac, over a minute long, hardly there. `manifest.json` has the published annotation
-format; its paths are relative to the folder.
+Equal builds give equal bytes on one machine, but for the random serial number of Ogg files. Some rows come in the
+forms that clips have in the wild: stereo, 44.1 and 8 kHz, mp3, ogg, flac, over a minute long, hardly there.
+`manifest.json` has the published annotation format; its paths are relative to the folder.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def encode(sample: SampleSpec, wave: np.ndarray) -> bytes:
     form = Path(sample.file).suffix[1:].upper()
     file = io.BytesIO()
     soundfile.write(file, wave, sample.rate, format=form)
-    return _with_serial(file.getvalue()) if form == "OGG" else file.getvalue()
+    return file.getvalue()
 
 
 def _event_of(sample: SampleSpec, example: ToyExample) -> np.ndarray:
@@ -209,36 +209,6 @@ def _gap(example: ToyExample) -> str:
         if gap and example.prompt.startswith(before) and example.prompt.endswith(after):
             return example.prompt[len(before) : len(example.prompt) - len(after)]
     return ""
-
-
-def _with_serial(ogg: bytes, serial: int = 1) -> bytes:
-    """An Ogg file with this stream number; encoders draw one at random, and it enters every page's checksum."""
-    out, at = bytearray(ogg), 0
-    while at < len(out):
-        segments = out[at + 26]
-        end = at + 27 + segments + sum(out[at + 27 : at + 27 + segments])
-        out[at + 14 : at + 18] = serial.to_bytes(4, "little")
-        out[at + 22 : at + 26] = bytes(4)
-        out[at + 22 : at + 26] = _ogg_checksum(out[at:end]).to_bytes(4, "little")
-        at = end
-    return bytes(out)
-
-
-def _ogg_checksum(page: bytes) -> int:
-    """CRC-32 as Ogg has it: polynomial 04c11db7, highest bit first, from 0. Source: RFC 3533, section 6."""
-    checksum = 0
-    for byte in page:
-        checksum = (checksum << 8 & 0xFFFFFFFF) ^ _CRC[checksum >> 24 ^ byte]
-    return checksum
-
-
-def _crc_row(checksum: int) -> int:
-    for _ in range(8):
-        checksum = checksum << 1 ^ (0x104C11DB7 if checksum & 0x80000000 else 0)
-    return checksum
-
-
-_CRC = [_crc_row(byte << 24) for byte in range(256)]
 
 
 def _readme(

@@ -36,7 +36,13 @@ ENCODE_BATCH = 25  # clips of like length in one forward pass
 STREAMS = ("whisper", "beats")
 CACHE_DTYPE = torch.float16  # half the memory; harmless: LayerNorm follows
 # Between files and features: code, and versions of libraries.
-CODE = ("audio.py", "data/manifest.py", "models/encoders/**/*.py", "models/features.py", "models/salmonn.py")
+CODE = (
+    "audio/*.py",
+    "data/manifest.py",
+    "models/encoders/**/*.py",
+    "models/features.py",
+    "models/salmonn.py",
+)
 LIBRARIES = (torch.__version__, transformers.__version__)
 
 

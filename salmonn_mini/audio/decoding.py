@@ -1,0 +1,273 @@
+"""Files as libsndfile decodes them (wav, flac, mp3, ogg, opus and more), and what is wrong with the others."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import threading
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from salmonn_mini.errors import SalmonnError
+
+RATES = range(1_000, 384_001)  # Hz
+MAX_CHANNELS = 64
+BLOCK = 4_096  # frames decoded at a time: a damaged file is lost from its damaged block on
+TOLERANCE = 0.1  # seconds by which headers, decoders and annotations disagree about lengths
+CONVERT = "re-encode it, for instance with: ffmpeg -i IN -ar 16000 -ac 1 OUT.wav"
+NOT_AUDIO = (  # how files begin that are no audio, what they are, and the remedy
+    (b"version https://git-lfs", "a git-lfs pointer, not the audio itself; fetch it with: git lfs pull"),
+    (b"<!doctype html", "an HTML page, not audio (a failed download?); download the file again"),
+    (b"<html", "an HTML page, not audio (a failed download?); download the file again"),
+    (b"<?xml", "an XML text, not audio (a failed download?); download the file again"),
+    (b"{", "a JSON text, not audio; name the audio file itself"),
+    (b"pk\3\4", "a zip archive, not audio; unpack it and name a file in it"),
+    (b"\x1f\x8b", "a gzip archive, not audio; unpack it and name a file in it"),
+)
+
+
+@dataclass
+class Sound:
+    samples: Tensor  # (S,) float32, mono
+    rate: int  # Hz
+    seconds: float  # of the file or segment, also where only its beginning was decoded
+    notes: list[str]
+
+
+def decode(
+    path: str | os.PathLike, begin: float | None, end: float | None, channels: str, max_seconds: float | None
+) -> Sound:
+    """Decode a file as mono from `begin` until `end`, the first damage, or a little beyond `max_seconds`.
+
+    Raises:
+        SalmonnError: as `load_audio`, but for the samples' values.
+    """
+    head = _read_head(path)
+    # libmpg123 prints to the process's stderr; the formats known by these heads never reach it.
+    quiet = nullcontext() if head[:4] in (b"RIFF", b"fLaC", b"OggS") else _quiet_stderr
+    try:
+        with quiet:
+            return _decode(path, _Segment(path, begin or 0.0, end), channels, max_seconds)
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as problem:
+        if isinstance(problem, SalmonnError):
+            raise
+        raise SalmonnError(f"{path}: {_what_it_is(head, problem)}") from problem
+
+
+@dataclass
+class _Segment:
+    path: str | os.PathLike
+    begin: float  # seconds
+    end: float | None
+
+    def frames(self, rate: int, total: float) -> tuple[int, float]:
+        """The first frame, and the one after the last, of a file with `total` frames."""
+        begin, end = self.begin, math.inf if self.end is None else self.end
+        if not 0 <= begin < end or begin == math.inf or math.isnan(end):
+            raise SalmonnError(
+                f"{self.path}: begin = {self.begin}, end = {self.end}; in seconds, 0 <= begin < end"
+            )
+        if (begin and begin * rate >= total) or (self.end and end * rate > total + TOLERANCE * rate):
+            raise self.outside(total / rate)
+        return round(begin * rate), min(total, end * rate if end == math.inf else round(end * rate))
+
+    def outside(self, seconds: float) -> SalmonnError:
+        end = "its end" if self.end is None else f"{self.end:g} s"
+        return SalmonnError(
+            f"{self.path}: the segment from {self.begin:g} s to {end} is outside its {seconds:.2f} s; "
+            f"correct begin and end"
+        )
+
+
+class _File(soundfile.SoundFile):
+    """Reads without seeking after each block, which fails where a FLAC file does not tell its length."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _read_head(path: str | os.PathLike) -> bytes:
+    """The first bytes of a file that is there, is a file, may be read and is not empty."""
+    try:
+        if os.path.isdir(path):
+            raise SalmonnError(f"{path}: a folder, not an audio file; name a file in it")
+        if not os.path.exists(path):
+            raise SalmonnError(f"{path}: no such file; check the path")
+        if not os.path.isfile(path):
+            raise SalmonnError(f"{path}: neither a file nor a link to one; copy the audio into a file first")
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except PermissionError as problem:
+        raise SalmonnError(f"{path}: permission denied; change its permissions") from problem
+    except OSError as problem:
+        raise SalmonnError(f"{path}: cannot be opened ({problem.strerror}); check the path") from problem
+    if not head:
+        raise SalmonnError(f"{path}: empty (0 bytes); an audio file has samples: record or copy it again")
+    return head
+
+
+def _what_it_is(head: bytes, problem: Exception) -> str:
+    """What a file is that cannot be decoded, and the remedy."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for beginning, what in NOT_AUDIO:
+        if start.startswith(beginning):
+            return what
+    text = head.decode("utf-8", "ignore")  # the last character may be cut
+    if len(text.encode()) > len(head) - 4 and not re.search(r"[\0-\x08\x0e-\x1f]", text):
+        return "a text file, not audio; name the audio file itself"
+    reason = getattr(problem, "error_string", "") or str(problem) or type(problem).__name__
+    if "File does not exist" in reason:  # what libsndfile says of an MP3 without one good frame
+        reason = "malformed MP3"
+    return f"not audio that can be read ({reason.strip(' .')}); {CONVERT}"
+
+
+def _decode(path: str | os.PathLike, segment: _Segment, channels: str, max_seconds: float | None) -> Sound:
+    """Decode as mono until the end, the first damage, or a little beyond `max_seconds`."""
+    with open_audio(path) as file:
+        _check_form(path, file)
+        rate, total = file.samplerate, _total_frames(path, file)
+        first, last = segment.frames(rate, total)
+        wanted = last - first
+        limit = wanted if max_seconds is None else min(wanted, round((max_seconds + TOLERANCE) * rate))
+        blocks, decoded, broken = [], 0, False
+        try:
+            if first:
+                file.seek(first)
+            while len(block := file.read(int(min(BLOCK, limit - decoded)), dtype="float32", always_2d=True)):
+                blocks.append(mix(torch.from_numpy(block), channels))
+                decoded += len(block)
+        except soundfile.SoundFileError:
+            broken = True
+        notes = [f"{file.channels} channels, {'mixed to one' if channels == 'mix' else 'the first kept'}"]
+        notes = notes if file.channels > 1 else []
+    seconds, known = decoded / rate, wanted < math.inf
+    short = known and decoded < limit - TOLERANCE * rate  # decoders round lengths up to their blocks
+    if total == math.inf and ((short and segment.end) or (first and not decoded)):
+        raise segment.outside(first / rate + seconds)
+    damage = ""
+    if (broken and known) or short:
+        damage = f"{seconds:.2f} s of {wanted / rate:.2f} s could be read and are used"
+    elif broken or (segment.end is None and limit == wanted and _is_cut_ogg(path)):
+        damage = f"the end is missing; the {seconds:.2f} s before it are used"
+    if damage and seconds < TOLERANCE:
+        raise SalmonnError(f"{path}: damaged: {seconds:.2f} s can be read, too little to use; copy it again")
+    notes += [f"damaged: {damage}"] if damage else []
+    samples = torch.cat(blocks) if blocks else torch.zeros(0)
+    return Sound(samples, rate, wanted / rate if decoded >= limit < wanted else seconds, notes)
+
+
+def cut(path: str | os.PathLike, begin: float | None, end: float | None) -> bytes:
+    """A segment of a file as 16-bit FLAC, at the file's own rate and with its channels."""
+    content = io.BytesIO()
+    with _quiet_stderr, open_audio(path) as file:
+        first, last = _Segment(path, begin or 0.0, end).frames(file.samplerate, _total_frames(path, file))
+        file.seek(first)
+        blocks = []
+        while len(block := file.read(int(min(BLOCK, last - first)), always_2d=True)):
+            blocks.append(block)
+            first += len(block)
+        soundfile.write(content, np.concatenate(blocks), file.samplerate, format="FLAC")
+    return content.getvalue()
+
+
+def open_audio(path: str | os.PathLike) -> _File:
+    """Open a file, also a WAV whose header says 0 samples because its length was not known yet."""
+    file = _File(os.fsencode(path) if os.name == "posix" else path)  # a name need not be Unicode
+    if not file.format.startswith("WAV") or file.frames:
+        return file
+    file.close()
+    content = bytearray(Path(path).read_bytes())
+    size, data = int.from_bytes(content[4:8], "little"), content.find(b"data")
+    if size + 8 != len(content) and data > 0:
+        content[data + 4 : data + 8] = b"\xff" * 4
+    return _File(io.BytesIO(content))
+
+
+def _check_form(path: str | os.PathLike, file: soundfile.SoundFile) -> None:
+    if file.samplerate not in RATES:
+        raise SalmonnError(
+            f"{path}: sample rate {file.samplerate:,} Hz; {RATES[0]:,} to {RATES[-1]:,} Hz can be read; {CONVERT}"
+        )
+    if file.channels > MAX_CHANNELS:
+        raise SalmonnError(f"{path}: {file.channels} channels; at most {MAX_CHANNELS} can be read; {CONVERT}")
+
+
+def mix(samples: Tensor, channels: str) -> Tensor:
+    """(S, channels) → (S,)."""
+    return samples[:, 0] if channels == "first" else samples.mean(1)
+
+
+def _total_frames(path: str | os.PathLike, file: soundfile.SoundFile) -> float:
+    """The frames that the header tells of; infinite where it does not, or where libsndfile only guesses.
+
+    Of a cut WAV libsndfile counts what is there, and logs why.
+    """
+    if file.frames > 2**60 or (file.format == "MP3" and not _mp3_tells_length(path)):
+        return math.inf
+    size = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if size is None:
+        return file.frames
+    claimed, found = int(size[1]), int(size[2])
+    streamed = claimed >= 2**31 - 2**16  # written to a pipe: the size was not known yet
+    return file.frames if streamed or not found else file.frames * claimed // found
+
+
+def _mp3_tells_length(path: str | os.PathLike) -> bool:
+    """Whether an MP3 begins with a Xing or Info header that counts its frames (flag 1)."""
+    with open(path, "rb") as file:
+        tag = file.read(10)
+        if tag.startswith(b"ID3"):  # its size: 4 bytes of 7 bits
+            file.seek(
+                10 + sum((byte & 127) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+            )
+        else:
+            file.seek(0)
+        found = re.search(rb"(?:Xing|Info)\0\0\0(.)", file.read(2_048), re.DOTALL)
+    return found is not None and bool(found[1][0] & 1)
+
+
+def _is_cut_ogg(path: str | os.PathLike) -> bool:
+    """Whether an Ogg file lacks the page that says "end of stream" (flag 4 in a page's sixth byte)."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"OggS":
+            return False
+        file.seek(max(0, os.path.getsize(path) - 2**17))  # a page has at most 65,307 bytes
+        tail = file.read()
+    last = tail.rfind(b"OggS")
+    return last < 0 or last + 5 >= len(tail) or not tail[last + 5] & 4
+
+
+class _QuietStderr:
+    """Sends what C libraries print to stderr nowhere, as long as any thread is inside."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.saved = threading.Lock(), 0, -1
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                with suppress(OSError):  # stderr is closed: nothing to silence
+                    self.saved = os.dup(2)
+                    nowhere = os.open(os.devnull, os.O_WRONLY)
+                    os.dup2(nowhere, 2)
+                    os.close(nowhere)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside and self.saved >= 0:
+                os.dup2(self.saved, 2)
+                os.close(self.saved)
+                self.saved = -1
+
+
+_quiet_stderr = _QuietStderr()

@@ -1,0 +1,156 @@
+"""Files and arrays as the model takes them: X (S,), 16 kHz, mono, float32."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from fractions import Fraction
+from typing import Any
+
+import soundfile
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchaudio.functional import resample
+
+from salmonn_mini.audio.decoding import MAX_CHANNELS, RATES, decode, mix
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.files import write_bytes
+from salmonn_mini.models.config import CHANNELS, SAMPLE_RATE
+
+MAX_PEAK = 16.0  # full scale is 1; lossy decoders overshoot slightly, integers stored as floats by thousands
+KAISER = {  # flat up to 7 kHz, below -60 dB from 8.2 kHz on
+    "lowpass_filter_width": 64,
+    "rolloff": 0.9475937167399596,
+    "resampling_method": "sinc_interp_kaiser",
+    "beta": 14.769656459379492,
+}
+FULL_SCALE = {torch.uint8: 2**7, torch.int16: 2**15, torch.int32: 2**31}
+
+
+def load_audio(
+    path: str | os.PathLike,
+    begin: float | None = None,
+    end: float | None = None,
+    *,
+    channels: str = "mix",
+    max_seconds: float | None = None,
+    min_seconds: float = 0,
+    notes: list[str] | None = None,
+) -> Tensor:
+    """Read an audio file, or a segment of it → X (S,), float32 at 16 kHz, full scale ±1.
+
+    Args:
+        begin, end: seconds; the rest of the file is not decoded.
+        channels: "mix" averages them; "first" keeps only the first, as the published loader does.
+        max_seconds, min_seconds: longer is cut, shorter is padded with zeros.
+        notes: gains a line for each fix (resampled, mixed down, damaged, cut, padded).
+
+    Raises:
+        SalmonnError: for a file that is missing, unreadable, empty, not audio or without samples; samples
+            that are not finite or far beyond full scale; an absurd sample rate or number of channels; a
+            segment outside the file; damage that leaves less than 0.1 s.
+    """
+    _check_channels(channels)
+    notes = [] if notes is None else notes
+    sound = decode(path, begin, end, channels, max_seconds)
+    _check_samples(path, sound.samples)
+    notes += sound.notes
+    X = _to_16_khz(sound.samples, sound.rate, notes)
+    return _fit(X, sound.seconds, max_seconds, min_seconds, notes)
+
+
+def to_waveform(
+    array: Any,
+    sampling_rate: int,
+    *,
+    channels: str = "mix",
+    max_seconds: float | None = None,
+    min_seconds: float = 0,
+) -> Tensor:
+    """Samples in memory → X (S,), float32 at 16 kHz, full scale ±1.
+
+    Args:
+        array: (S,), (S, channels) or (channels, S): floats of full scale ±1, or integers of their own.
+        channels, max_seconds, min_seconds: as in `load_audio`.
+
+    Raises:
+        SalmonnError: for what is no such array or not finite, an absurd rate, or no samples.
+    """
+    _check_channels(channels)
+    try:
+        samples = torch.as_tensor(array).detach()
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise SalmonnError(f"{array!r:.60} is not an audio array ({problem}); give its samples") from problem
+    if sampling_rate not in RATES:
+        raise SalmonnError(f"sampling_rate = {sampling_rate!r}; it must be {RATES[0]:,} to {RATES[-1]:,} Hz")
+    if samples.dim() == 2 and samples.shape[0] < samples.shape[1]:
+        samples = samples.T
+    known = samples.is_floating_point() or samples.dtype in FULL_SCALE
+    if samples.dim() not in (1, 2) or samples[:1].numel() > MAX_CHANNELS or not known:
+        raise SalmonnError(
+            f"{samples.dtype} of shape {tuple(samples.shape)} is not an audio array; it must be (samples,) or "
+            f"(samples, at most {MAX_CHANNELS} channels) of floats, uint8, int16 or int32"
+        )
+    if not samples.is_floating_point():
+        samples = samples.double() / FULL_SCALE[samples.dtype] - int(samples.dtype == torch.uint8)
+    X = mix(samples.float() if samples.dim() == 2 else samples.float()[:, None], channels)
+    _check_samples("the audio array", X)
+    return _fit(_to_16_khz(X, int(sampling_rate), []), len(X) / sampling_rate, max_seconds, min_seconds, [])
+
+
+def save_wav(path: str | os.PathLike, X: Tensor) -> None:
+    """Write X (S,), 16 kHz, as 16-bit mono WAV, atomically. Samples beyond full scale are clipped.
+
+    Raises:
+        SalmonnError: for samples that are not finite, or a place that cannot be written to.
+    """
+    if X.dim() != 1 or not X.isfinite().all():
+        raise SalmonnError(
+            f"{path}: X of shape {tuple(X.shape)} is not audio; it must be (samples,) and finite"
+        )
+    samples = (X.detach().cpu().double() * 2**15).round().clamp(-(2**15), 2**15 - 1).short()
+    content = io.BytesIO()
+    soundfile.write(content, samples.numpy(), SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    write_bytes(path, content.getvalue())
+
+
+def _check_channels(channels: str) -> None:
+    if channels not in CHANNELS:
+        raise SalmonnError(f'channels = {channels!r}; choose "mix" (their average) or "first"')
+
+
+def _check_samples(path: str | os.PathLike, samples: Tensor) -> None:
+    if not len(samples):
+        raise SalmonnError(f"{path}: no samples; an audio file needs at least one: record or copy it again")
+    if bad := int((~samples.isfinite()).sum()):
+        raise SalmonnError(
+            f"{path}: {bad} of {len(samples)} samples are NaN or infinite; save it again as 16-bit"
+        )
+    if (peak := float(samples.abs().max())) > MAX_PEAK:
+        raise SalmonnError(
+            f"{path}: peak {peak:g}; full scale is 1; divide the samples by their peak and save them again"
+        )
+
+
+def _to_16_khz(X: Tensor, rate: int, notes: list[str]) -> Tensor:
+    if rate == SAMPLE_RATE:
+        return X
+    notes.append(f"resampled from {rate:,} Hz to {SAMPLE_RATE:,} Hz")
+    # An odd rate (44,101 Hz) needs a huge filter: take the nearest small ratio, exact for usual rates.
+    ratio = Fraction(rate, SAMPLE_RATE).limit_denominator(1_000)
+    return resample(X, ratio.numerator, ratio.denominator, **KAISER)
+
+
+def _fit(
+    X: Tensor, seconds: float, max_seconds: float | None, min_seconds: float, notes: list[str]
+) -> Tensor:
+    if max_seconds is not None and len(X) > (longest := round(max_seconds * SAMPLE_RATE)):
+        before = f"from {seconds:.1f} s " if seconds < math.inf else ""
+        notes.append(f"cut {before}to {max_seconds:g} s")
+        X = X[:longest].clone()
+    if len(X) < (shortest := round(min_seconds * SAMPLE_RATE)):
+        notes.append(f"padded with silence from {len(X) / SAMPLE_RATE:.2f} s to {min_seconds:g} s")
+        X = F.pad(X, (0, shortest - len(X)))
+    return X

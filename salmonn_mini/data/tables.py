@@ -1,0 +1,169 @@
+"""Rows out of CSV, TSV, JSON, JSON Lines, Parquet and Hugging Face `datasets` folders, each with its place.
+
+A malformed row is refused by its line: what is read is what was written, or nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from salmonn_mini.errors import SalmonnError
+
+Rows = Iterator[tuple[str, Any]]  # where a row stands, and the row
+TSV = {
+    "delimiter": "\t",
+    "quoting": csv.QUOTE_NONE,
+    "escapechar": "\\",
+}  # as Common Voice and CoVoST write it
+
+
+def read_rows(path: Path, split: str = "") -> Rows:
+    """The rows of a table, by its ending, or of a folder that `datasets` saved or the Hub serves.
+
+    Args:
+        split: of a folder with several.
+
+    Raises:
+        SalmonnError: no such table, one of another kind, a malformed row, or pyarrow is needed and not there.
+    """
+    if path.is_dir():
+        return _folder_rows(path, split)
+    readers = {".csv": csv_rows, ".tsv": tsv_rows, ".json": json_rows, ".jsonl": json_lines}
+    readers[".parquet"] = lambda path: _arrow_rows([path])
+    if path.suffix.lower() not in readers:
+        raise SalmonnError(
+            f"{path}: a table ends in {', '.join(readers)}, or is a folder; convert or rename it"
+        )
+    return readers[path.suffix.lower()](path)
+
+
+def csv_rows(path: Path, **form: Any) -> Rows:
+    """The rows of a table with a header, as dictionaries of texts."""
+    reader = csv.reader(io.StringIO(read_text(path, newline=""), newline=""), strict=True, **form)
+    header, line = None, 1
+    try:
+        for cells in reader:
+            if header is None:
+                header = cells
+            elif cells and len(cells) != len(header):
+                raise SalmonnError(
+                    f"{path}, line {line}: {len(cells)} cells for the header's {len(header)} columns; put a text "
+                    f"with commas or line breaks in double quotes"
+                )
+            elif cells:
+                yield f"line {line}", dict(zip(header, cells, strict=True))
+            line = reader.line_num + 1
+    except csv.Error as problem:
+        raise SalmonnError(f"{path}, line {line}: not CSV ({problem}); correct it there") from problem
+
+
+def tsv_rows(path: Path) -> Rows:
+    """The rows of a table with tabs between its cells, and no quotes."""
+    return csv_rows(path, **TSV)
+
+
+def json_lines(path: Path) -> Rows:
+    """One JSON value a line."""
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if line.strip():
+            yield f"line {number}", parse_json(line, f"{path}, line {number}")
+
+
+def json_rows(path: Path) -> Rows:
+    """The objects of a JSON list, or of the one list in a JSON object."""
+    table = parse_json(read_text(path), str(path))
+    lists = (
+        [value for value in table.values() if isinstance(value, list)] if isinstance(table, dict) else [table]
+    )
+    if len(lists) != 1 or not isinstance(lists[0], list):
+        raise SalmonnError(f"{path}: a list of objects is expected, or an object with one list; convert it")
+    return ((f"row {number}", row) for number, row in enumerate(lists[0], 1))
+
+
+def read_text(path: str | os.PathLike, newline: str | None = None) -> str:
+    """A UTF-8 text file's content.
+
+    Raises:
+        SalmonnError: a file that cannot be read, or is not UTF-8.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline=newline) as file:
+            return file.read()
+    except OSError as problem:
+        raise SalmonnError(f"{path}: cannot be read ({problem.strerror}); check the path") from problem
+    except UnicodeDecodeError as problem:
+        raise SalmonnError(f"{path}: byte {problem.start} is not UTF-8; save it as UTF-8") from problem
+
+
+def parse_json(text: str, where: str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        SalmonnError: it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise SalmonnError(f"{where}: not JSON ({problem}); correct it there") from problem
+
+
+def _folder_rows(folder: Path, split: str) -> Rows:
+    """`save_to_disk`'s state.json and Arrow files, one folder a split; or the Hub's Parquet files by split."""
+    splits = sorted(path.parent for path in folder.glob("*/state.json"))
+    if (folder / "state.json").is_file():
+        files = [folder / row["filename"] for row in json_object(folder / "state.json")["_data_files"]]
+    elif splits:
+        names = [path.name for path in splits]
+        if not split and len(names) == 1:
+            split = names[0]
+        if split not in names:
+            raise SalmonnError(f"{folder} has the splits {', '.join(names)}; choose one with --split")
+        return _folder_rows(folder / split, "")
+    else:
+        files = sorted(path for path in folder.rglob("*.parquet") if path.stem.startswith(split))
+        files = files or sorted(folder.glob("*.arrow"))
+    if not files:
+        raise SalmonnError(f"{folder}: no .parquet or .arrow files{f' of {split}' * bool(split)} in it")
+    return _arrow_rows(files)
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """A JSON file that must hold an object.
+
+    Raises:
+        SalmonnError: it does not.
+    """
+    table = parse_json(read_text(path), str(path))
+    if not isinstance(table, dict):
+        raise SalmonnError(f"{path}: an object is expected; copy it again")
+    return table
+
+
+def _arrow_rows(files: list[Path]) -> Rows:
+    try:
+        import pyarrow
+        from pyarrow import ipc, parquet
+    except ImportError as problem:
+        raise SalmonnError(
+            f"{files[0]}: needs pyarrow; run: pip install 'salmonn-mini[parquet]'"
+        ) from problem
+    for file in files:
+        try:
+            if file.suffix == ".parquet":
+                batches = parquet.ParquetFile(file).iter_batches(64)
+            else:
+                batches = ipc.open_stream(pyarrow.memory_map(str(file)))
+            number = 0
+            for batch in batches:
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{file.name}, row {number}", row
+        except (OSError, pyarrow.ArrowException) as problem:
+            reason = str(problem).split("\n")[0]
+            raise SalmonnError(f"{file}: cannot be read ({reason}); copy it again") from problem

@@ -415,7 +415,7 @@ def test_what_is_no_sound_is_not_written(tmp_path):
         with pytest.raises(SalmonnError):
             save_wav(tmp_path / "clip.wav", X)
     (tmp_path / "file").touch()
-    with pytest.raises(SalmonnError, match="cannot be written"):
+    with pytest.raises(SalmonnError, match="cannot write"):
         save_wav(tmp_path / "file" / "clip.wav", torch.zeros(5))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -150,7 +150,7 @@ def test_a_recipe_mixes_manifests_packed_folders_and_tasks(tmp_path, clips, monk
     assert make_dataset(recipe, TINY).shares == shares
     plain = make_dataset(recipe.replace(tasks={}), TINY)
     assert isinstance(plain, ManifestDataset) and not plain.shares
-    with pytest.raises(SalmonnError, match=r"tasks.*left out with manifests"):
+    with pytest.raises(SalmonnError, match=r"tasks.*omitted with manifests"):
         recipe_of(tmp_path, manifests=names, tasks=shares)
 
 

@@ -84,13 +84,14 @@ class Answering(network.Salmonn):
 
     def _waveform(self, audio: Audio) -> Tensor:
         """X (S,) by the configuration's rules."""
-        limits = {"max_seconds": self.config.max_seconds, "min_seconds": self.config.min_seconds}
+        longest, shortest = self.config.max_seconds, self.config.min_seconds
         if isinstance(audio, str | os.PathLike):
-            return load_audio(audio, channels=self.config.channels, **limits)
+            channels = self.config.channels
+            return load_audio(audio, channels=channels, max_seconds=longest, min_seconds=shortest)
         samples, rate = audio if isinstance(audio, tuple) and len(audio) == 2 else (audio, SAMPLE_RATE)
         if not isinstance(samples, Tensor | np.ndarray):
             kind = type(samples).__name__
             raise SalmonnError(
                 f"a {kind} is not audio: give a path, (samples, rate), or a waveform at 16 kHz"
             )
-        return to_waveform(samples, rate, **limits)
+        return to_waveform(samples, rate, max_seconds=longest, min_seconds=shortest)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download
@@ -46,6 +46,7 @@ from salmonn_mini.pretrained.source import HUB_ID, toy_folder
 
 TORCH_FILES = (".pt", ".pth")
 PathLike = str | os.PathLike[str]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +72,9 @@ def load_backbones(
     toy, llm = toy_folder(), config.llm
     whisper = load_whisper(config.whisper.hub or toy / "whisper", dtype) if config.whisper else None
     beats = load_beats(config.beats.hub or toy / "beats") if config.beats else None
-    kwargs = {"add_pad_row": llm.add_pad_row, "attention": llm.attention, "bits": bits}
-    return Backbones(whisper, beats, *load_llm(llm.hub or toy / "llm", dtype, **kwargs))
+    pad, attention = llm.add_pad_row, llm.attention
+    loaded = load_llm(llm.hub or toy / "llm", dtype, add_pad_row=pad, attention=attention, bits=bits)
+    return Backbones(whisper, beats, *loaded)
 
 
 def find_torch_file(source: PathLike) -> Path:
@@ -131,9 +133,11 @@ def load_whisper(source: PathLike, dtype: torch.dtype = torch.float32) -> Whispe
 
 def load_whisper_for_generation(source: PathLike | None = None) -> WhisperForConditionalGeneration:
     """A whole Whisper, which transcribes by itself; None: the toy's."""
-    return _load_model(
-        WhisperForConditionalGeneration, source or toy_folder() / "whisper", dtype=torch.float32
+    source = source or toy_folder() / "whisper"
+    whisper: WhisperForConditionalGeneration = _load_model(
+        WhisperForConditionalGeneration, source, dtype=torch.float32
     )
+    return whisper
 
 
 # --- BEATs -----------------------------------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ def load_llm(
             torch.manual_seed(0)
             llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     # The folder's own decoding defaults would affect every answer.
-    llm.generation_config = GenerationConfig(
+    llm.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id
     )
     return llm, tokenizer
@@ -222,7 +226,7 @@ def save_backbones(
     save_folder(folder / "beats", once, "model.safetensors", config)
 
 
-def _half(model: nn.Module) -> nn.Module:
+def _half(model: Model) -> Model:
     return copy.deepcopy(model).cpu().half()
 
 
@@ -263,11 +267,11 @@ def _load_model(kind: type[Any], source: PathLike, *, only: str = "", **settings
 @contextmanager
 def _quiet() -> Iterator[None]:
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -55,7 +55,7 @@ def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
     picked = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if picked not in DTYPES.values():
+    if picked is None or picked not in DTYPES.values():
         raise SalmonnError(f"unknown dtype {dtype!r}: choose auto, {', '.join(DTYPES)}")
     return picked
 
@@ -118,13 +118,8 @@ def quantization_kwargs(bits: int | None, dtype: torch.dtype) -> dict[str, Any]:
     if bits is None:
         return {}
     check_bits(bits, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    if bits == 8:
-        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=FULL_PRECISION)
-    else:
-        config = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=dtype,
-            llm_int8_skip_modules=FULL_PRECISION,
-        )
+    kwargs: dict[str, Any] = {"load_in_8bit": True}
+    if bits == 4:
+        kwargs = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
+    config = BitsAndBytesConfig(**kwargs, llm_int8_skip_modules=FULL_PRECISION)  # type: ignore[no-untyped-call]
     return {"quantization_config": config, "device_map": {"": pick_device(None, bits).index}}

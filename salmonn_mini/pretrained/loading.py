@@ -201,8 +201,10 @@ def _load_source(source: ModelSource, dtype: torch.dtype, bits: int | None) -> S
         folder = download(source.repository, ["config.json", ADAPTER_FILE], source.revision)
     if folder:
         return _load_folder(folder, dtype, bits)
+    assert preset
     if not preset.checkpoint:
         return build(preset, dtype=dtype, bits=bits)
+    assert preset.whisper and preset.beats
     model = Salmonn.from_published(
         whisper=preset.whisper.hub,
         beats=preset.beats.hub,

@@ -95,11 +95,13 @@ def published_config(published: Published, parts: Backbones, sources: Mapping[st
 
     `sources` are the parts' files, folders or Hub ids, by their names in `SalmonnConfig`.
     """
-    llm = parts.llm.config
+    whisper, beats, llm = parts.whisper, parts.beats, parts.llm.config
     config = SalmonnConfig(
         name="published",
-        whisper=WhisperShape(hub=sources["whisper"], **_same(WhisperShape(), parts.whisper.config)),
-        beats=parts.beats and BeatsShape(hub=sources["beats"], **_same(BeatsShape(), parts.beats.config)),
+        whisper=WhisperShape(hub=sources["whisper"], **_same(WhisperShape(), whisper.config))
+        if whisper
+        else None,
+        beats=BeatsShape(hub=sources["beats"], **_same(BeatsShape(), beats.config)) if beats else None,
         llm=LlmShape(
             hub=sources["llm"],
             vocab_size=llm.vocab_size - 1,

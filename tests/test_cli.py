@@ -158,6 +158,11 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("sweep --model toy --revision v1", "revision v1 of toy: only Hub ids have revisions; leave it out"),
         ("evaluate --device tpu", "unknown --device 'tpu': did you mean 'cpu'?"),
         ("activate --out x --dtype float8", "unknown --dtype 'float8': did you mean 'float"),
+        ("claims --device tpu", "unknown --device 'tpu': did you mean 'cpu'?"),
+        (
+            "bench --config long-audio --device cpu",
+            "--device needs --config ablations, but --config is long-audio",
+        ),
         ("sweep --bits 3", "unknown --bits 3: choose one of 8, 4"),
         ("answer {clip} --model nobody", "there is no model 'nobody': give toy, small, 7b, 13b, a folder"),
         ("train toy-stage9", "unknown recipe 'toy-stage9'"),

@@ -28,11 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preset", metavar="P", help="model sizes: toy, small (default), 7b or 13b")
     add("--layers", metavar="N", type=count, help="layers of each part at most (on a CPU 2)")
     add("--batch", metavar="N", type=count, help="clips in a step (2 on a CPU, 16 on a GPU)")
+    add("--device", choices=("cpu", "cuda"), help="default: the GPU, if there is one")
     add("--compile", action="store_true", help="add a row with torch.compile")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    given = [name for name in ("preset", "layers", "batch", "compile") if getattr(arguments, name)]
+    given = [name for name in ("preset", "layers", "batch", "device", "compile") if getattr(arguments, name)]
     config = arguments.config or (ABLATIONS if given else CONFIGS[0])
     if config not in CONFIGS:
         raise unknown("benchmark", config, CONFIGS)
@@ -60,6 +61,7 @@ def _ablations(arguments: argparse.Namespace) -> dict:
         clips=arguments.batch,
         runs=arguments.runs,
         compiled=arguments.compile,
+        device=arguments.device,
     )
     print(table(report), file=sys.stderr)
     return report

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from salmonn_mini.cli import options
+from salmonn_mini.cli.console import say
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_text
 
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="per-sample files; the package's own by default, and claims.json beside them",
     )
+    options.add_device(parser, precision=False)  # the toy is trained and asked in float32
     parser.add_argument("--markdown", metavar="FILE", help="write the table there")
 
 
@@ -40,7 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.verify:
         chosen = rules.claims if arguments.claim is None else (rules[arguments.claim],)
         seeds = rules.seeds if arguments.seed is None else (arguments.seed,)
-        claims.measure_claims(chosen, seeds, evidence, Path(arguments.runs), n=arguments.samples)
+        from salmonn_mini.pretrained.devices import pick_device
+
+        device = str(pick_device(arguments.device))
+        say(f"running on {device} in float32")
+        claims.measure_claims(
+            chosen, seeds, evidence, Path(arguments.runs), n=arguments.samples, device=device
+        )
     table = claims.claims_table(evidence, rules)
     target = evidence.folder.with_name("claims.json")
     if arguments.verify:

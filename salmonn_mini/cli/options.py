@@ -76,8 +76,8 @@ def add_model(parser: argparse.ArgumentParser, *, scale: bool = True) -> None:
         )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """`--device`, `--dtype`, `--bits`: where a model runs and in what."""
+def add_device(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
+    """`--device`, and with `precision` `--dtype` and `--bits`: where a model runs and in what."""
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),

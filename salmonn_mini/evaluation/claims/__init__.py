@@ -48,20 +48,27 @@ def shipped_claims() -> dict[str, Any]:
 
 
 def measure_claims(
-    claims: Iterable[Claim], seeds: Sequence[int], evidence: Evidence, runs: Path, *, n: int = SAMPLES
+    claims: Iterable[Claim],
+    seeds: Sequence[int],
+    evidence: Evidence,
+    runs: Path,
+    *,
+    n: int = SAMPLES,
+    device: str | None = None,
 ) -> None:
     """Measure what is missing for the claims; what is there stays. May be stopped at any time.
 
     Args:
         runs: the folder of the trained models and of what the ears heard.
         n: clips of each task.
+        device: where the models answer; None: the CPU.
     """
     from salmonn_mini.evaluation.claims.conditions import measure
     from salmonn_mini.evaluation.claims.models import Models
 
     names = list(dict.fromkeys(name for claim in claims for name in claim.conditions))
     for seed in seeds:
-        models = Models(seed, runs, runs / "features")
+        models = Models(seed, runs, runs / "features", device)
         for name in names:
             if not evidence.has(name, seed):
                 evidence.save(name, seed, measure(name, models, n))

@@ -86,8 +86,9 @@ MODELS |= {
 class Models:
     """The models of one seed, in a folder of their own."""
 
-    def __init__(self, seed: int, folder: Path, cache: Path) -> None:
+    def __init__(self, seed: int, folder: Path, cache: Path, device: str | None = None) -> None:
         self.seed, self.folder, self.cache = seed, folder / f"seed{seed}", cache
+        self.device = device
         self._heard: dict[tuple, EncodedExamples] = {}
 
     def __getitem__(self, name: str) -> Salmonn:
@@ -96,7 +97,7 @@ class Models:
         Raises:
             SalmonnError: there is no such row.
         """
-        return pretrained.load(self.trained(name))
+        return pretrained.load(self.trained(name), device=self.device)
 
     def encoded(self, model: Salmonn, draw: Draw, task: str, n: int) -> EncodedExamples:
         """What the frozen ears hear of n clips that `draw` gives: the same for all models with the same ears."""

@@ -10,6 +10,7 @@ from accelerate.utils import calculate_maximum_sizes
 from torch import nn
 
 from salmonn_mini.models.config import SalmonnConfig, preset
+from salmonn_mini.pretrained.devices import pick_device
 from salmonn_mini.tools.bench import ablations
 from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
 from salmonn_mini.tools.doctor.finding import size
@@ -33,6 +34,7 @@ def compare(
     clips: int | None = None,
     runs: int = 3,
     compiled: bool = False,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """The ablations' report for a preset, all that a machine without a GPU can say of 7b and 13b included.
 
@@ -41,11 +43,12 @@ def compare(
         layers: keep so many of both ears' and of the LLM's layers; None: all, on a CPU two.
         clips: in one step.
         compiled: also a row for torch.compile.
+        device: "cpu" or "cuda"; None: the GPU, if there is one.
 
     Raises:
-        SalmonnError: no such preset.
+        SalmonnError: no such preset or device.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     config = preset(name or ON_A_CPU[0])
     if device.type == "cpu" and layers is None:
         stand_in = ON_A_CPU[0] if config.name in LARGE else config.name

@@ -67,6 +67,11 @@ def test_one_clip_gives_its_answer_alone_and_several_their_names(capsys, model, 
     assert (status, err) == (0, "") and again == f"{clip}: {out}" * 2
 
 
+def test_a_streamed_answer_is_the_same(capsys, model, clip):
+    said = run(capsys, "answer", clip, clip, "--max-new-tokens", "9")
+    assert run(capsys, "answer", clip, clip, "--max-new-tokens", "9", "--stream") == said
+
+
 def test_json_has_a_line_a_clip_and_the_scale_of_the_run(capsys, model, clip):
     status, out, err = run(
         capsys, "answer", clip, clip, "--json", "--prompt", "Describe the audio.", "--lora-scale", "0.5"

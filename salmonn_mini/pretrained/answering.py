@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from salmonn_mini.audio import load_audio, to_waveform
@@ -70,10 +69,6 @@ class Answering(network.Salmonn):
                 f"prompt {text:,} + audio {sound:,} + answer {max_new_tokens:,} tokens exceed the language model's "
                 f"context of {context:,}: {shorter}, or lower max_new_tokens"
             )
-
-    @torch.no_grad()
-    def audio_token_count(self, features: Features) -> list[int]:
-        return self.get_audio_features(features)[1].tolist()
 
     def _encode_audio(self, clips: list[Audio], prompt: str, decoding: Mapping[str, Any]) -> Features:
         if not prompt.strip():

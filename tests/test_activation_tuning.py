@@ -9,7 +9,12 @@ from tiny import tiny_salmonn
 from salmonn_mini.data import ManifestDataset, read_manifest, read_prompts
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation import activation_tuning
-from salmonn_mini.evaluation.activation_tuning import KINDS, save_examples, self_generated, tune_on_text
+from salmonn_mini.evaluation.activation_tuning import (
+    ACTIVATION_DATA,
+    save_examples,
+    self_generated,
+    tune_on_text,
+)
 from salmonn_mini.models.lora import current_scale
 from salmonn_mini.models.splice import Answer
 
@@ -26,7 +31,7 @@ def answers(monkeypatch):
         texts = [f"{LONG} {max(3, i)}" if i % 2 else "too short" for i in range(len(encoded.examples))]
         return [Answer(text, (5, 2), True) for text in texts]
 
-    monkeypatch.setattr(activation_tuning, "answer", answer)
+    monkeypatch.setattr(activation_tuning, "generate_answers", answer)
     monkeypatch.setattr(
         activation_tuning,
         "encode_examples",
@@ -38,7 +43,7 @@ def answers(monkeypatch):
 def test_answers_are_kept_by_their_form_in_order_and_once(answers) -> None:
     model = tiny_salmonn()
     kept = self_generated(model, "story", 3, seed=4)
-    drawn = KINDS["story"].draw(12, 4)
+    drawn = ACTIVATION_DATA["story"].draw(12, 4)
     assert [example.plan for example in kept] == [drawn[i].plan for i in (1, 5, 7)]
     assert [example.answer for example in kept] == [f"{LONG} {i}" for i in (3, 5, 7)]
     assert answers == [activation_tuning.SCALE] and current_scale(model.llm) == 4.0
@@ -56,14 +61,14 @@ def test_answers_are_kept_by_their_form_in_order_and_once(answers) -> None:
     ],
 )
 def test_what_a_long_answer_is(given: Answer, kept: bool) -> None:
-    assert KINDS["story"].keeps(given) == kept == KINDS["long_qa"].keeps(given)
+    assert ACTIVATION_DATA["story"].keeps(given) == kept == ACTIVATION_DATA["long_qa"].keeps(given)
 
 
 def test_too_few_and_unknown(monkeypatch, answers) -> None:
     model = tiny_salmonn()
     monkeypatch.setattr(
         activation_tuning,
-        "answer",
+        "generate_answers",
         lambda m, encoded, **_: [Answer("short", (1,), True)] * len(encoded.examples),
     )
     with pytest.raises(SalmonnError, match="only 0 of 8 answers at LoRA scale 1"):
@@ -78,7 +83,7 @@ def test_long_speech_has_its_own_words_as_answer() -> None:
 
 
 def test_what_is_written_can_be_trained_on(tmp_path) -> None:
-    examples = KINDS["story"].draw(3, 1)
+    examples = ACTIVATION_DATA["story"].draw(3, 1)
     manifest = save_examples(examples, tmp_path / "stories")
     rows = json.loads(manifest.read_text())["annotation"]
     assert [row["text"] for row in rows] == [example.answer for example in examples]
@@ -93,7 +98,7 @@ def test_what_is_written_can_be_trained_on(tmp_path) -> None:
 def test_text_alone_moves_lora_and_nothing_else() -> None:
     model = tiny_salmonn()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    tune_on_text(model, KINDS["story"].draw(2, 1), lr=1e-2)
+    tune_on_text(model, ACTIVATION_DATA["story"].draw(2, 1), lr=1e-2)
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert moved and all(".lora_" in name for name in moved)
     assert not model.training

@@ -11,16 +11,15 @@ from tiny import tiny_salmonn
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.evaluate import (
-    Report,
-    answer,
     draw_task,
     encode_examples,
     evaluate,
-    load_report,
+    generate_answers,
     score_answers,
 )
 from salmonn_mini.evaluation.metrics.java import JAVA
 from salmonn_mini.evaluation.metrics.measures import MEASURES
+from salmonn_mini.evaluation.report import Report, load_report
 from salmonn_mini.models.lora import current_scale
 from salmonn_mini.models.splice import Answer
 from salmonn_mini.toy.world.clips import render
@@ -103,7 +102,7 @@ def test_answers_come_back_in_the_examples_order(model, monkeypatch) -> None:
     assert sizes == sorted(sizes)
     lengths = [len(wave) for wave in render([example.plan for example in examples])]
     wanted = [f"{example.prompt} {samples}" for example, samples in zip(examples, lengths, strict=True)]
-    assert [given.text for given in answer(model, encoded)] == wanted
+    assert [given.text for given in generate_answers(model, encoded)] == wanted
 
 
 def test_answers_do_not_depend_on_the_batch(model, report: Report) -> None:
@@ -179,6 +178,13 @@ def test_rows_on_disk_give_the_same_report_again(report: Report, tmp_path: Path)
     report.save_rows(tmp_path / "new" / "rows.jsonl")
     assert load_report(tmp_path / "new" / "rows.jsonl").to_dict() == report.to_dict()
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["rows.jsonl"]
+
+
+def test_line_separators_within_an_answer_stay_there(tmp_path: Path) -> None:
+    row = dict(perfect("asr", 1).rows[0])
+    row |= {"reference": "a b", "answer": "a\u2028b\u0085"}
+    Report("toy", 1, 0, 4.0, (row,)).save_rows(tmp_path / "rows.jsonl")
+    assert load_report(tmp_path / "rows.jsonl").tasks["asr"]["value"] == 0
 
 
 def test_rows_that_were_touched_give_what_their_texts_say(tmp_path: Path) -> None:

@@ -41,6 +41,28 @@ def test_wer_adds_up_errors_before_it_divides() -> None:
     assert words.per(["k æ t", "d ɔ ɡ"], ["k æ t", "d ɔ k s"]) == 2 / 6
 
 
+def test_insertions_against_nothing_count_as_jiwer_counts_them() -> None:
+    assert words.wer(["", ""], ["thank you", "bye"]) == 3
+    assert words.wer([""], [""]) == 0
+
+
+@pytest.mark.parametrize(("references", "given_"), [([], []), (["a"], []), (["a"], ["a", "b"])])
+def test_sets_that_are_empty_or_do_not_pair_are_refused(references: list, given_: list) -> None:
+    for measure in (words.wer, words.per, lambda *sides: words.bleu(*sides, "de")):
+        with pytest.raises(SalmonnError, match="give at least one, and as many of both"):
+            measure(references, given_)
+    with pytest.raises(SalmonnError, match="asr: no samples to score"):
+        summarize("asr", [])
+
+
+def test_marks_and_joiners_belong_to_their_word() -> None:
+    assert words.basic("हिन्दी भाषा") == "हिन्दी भाषा"
+    assert words.word_errors("हिन्दी भाषा", "हन्दा भाषा") == (1, 2)
+    assert len(words.basic("İstanbul").split()) == 1
+    assert words.basic("می\u200cخواهم co\u00adoperate") == "میخواهم cooperate"
+    assert words.basic("❤\ufe0f rain") == "rain"
+
+
 def test_what_the_basic_normalizer_lets_pass_and_what_not() -> None:
     assert words.wer(["it's a dog, then: rain"], ["Its a  DOG then rain ."]) == 0
     assert words.wer(["two dogs"], ["2 dogs"]) == 0.5
@@ -48,9 +70,10 @@ def test_what_the_basic_normalizer_lets_pass_and_what_not() -> None:
 
 
 def test_whispers_normalizers_are_there_by_name() -> None:
-    assert words.wer(["mister smith won't go"], ["mr. smith will not go"], "whisper_english") == 0
-    assert words.wer(["Grüße, Welt"], ["grüße welt"], "whisper_basic") == 0
-    assert set(words.NORMALIZERS) == {"basic", "whisper_english", "whisper_basic"}
+    assert words.wer(["mister smith won't go"], ["mr. smith will not go"], "whisper") == 0
+    assert words.wer(["हिन्दी भाषा"], ["हन्दा भाषा"], "whisper") == 0.5
+    assert words.wer(["A dog."], ["a dog"], "none") == 1
+    assert set(words.NORMALIZERS) == {"basic", "whisper", "none"}
     with pytest.raises(SalmonnError, match="unknown normalizer 'english'"):
         words.normalizer("english")
 

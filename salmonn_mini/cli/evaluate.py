@@ -9,7 +9,7 @@ from salmonn_mini.cli import options
 from salmonn_mini.data.tasks import TASKS, tasks_of
 
 if TYPE_CHECKING:
-    from salmonn_mini.evaluation.evaluate import Report
+    from salmonn_mini.evaluation.report import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

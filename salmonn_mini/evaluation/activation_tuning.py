@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluation.evaluate import answer, draw_task, encode_examples
+from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers
 from salmonn_mini.evaluation.metrics.following import STORY_WORDS
 from salmonn_mini.evaluation.metrics.words import basic, loops
 from salmonn_mini.files import replacing, write_json
@@ -33,8 +33,8 @@ POOL = 4  # clips listened to for each answer kept
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A row of KINDS: which clips are heard, what is asked, and which answers are kept.
+class ActivationData:
+    """A row of ACTIVATION_DATA: which clips are heard, what is asked, and which answers are kept.
 
     Attributes:
         text: what it is, in words.
@@ -69,10 +69,10 @@ def _long_speech(n: int, seed: int) -> list[ToyExample]:
     return draw_long_speech(n, np.random.default_rng((seed, 8)), "train")
 
 
-KINDS: dict[str, Kind] = {
-    "story": Kind("stories about speech and sounds", _stories, _is_long),
-    "long_qa": Kind("long answers about speech", _long_answers, _is_long),
-    "long_asr": Kind("transcripts of long speech", _long_speech, lambda given: True, scale=None),
+ACTIVATION_DATA: dict[str, ActivationData] = {
+    "story": ActivationData("stories about speech and sounds", _stories, _is_long),
+    "long_qa": ActivationData("long answers about speech", _long_answers, _is_long),
+    "long_asr": ActivationData("transcripts of long speech", _long_speech, lambda given: True, scale=None),
 }
 
 
@@ -85,20 +85,20 @@ def self_generated(
     not been given before.
 
     Args:
-        kind: a row of KINDS.
+        kind: a row of ACTIVATION_DATA.
         scale: the absolute factor s; the kind's own by default.
 
     Raises:
         SalmonnError: an unknown kind, or too few answers of the wanted form.
     """
-    if kind not in KINDS:
-        raise SalmonnError(f"unknown activation data {kind!r}: choose one of {', '.join(KINDS)}")
-    row = KINDS[kind]
+    if kind not in ACTIVATION_DATA:
+        raise SalmonnError(f"unknown activation data {kind!r}: choose one of {', '.join(ACTIVATION_DATA)}")
+    row = ACTIVATION_DATA[kind]
     examples = row.draw(n * POOL, seed)
     scale = row.scale if scale is None else scale
     if scale is None:
         return examples[:n]
-    answers = answer(model, encode_examples(model, examples), scale=scale)
+    answers = generate_answers(model, encode_examples(model, examples), scale=scale)
     kept: dict[str, ToyExample] = {}
     for example, given in zip(examples, answers, strict=True):
         if row.keeps(given):

@@ -1,11 +1,11 @@
-"""Every task against the LoRA scale: what an over-fitted model forgets as s grows (paper, section 3.2).
+"""The same clips at several LoRA scales: what is lost and what wakes as s grows (paper, section 3.2).
 
-The ears hear each clip once; the language model answers it at every scale.
+Each clip is encoded once; the language model answers it at every scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 from tqdm import tqdm
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluation.evaluate import Report, answer, draw_task, encode_examples, score_answers
+from salmonn_mini.evaluation import tables
+from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers, score_answers
+from salmonn_mini.evaluation.report import Report, shown
 from salmonn_mini.files import write_json
 from salmonn_mini.models.lora import lora_scale
 from salmonn_mini.models.salmonn import Salmonn
@@ -41,15 +43,11 @@ class Sweep:
 
     def table(self) -> str:
         """For the terminal: each task's score, and its following rate where it has one, at each scale."""
-        cells = list(self._cells())
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
-        return "\n".join(lines)
+        return "\n".join(tables.aligned(self._cells()))
 
     def markdown(self) -> str:
         """The same as a Markdown table."""
-        head, *body = (f"| {' | '.join(row)} |" for row in self._cells())
-        return "\n".join([head, f"|{'---|' * (len(self.scales) + 2)}", *body, ""])
+        return "\n".join([*tables.markdown(self._cells()), ""])
 
     def to_dict(self) -> dict[str, Any]:
         """What `salmonn-mini sweep --json` writes: a report for each scale."""
@@ -63,14 +61,29 @@ class Sweep:
         """
         write_json(path, self.to_dict(), indent=2)
 
-    def _cells(self) -> Iterator[tuple[str, ...]]:
-        yield ("task", "measure", *(f"s = {scale:g}" for scale in self.scales))
+    def _cells(self) -> list[list[str]]:
+        cells = [["task", "measure", *(f"s = {scale:g}" for scale in self.scales)]]
         for task in self.tasks:
             metric = self.reports[0].tasks[task]["metric"]
-            form = ".1f" if metric in ("bleu", "diversity") else ".1%"
-            yield (task, metric, *(f"{value:{form}}" for value in self.curve(task)))
+            cells.append([task, metric, *(shown(metric, value) for value in self.curve(task))])
             if None not in (rates := self.curve(task, "following_rate")):
-                yield (task, "follows", *(f"{rate:.1%}" for rate in rates))
+                cells.append([task, "follows", *(shown("", rate) for rate in rates)])
+        return cells
+
+
+def check_scales(model: Salmonn, scales: Sequence[float]) -> list[float]:
+    """The scales, each once.
+
+    Raises:
+        SalmonnError: none, or one that cannot be set: before the work is done.
+    """
+    scales = [float(scale) for scale in dict.fromkeys(scales)]
+    if not scales:
+        raise SalmonnError("a sweep over no scales: give at least one, as 0 2 4")
+    for scale in scales:
+        with lora_scale(model.llm, scale):
+            pass
+    return scales
 
 
 def sweep(
@@ -95,18 +108,15 @@ def sweep(
     Raises:
         SalmonnError: no scale, or all that `evaluate` refuses.
     """
-    scales = [float(scale) for scale in dict.fromkeys(scales)]
-    if not scales:
-        raise SalmonnError("a sweep over no scales: give at least one, as 0 2 4")
-    for scale in scales:
-        with lora_scale(model.llm, scale):  # a scale that cannot be set is refused before the work
-            pass
+    scales = check_scales(model, scales)
     chosen = {task: draw_task(task, n, seed, split=split) for task in tasks}
     rows: dict[float, list[dict]] = {scale: [] for scale in scales}
     stamp = {"model": name or model.config.name, "stage": stage, "seed": seed}
-    for examples in tqdm(chosen.values(), desc="sweep", unit="task"):
-        encoded = encode_examples(model, examples)
-        for scale in scales:
-            answers = answer(model, encoded, scale=scale, **decoding)
-            rows[scale] += score_answers(examples, answers, stamp | {"lora_scale": scale})
+    with tqdm(total=n * len(chosen) * len(scales), unit="clip") as bar:
+        for task, examples in chosen.items():
+            bar.set_description(task)
+            encoded = encode_examples(model, examples)
+            for scale in scales:
+                answers = generate_answers(model, encoded, scale=scale, bar=bar, **decoding)
+                rows[scale] += score_answers(examples, answers, stamp | {"lora_scale": scale})
     return Sweep(tuple(Report(**stamp, lora_scale=scale, rows=tuple(rows[scale])) for scale in scales))

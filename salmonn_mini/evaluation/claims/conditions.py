@@ -16,7 +16,7 @@ import torch
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.evaluation.bayes import bayes_table
 from salmonn_mini.evaluation.claims.models import MODELS, RATES, STEPS, Draw, Models
-from salmonn_mini.evaluation.evaluate import answer, draw_task, encode_examples, score_answers
+from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers, score_answers
 from salmonn_mini.models.lora import lora_drift, lora_scale
 from salmonn_mini.models.salmonn import Salmonn
 from salmonn_mini.toy.backbones.scores import answer_texts
@@ -55,7 +55,7 @@ class Condition:
         model, rows = models[self.model], []
         for task in self.tasks:
             encoded = models.encoded(model, self.draw, task, max(1, round(n * self.share)))
-            rows += score_answers(encoded.examples, answer(model, encoded, scale=self.scale), {})
+            rows += score_answers(encoded.examples, generate_answers(model, encoded, scale=self.scale), {})
         return rows
 
 
@@ -131,7 +131,7 @@ class Moved:
             for steps in STEPS:
                 model = models[f"moved_{rate:g}_{steps}"]
                 encoded = models.encoded(model, draw_task, "story", max(1, round(n * self.share)))
-                rows = score_answers(encoded.examples, answer(model, encoded), {})
+                rows = score_answers(encoded.examples, generate_answers(model, encoded), {})
                 followed = float(np.mean([row["scores"]["following_rate"][0] for row in rows]))
                 points.append(
                     {

@@ -17,10 +17,10 @@ import numpy as np
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test
-from salmonn_mini.evaluation.evaluate import prediction_of
 from salmonn_mini.evaluation.metrics import bootstrap
 from salmonn_mini.evaluation.metrics.measures import MEASURES, counts_of, score
 from salmonn_mini.evaluation.metrics.words import ratio
+from salmonn_mini.evaluation.report import group_by_task, prediction_of
 from salmonn_mini.files import replacing
 
 Rows = Sequence[Mapping[str, Any]]
@@ -50,7 +50,8 @@ class Evidence:
         """Raises SalmonnError where the file is missing or damaged."""
         path = self._path(condition, seed)
         try:
-            return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+            text = gzip.decompress(path.read_bytes()).decode()
+            return [json.loads(line) for line in text.removesuffix("\n").split("\n")]
         except (OSError, EOFError, ValueError) as problem:
             raise SalmonnError(
                 f"{path} cannot be read ({problem}); measure it: salmonn-mini claims"
@@ -65,14 +66,11 @@ class Evidence:
         return counts
 
     def _read_scores(self, condition: str, seed: int) -> dict[str, list]:
-        by_task: dict[str, list[dict]] = {}
-        for row in self.rows(condition, seed):
-            by_task.setdefault(row["task"], []).append(row)
         return {
             task: [row["measured"] for row in rows]
             if "measured" in rows[0]
             else score([prediction_of(row) for row in rows])
-            for task, rows in by_task.items()
+            for task, rows in group_by_task(self.rows(condition, seed)).items()
         }
 
     def _path(self, condition: str, seed: int) -> Path:

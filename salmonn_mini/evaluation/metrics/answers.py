@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from salmonn_mini.evaluation.metrics.following import Prediction, follows, keywords
-from salmonn_mini.evaluation.metrics.words import basic
+from salmonn_mini.evaluation.metrics.words import basic, tokens
 
 LABELS: dict[str, tuple[str, ...]] = {
     "emotion": ("neutral", "happy", "sad", "angry"),
@@ -41,7 +41,7 @@ def is_right(sample: Prediction) -> bool:
         return False
     if sample.task == "keywords":
         return set(keywords(sample.answer)) == set(keywords(sample.reference))
-    words, wanted = basic(sample.answer).split(), basic(sample.reference).split()
+    words, wanted = tokens(sample.answer), tokens(sample.reference)
     if len(words) > LONGEST * len(wanted):
         return False
     labels = YES_NO if wanted[:1] and wanted[0] in YES_NO else LABELS.get(sample.task, ())
@@ -49,7 +49,7 @@ def is_right(sample: Prediction) -> bool:
         return _named(labels, words) == _named(labels, wanted)
     if " ".join(wanted) in THERE:
         return words == wanted
-    return f" {value_of(sample.reference)} " in f" {' '.join(words)} "
+    return f" {' '.join(tokens(value_of(sample.reference)))} " in f" {' '.join(words)} "
 
 
 def _named(labels: tuple[str, ...], words: list[str]) -> set[str]:

@@ -36,6 +36,7 @@ class Prediction:
         words: what is said in the clip, "" if nothing is.
         sounds: the caption of the sound events in the clip, "" if there are none.
         ended: whether the answer came to an end by itself.
+        normalizer: a row of `words.NORMALIZERS`, for error rates.
     """
 
     task: str
@@ -44,6 +45,7 @@ class Prediction:
     words: str = ""
     sounds: str = ""
     ended: bool = True
+    normalizer: str = "basic"
 
 
 @dataclass(frozen=True)

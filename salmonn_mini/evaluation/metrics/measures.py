@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from salmonn_mini.data.tasks import TASKS, get_task
+from salmonn_mini.data.tasks import TASKS
+from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.metrics import bootstrap
 from salmonn_mini.evaluation.metrics.answers import is_exact, is_right
 from salmonn_mini.evaluation.metrics.bootstrap import Counts, Difference, Value
@@ -24,7 +25,9 @@ from salmonn_mini.evaluation.metrics.following import (
 from salmonn_mini.evaluation.metrics.words import (
     bleu_counts,
     bleu_value,
+    character_errors,
     distinct_words,
+    is_unspaced,
     loops,
     phone_errors,
     ratio,
@@ -57,29 +60,72 @@ def _share(test: Callable[[Prediction], bool | None]) -> Callable[[Prediction], 
     return counts
 
 
+def _word_errors(sample: Prediction) -> tuple[int, int] | None:
+    if is_unspaced(sample.reference):
+        return None
+    return word_errors(sample.reference, sample.answer, sample.normalizer)
+
+
+def _character_errors(sample: Prediction) -> tuple[int, int] | None:
+    if not is_unspaced(sample.reference):
+        return None
+    return character_errors(sample.reference, sample.answer, sample.normalizer)
+
+
 def _has_form(sample: Prediction) -> bool | None:
     """Tasks whose answers all open alike."""
     alike = ("emotion", "gender", "spoken_query_qa", "slot_filling", "co_reasoning", "story")
     return in_form(sample) if sample.task in alike else None
 
 
-def _language(sample: Prediction) -> str:
-    return sample.task.removeprefix("translation_") if sample.task.startswith("translation_") else "en"
+def is_caption(task: str) -> bool:
+    """Whether a task's answers are scored as captions too."""
+    return task.replace("_", "").startswith(("audiocaption", "musiccaption", "musicdescription"))
 
 
-def is_caption(sample: Prediction) -> bool:
-    """Whether the answer is scored as a caption too."""
-    return sample.task in ("audio_caption", "music_caption")
+# Metrics of tasks that the task table does not have, by how their names begin, "_" left out.
+METRICS = {
+    "asr": "wer",
+    "audiocaption": "rouge_l",
+    "audiostory": "diversity",
+    "emotion": "accuracy",
+    "gender": "accuracy",
+    "music": "bleu",
+    "phone": "per",
+    "speaker": "accuracy",
+    "speechseparation": "wer",
+    "translation": "bleu",
+}
+LANGUAGES = {"ec": "zh", "ed": "de", "ej": "ja"}  # in the published names, as translation_ec
+
+
+def metrics_of(task: str) -> tuple[str, ...]:
+    """The metrics of a task, its own first: the task table's, those of METRICS, else WER and accuracy.
+
+    >>> metrics_of("translation_zh"), metrics_of("gender_recognition"), metrics_of("anything")
+    (('bleu',), ('accuracy',), ('wer', 'cer', 'accuracy'))
+    """
+    if task in TASKS:
+        own = TASKS[task].metric
+    else:
+        own = next((METRICS[start] for start in METRICS if task.replace("_", "").startswith(start)), None)
+    if own is None:
+        return "wer", "cer", "accuracy"
+    return ("wer", "cer") if own == "wer" else (own,)
+
+
+def _language(task: str) -> str:
+    code = task.rpartition("_")[2]
+    return LANGUAGES.get(code, code)
 
 
 MEASURES: dict[str, Measure] = {
-    "wer": Measure(
-        "word error rate (jiwer, normalizer basic)", lambda s: word_errors(s.reference, s.answer)
-    ),
+    "wer": Measure("word error rate (jiwer)", _word_errors),
+    "cer": Measure("character error rate (jiwer), of scripts without spaces between words", _character_errors),
     "per": Measure("phone error rate", lambda s: phone_errors(s.reference, s.answer)),
     "bleu": Measure(
         "BLEU4 by sacrebleu, 0 to 100 (13a; zh for Chinese, char for Japanese)",
-        lambda s: bleu_counts(s.reference, s.answer, _language(s)),
+        lambda s: bleu_counts(s.reference, s.answer, _language(s.task)),
         bleu_value,
     ),
     "accuracy": Measure("share of right answers", _share(is_right)),
@@ -107,28 +153,30 @@ MEASURES: dict[str, Measure] = {
         "F1 of the keywords named",
         lambda s: shared(keywords(s.reference), keywords(s.answer)) if s.task == "keywords" else None,
     ),
-    "rouge_l": Measure("ROUGE-L, mean", lambda s: (rouge_l(s.reference, s.answer), 1) if is_caption(s) else None),
+    "rouge_l": Measure("ROUGE-L, mean", lambda s: (rouge_l(s.reference, s.answer), 1) if is_caption(s.task) else None),
     # A whole set's: see score, and java.py.
     "cider_d": Measure("CIDEr-D, 0 to 10, mean", lambda s: None),
     "meteor": Measure("METEOR 1.5, mean", lambda s: None),
     "spider": Measure("SPIDEr, the mean of CIDEr-D and SPICE", lambda s: None),
 }  # fmt: skip
-_METRICS = {task.metric for task in TASKS.values()}  # a task is measured by its own, and by its diversity
+_CHOSEN = {
+    "wer",
+    "cer",
+    "per",
+    "bleu",
+    "accuracy",
+    "caption",
+}  # where they are a task's metric; the others always
 
 
 def score(samples: Sequence[Prediction]) -> list[Scores]:
-    """The numbers of every measure for each of the samples of one task.
-
-    Raises:
-        SalmonnError: a task that is not in the table.
-    """
+    """The numbers of every measure for each of the samples of one task."""
     rows = []
     for sample in samples:
-        own = get_task(sample.task).metric
-        names = [name for name in MEASURES if name not in _METRICS or name in (own, "diversity")]
+        names = [name for name in MEASURES if name not in _CHOSEN or name in metrics_of(sample.task)]
         counts = {name: MEASURES[name].counts(sample) for name in names}
         rows.append({name: numbers for name, numbers in counts.items() if numbers is not None})
-    if samples and is_caption(samples[0]):
+    if samples and is_caption(samples[0].task):
         ciders = cider_d([s.reference for s in samples], [s.answer for s in samples])
         for row, cider in zip(rows, ciders, strict=True):
             row["cider_d"] = (cider, 1)
@@ -140,16 +188,24 @@ def counts_of(scores: Sequence[Mapping[str, Sequence[float]]], measure: str) -> 
     return [row[measure] for row in scores if measure in row]
 
 
-def summarize(task: str, scores: Sequence[Mapping[str, Sequence[float]]], *, seed: int = 0) -> dict:
+def summarize(
+    task: str, scores: Sequence[Mapping[str, Sequence[float]]], *, seed: int = 0, normalizer: str = "basic"
+) -> dict:
     """A task's row of the report: metric, value, interval, following rate, n, and all else in `others`.
 
     `following_rate` is None for a task without a rule. Rates are fractions; BLEU is 0 to 100.
+
+    Raises:
+        SalmonnError: no samples.
     """
+    if not scores:
+        raise SalmonnError(f"{task}: no samples to score; give at least one")
     names = [name for name in MEASURES if any(name in row for row in scores)]
     values = {name: bootstrap.total(counts_of(scores, name), MEASURES[name].value) for name in names}
-    metric = get_task(task).metric
+    # A task of speech has two metrics, by the script of each reference: its own is that of the most.
+    metric = max(metrics_of(task), key=lambda name: sum(name in row for row in scores))
     others = {name: value for name, value in values.items() if name not in (metric, "following_rate")}
-    others["scored_by"] = MEASURES[metric].text
+    others["scored_by"] = describe(metric, normalizer)
     if "following_rate" in values:
         others["following_interval"] = list(_interval(scores, "following_rate", seed))
     return {
@@ -160,6 +216,11 @@ def summarize(task: str, scores: Sequence[Mapping[str, Sequence[float]]], *, see
         "n": len(scores),
         "others": others,
     }
+
+
+def describe(metric: str, normalizer: str) -> str:
+    """What a metric is, with the normalizer where one is used."""
+    return MEASURES[metric].text + (f", normalizer {normalizer}" if metric in ("wer", "cer") else "")
 
 
 def _interval(scores: Sequence[Mapping[str, Sequence[float]]], measure: str, seed: int) -> bootstrap.Interval:

@@ -10,13 +10,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 from salmonn_mini.errors import SalmonnError
 
 LOOP_WORDS = 4  # a run of so many words …
 LOOP_TIMES = 3  # … that occurs so often makes an answer a loop; no story of the toy world has one even twice
-_NO_WORD = re.compile(r"[^\w\s]|_")
-_SIGN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")  # kana, Chinese and Japanese signs
+# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana, Chinese characters.
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]"
+)
 
 
 # --- normalizers -----------------------------------------------------------------------------------------------------
@@ -25,26 +28,43 @@ _SIGN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")  # kana, Chinese and Japanes
 def basic(text: str) -> str:
     """Unicode NFKC, lower case, apostrophes dropped, other punctuation a space, whitespace folded.
 
+    Combining marks and joiners belong to the word that they stand in.
+
     >>> basic("  It's  RED, isn't it? ")
     'its red isnt it'
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("'", "").replace("\u2019", "")
-    return " ".join(_NO_WORD.sub(" ", text).split())
+    words = "".join(map(_letter, unicodedata.normalize("NFKC", text))).split()
+    return " ".join(word for word in words if any(map(str.isalnum, word)))
 
 
 @cache
-def _of_transformers(name: str) -> Callable[[str], str]:
-    from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
+def _letter(character: str) -> str:
+    """The character where it is part of a word, "" for invisible joiners, else a space."""
+    category = unicodedata.category(character)
+    if category == "Cf" and character != "\u200b":
+        return ""
+    return character if character.isalnum() or category in ("Mn", "Mc") else " "
 
-    normalize = EnglishTextNormalizer({}) if name == "whisper_english" else BasicTextNormalizer()
-    return lambda text: normalize(text).strip()
+
+def whisper(text: str) -> str:
+    """transformers' EnglishTextNormalizer; `basic` where it would tear words apart at their combining marks.
+
+    Spellings (colour, color) stay apart: transformers comes without the table that equates them.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    marked = any(unicodedata.category(character)[0] == "M" for character in composed)
+    return basic(text) if marked else _english()(text).strip()
 
 
-NORMALIZERS: dict[str, str] = {
-    "basic": "lower case, punctuation dropped, whitespace folded (the toy world, and the default)",
-    "whisper_english": "transformers' EnglishTextNormalizer without its spelling table (LibriSpeech, GigaSpeech)",
-    "whisper_basic": "transformers' BasicTextNormalizer (other languages)",
-}
+@cache
+def _english() -> Callable[[str], str]:
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    return EnglishTextNormalizer({})
+
+
+NORMALIZERS: dict[str, Callable[[str], str]] = {"basic": basic, "whisper": whisper, "none": str}
 
 
 def normalizer(name: str) -> Callable[[str], str]:
@@ -55,7 +75,7 @@ def normalizer(name: str) -> Callable[[str], str]:
     """
     if name not in NORMALIZERS:
         raise SalmonnError(f"unknown normalizer {name!r}: choose one of {', '.join(NORMALIZERS)}")
-    return basic if name == "basic" else _of_transformers(name)
+    return NORMALIZERS[name]
 
 
 # --- error rates -----------------------------------------------------------------------------------------------------
@@ -69,6 +89,16 @@ def word_errors(reference: str, answer: str, normalizer_name: str = "basic") -> 
     """
     normalize = normalizer(normalizer_name)
     return _errors(normalize(reference), normalize(answer))
+
+
+def character_errors(reference: str, answer: str, normalizer_name: str = "basic") -> tuple[int, int]:
+    """The same for characters, spaces left out.
+
+    >>> character_errors("那个 老师。", "那位老师")
+    (1, 4)
+    """
+    normalize = normalizer(normalizer_name)
+    return _errors(*(" ".join("".join(normalize(text).split())) for text in (reference, answer)))
 
 
 def phone_errors(reference: str, answer: str) -> tuple[int, int]:
@@ -90,34 +120,55 @@ def _errors(reference: str, answer: str) -> tuple[int, int]:
     return aligned.substitutions + aligned.deletions + aligned.insertions, words
 
 
+def is_unspaced(text: str) -> bool:
+    """Whether most of a text is in a script without spaces between words, so that its characters are counted.
+
+    >>> is_unspaced("那个老师"), is_unspaced("the 老 teacher")
+    (True, False)
+    """
+    return 2 * len(_UNSPACED.findall(text)) > len("".join(basic(text).split()))
+
+
 def ratio(counts: Sequence[float]) -> float:
-    """First over second, 0 if the second is 0: the value of every measure that is a rate or a mean."""
-    return float(counts[0] / counts[1]) if counts[1] else 0.0
+    """First over second: the value of every measure that is a rate or a mean.
+
+    Where the second is 0, it counts as 1: a WER without reference words is its insertions, as jiwer has it.
+    """
+    return float(counts[0] / max(1, counts[1]))
 
 
 def wer(references: Sequence[str], answers: Sequence[str], normalizer_name: str = "basic") -> float:
-    """Word error rate of a set, a fraction; above 1 if answers are much too long."""
-    pairs = zip(references, answers, strict=True)
-    return ratio(_sum([word_errors(reference, answer, normalizer_name) for reference, answer in pairs]))
+    """Word error rate of a set, a fraction; above 1 if answers are much too long.
+
+    Raises:
+        SalmonnError: no pairs, or not one answer for each reference; as `per` and `bleu`.
+    """
+    return ratio(_sums(lambda one, other: word_errors(one, other, normalizer_name), references, answers))
 
 
 def per(references: Sequence[str], answers: Sequence[str]) -> float:
     """Phone error rate of a set, a fraction."""
-    return ratio(_sum([phone_errors(*pair) for pair in zip(references, answers, strict=True)]))
+    return ratio(_sums(phone_errors, references, answers))
 
 
-def _sum(rows: Sequence[Sequence[int]]) -> list[int]:
-    return [sum(column) for column in zip(*rows, strict=True)]
+def _sums(
+    counts: Callable[[str, str], Sequence[int]], references: Sequence[str], answers: Sequence[str]
+) -> list[int]:
+    if not references or len(references) != len(answers):
+        raise SalmonnError(
+            f"{len(references)} references and {len(answers)} answers: give at least one, and as many of both"
+        )
+    return [sum(column) for column in zip(*map(counts, references, answers), strict=True)]
 
 
 # --- BLEU ------------------------------------------------------------------------------------------------------------
 
-# sacrebleu's tokenizers. Japanese goes sign by sign (`char`), so that no dictionary has to be installed.
-TOKENIZERS = {"en": "13a", "de": "13a", "zh": "zh", "ja": "char"}
+# sacrebleu's tokenizers; 13a for all other languages. For Japanese each character, so that no dictionary is needed.
+TOKENIZERS = {"zh": "zh", "ja": "char"}
 
 
 @cache
-def _sacrebleu(tokenizer: str):
+def _sacrebleu(tokenizer: str) -> Any:
     from sacrebleu.metrics import BLEU
 
     return BLEU(tokenize=tokenizer, effective_order=True)
@@ -125,7 +176,7 @@ def _sacrebleu(tokenizer: str):
 
 def bleu_counts(reference: str, answer: str, language: str) -> tuple[int, ...]:
     """What BLEU4 needs of a sample: n-grams right (4), n-grams in all (4), and both lengths, by sacrebleu."""
-    score = _sacrebleu(TOKENIZERS[language]).sentence_score(answer, [reference])
+    score = _sacrebleu(TOKENIZERS.get(language, "13a")).sentence_score(answer, [reference])
     return (*score.counts, *score.totals, score.sys_len, score.ref_len)
 
 
@@ -138,17 +189,16 @@ def bleu_value(counts: Sequence[float]) -> float:
 
 
 def bleu(references: Sequence[str], answers: Sequence[str], language: str) -> float:
-    """BLEU4 of a set, 0 to 100; language: en, de, zh or ja."""
-    pairs = zip(references, answers, strict=True)
-    return bleu_value(_sum([bleu_counts(reference, answer, language) for reference, answer in pairs]))
+    """BLEU4 of a set, 0 to 100; language: zh, ja, or any other."""
+    return bleu_value(_sums(lambda one, other: bleu_counts(one, other, language), references, answers))
 
 
 # --- what an answer is like ------------------------------------------------------------------------------------------
 
 
 def tokens(text: str) -> list[str]:
-    """Words after `basic`; Chinese and Japanese signs one by one."""
-    return _SIGN.sub(lambda sign: f" {sign[0]} ", basic(text)).split()
+    """Words after `basic`; the characters of scripts without spaces one by one."""
+    return _UNSPACED.sub(lambda sign: f" {sign[0]} ", basic(text)).split()
 
 
 def distinct_words(text: str) -> int:

@@ -13,27 +13,27 @@ from salmonn_mini.tools.bench.ablations import Ablation, Step
 from salmonn_mini.tools.bench.flops import counted, step_flops, tokens_of
 from salmonn_mini.tools.bench.random_model import random_model
 
-LEVERS = Ablation("float32", answer_tokens=8)
-WINDOW_SAMPLES = 160_000  # the tiny ears hear 10 s at once
+BASE = Ablation("float32", answer_tokens=8)
+WINDOW_SAMPLES = 160_000  # the tiny encoders take 10 s at once
 
 
 def step(seconds: float, clips: int = 2, **changes: object) -> Step:
     return Step(random_model(tiny_config(**changes)), clips, seconds)
 
 
-def check(step: Step, levers: Ablation = LEVERS) -> None:
-    expected = step_flops(step.config, step.work(levers))["total"]
-    with step.pulled(levers) as features:
-        done = counted(lambda: step.learn(levers, features))
-    assert done == expected + counted(lambda: spectra(step, levers))
+def check(step: Step, ablation: Ablation = BASE) -> None:
+    expected = step_flops(step.config, step.work(ablation))["total"]
+    with step.applied(ablation) as features:
+        done = counted(lambda: step.train(ablation, features))
+    assert done == expected + counted(lambda: spectra(step, ablation))
 
 
-def spectra(step: Step, levers: Ablation) -> None:
-    """What stands before the ears, which is no part of the network: mel filters are products too."""
+def spectra(step: Step, ablation: Ablation) -> None:
+    """What precedes the encoders and is no part of the network: mel filters are products too."""
     windows = [window for wave in step.waves for window in wave.split(WINDOW_SAMPLES)]
-    for window in windows if not levers.cached else ():
+    for window in windows if not ablation.cached else ():
         if step.model.whisper is not None:
-            step.model.whisper._mel(window, levers.pad_to_30s)
+            step.model.whisper._mel(window, ablation.pad_to_30s)
         if step.model.beats is not None:
             fbank(window.double())
 
@@ -50,8 +50,8 @@ def spectra(step: Step, levers: Ablation) -> None:
     ],
     ids=str,
 )
-def test_a_step_under_each_lever(changes: dict) -> None:
-    check(step(2.0), replace(LEVERS, **changes))
+def test_a_step_under_each_ablation(changes: dict) -> None:
+    check(step(2.0), replace(BASE, **changes))
 
 
 @pytest.mark.parametrize("seconds", [0.5, 7.7, 20.0])
@@ -72,15 +72,15 @@ def test_other_sizes() -> None:
     check(step(3.0, connector=many, lora=lora, llm=llm, beats=beats))
 
 
-@pytest.mark.parametrize("ear", ["whisper", "beats"])
-def test_one_ear(ear: str) -> None:
-    check(step(2.0, **{ear: None}))
+@pytest.mark.parametrize("name", ["whisper", "beats"])
+def test_one_encoder(name: str) -> None:
+    check(step(2.0, **{name: None}))
 
 
 def test_at_full_scale_the_parts_are_of_the_known_size() -> None:
     """Whisper-large's encoder on 30 s: 2 · 637 M · 1500 and its attention; the LLM twice 2 · 13 G a token."""
     config = preset("13b")
-    work = replace(step(1.0).work(LEVERS), clips=1, seconds=30.0, pad_to_30s=True)
+    work = replace(step(1.0).work(BASE), clips=1, seconds=30.0, pad_to_30s=True)
     flops = step_flops(config, work)
     assert flops["whisper"] == pytest.approx(2 * 637e6 * 1500 + 32 * 4 * 1500**2 * 1280, rel=0.03)
     assert flops["llm"] == pytest.approx(2 * 2 * 12.7e9 * tokens_of(config, work), rel=0.03)

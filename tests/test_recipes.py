@@ -101,7 +101,8 @@ def test_the_arithmetic_of_a_plan():
     assert plan.samples == 80_000 * 256 and plan.per_device_batch_size == 32
     assert plan.epochs == pytest.approx(20_480_000 / 1_626_555)
     assert plan.hours == pytest.approx(20_480_000 / (8 * 40) / 3600)
-    parts = make_plan(load_recipe("13b-stage1"), 6, per_device_batch_size=8)
+    whole = load_recipe("13b-stage1", ["stream=false"])
+    parts = make_plan(whole, 6, per_device_batch_size=8)
     assert (parts.accumulation, parts.per_device_batch_size) == (6, 8)  # shares of 43 and 42 clips
     assert (
         make_plan(load_recipe("13b-stage1", ["gradient_accumulation_steps=4"]), 8).per_device_batch_size == 8
@@ -110,6 +111,8 @@ def test_the_arithmetic_of_a_plan():
     assert (story.epoch, story.epochs, story.hours) == (12, 1.0, None)
     with pytest.raises(SalmonnError, match="batch_size is 1, but 8 GPUs with accumulation 1 need 8"):
         make_plan(load_recipe("13b-stage3"), 8)
+    with pytest.raises(SalmonnError, match="batch_size is 256, but a stream needs a multiple of the 7 GPUs"):
+        make_plan(load_recipe("13b-stage1"), 7)
 
 
 def test_shares_that_are_no_counts_tell_no_epoch():
@@ -122,7 +125,7 @@ def test_the_command_prints_a_table_or_json(capsys):
     assert main(["plan", "13b-stage1", "--gpus", "32", "--samples-per-second", "2"]) == 0
     said = capsys.readouterr().out
     assert (
-        "32 GPUs × 8 clips × 1 accumulation steps" in said and "20,480,000 samples" in said and "88.9" in said
+        "32 GPUs × 8 clips × 1 accumulation step" in said and "20,480,000 samples" in said and "88.9" in said
     )
     assert main(["plan", "13b-stage3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 12
@@ -133,8 +136,8 @@ def test_the_command_prints_a_table_or_json(capsys):
 def test_without_a_recipe_the_plan_is_a_table_of_estimated_costs(capsys):
     assert main(["plan"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("estimated by arithmetic, nothing of it measured")
-    assert len(said.splitlines()) == 2 + 3 * 3 * 2 and "at 200" in said
+    assert said.startswith("Estimates, not measurements")
+    assert len(said.splitlines()) == 3 + 3 * 3 * 2 and "200 TFLOP/s" in said and "< 0.01 h" in said
     assert main(["plan", "--json", "--tflops", "100"]) == 0
     rows = {(row["recipe"], row["clips"]): row for row in json.loads(capsys.readouterr().out)}
     row = rows["13b-stage1", "padded to 30 s"]
@@ -144,7 +147,7 @@ def test_without_a_recipe_the_plan_is_a_table_of_estimated_costs(capsys):
     trimmed = rows["13b-stage1", "clips of 10 s trimmed"]
     assert trimmed["flops"] < row["flops"] and rows["13b-stage3", "padded to 30 s"]["samples"] == 12
     assert main(["plan", "--price", "2"]) == 0
-    assert "hours times 2, the price" in capsys.readouterr().out
+    assert "GPU hours times 2, the price" in capsys.readouterr().out
 
 
 def test_options_of_the_other_kind_of_plan_are_refused(capsys):

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     if config == ABLATIONS:
         report = _ablations(arguments)
     else:
-        from salmonn_mini.tools.bench import bench
+        from salmonn_mini.tools.bench.workloads import bench
 
         report = bench(config, runs=arguments.runs)
     print(json.dumps(report, indent=2))
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _ablations(arguments: argparse.Namespace) -> dict:
-    from salmonn_mini.tools.bench.presets import compare, table
+    from salmonn_mini.tools.bench.ablations import compare, table
 
     report = compare(
         arguments.preset,

@@ -70,11 +70,8 @@ def _one(arguments: argparse.Namespace) -> int:
 
 
 def _all(arguments: argparse.Namespace) -> int:
-    from salmonn_mini.tools.bench.costs import REACHED, costs, table
+    from salmonn_mini.tools.plan import TFLOPS, costs, costs_table
 
-    rows = costs(arguments.tflops or REACHED)
-    if arguments.json:
-        print(json.dumps([row.to_dict() for row in rows]))
-    else:
-        print(table(rows, arguments.price))
+    rows = costs(arguments.tflops or TFLOPS)
+    print(json.dumps(rows) if arguments.json else costs_table(rows, arguments.price))
     return 0

@@ -152,7 +152,7 @@ class Report:
         for column, (_, text) in RATES.items():
             yield f"- {column}: {text}"
         if self.control:
-            yield f"- {self.control}: the value with {CONTROLS[self.control]}; kept: what is left, of 1 - WER for a WER"
+            yield f"- {self.control}: the value with {CONTROLS[self.control]}; kept: what is left (of 1 - WER)"
         if self.unreadable:
             yield f"- {len(self.unreadable)} clips could not be read: {'; '.join(self.unreadable[:5])}"
 

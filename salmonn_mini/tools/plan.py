@@ -1,13 +1,19 @@
-"""What a recipe comes to on some GPUs: clips at once, samples, epochs, hours. Arithmetic alone, no torch."""
+"""A recipe on some GPUs: batch, samples, epochs and hours. Estimates by arithmetic."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.train.recipe import Recipe
+from salmonn_mini.evaluation.tables import aligned
+from salmonn_mini.models.config import preset
+from salmonn_mini.train.recipe import STAGES, Recipe, load_recipe
+
+SIZES = ("small", "7b", "13b")
+TFLOPS = (200.0, 50.0)  # that one GPU is thought to reach; a large one reaches the first when all goes well
 
 
 @dataclass(frozen=True)
@@ -39,19 +45,18 @@ class Plan:
 
     def table(self) -> str:
         """For the terminal, a line a number."""
-        gpus = f"{self.gpus} GPU{'s' * (self.gpus > 1)}"
-        parts = f"{gpus} × {self.per_device_batch_size} clips × {self.accumulation} accumulation steps"
+        gpus, parts = f"{self.gpus} GPU{'s' * (self.gpus > 1)}", self.accumulation
+        step = f"{gpus} × {self.per_device_batch_size} clips × {parts} accumulation step{'s' * (parts > 1)}"
+        epoch = "unknown: give --clips" if self.epoch is None else f"{self.epoch:,} clips"
+        hours = "unknown: give --samples-per-second" if self.hours is None else _amount(self.hours, "h")
         lines = [
-            ("a step", f"{self.batch_size:,} clips: {parts}"),
+            ("a step", f"{self.batch_size:,} clips: {step}"),
             ("the run", f"{self.steps:,} steps, {self.samples:,} samples"),
-            ("an epoch", "unknown: give --clips" if self.epoch is None else f"{self.epoch:,} clips"),
+            ("an epoch", epoch),
             ("epochs", "unknown" if self.epochs is None else f"{self.epochs:,.2f}"),
-            (
-                "hours",
-                "unknown: give --samples-per-second" if self.hours is None else f"{self.hours:,.1f}",
-            ),
+            ("time", hours),
         ]
-        return "\n".join(f"{name:10}{value}" for name, value in lines)
+        return "\n".join(aligned(lines))
 
 
 def make_plan(
@@ -70,31 +75,25 @@ def make_plan(
         clips: of an epoch, where the recipe does not tell.
 
     Raises:
-        SalmonnError: fewer clips a step than GPUs times accumulation.
+        SalmonnError: a batch that training would refuse to divide among the GPUs.
     """
-    share = math.ceil(recipe.batch_size / gpus)
-    accumulation = (
-        recipe.gradient_accumulation_steps
-        if per_device_batch_size is None
-        else math.ceil(share / per_device_batch_size)
-    )
-    if recipe.batch_size < gpus * accumulation:
+    size, share = recipe.batch_size, math.ceil(recipe.batch_size / gpus)
+    if recipe.stream and size % gpus:
         raise SalmonnError(
-            f"batch_size is {recipe.batch_size}, but {gpus} GPUs with accumulation {accumulation} need "
+            f"batch_size is {size}, but a stream needs a multiple of the {gpus} GPUs: change one of them"
+        )
+    at_once = per_device_batch_size
+    accumulation = math.ceil(share / at_once) if at_once else recipe.gradient_accumulation_steps
+    if size < gpus * accumulation:
+        raise SalmonnError(
+            f"batch_size is {size}, but {gpus} GPUs with accumulation {accumulation} need "
             f"{gpus * accumulation} clips a step at least: take fewer GPUs or raise batch_size"
         )
-    samples, epoch = recipe.steps * recipe.batch_size, clips or epoch_of(recipe)
-    seconds = samples / (samples_per_second * gpus) if samples_per_second else None
+    samples, epoch = recipe.steps * size, clips or epoch_of(recipe)
+    hours = samples / (samples_per_second * gpus) / 3600 if samples_per_second else None
+    epochs = samples / epoch if epoch else None
     return Plan(
-        gpus,
-        recipe.batch_size,
-        accumulation,
-        math.ceil(share / accumulation),
-        recipe.steps,
-        samples,
-        epoch,
-        samples / epoch if epoch else None,
-        seconds / 3600 if seconds is not None else None,
+        gpus, size, accumulation, math.ceil(share / accumulation), recipe.steps, samples, epoch, epochs, hours
     )
 
 
@@ -105,3 +104,56 @@ def epoch_of(recipe: Recipe) -> int | None:
     shares = recipe.manifests.values()
     counts = bool(shares) and all(share >= 1 and share == int(share) for share in shares)
     return int(sum(shares)) if counts else None
+
+
+def costs(tflops: Sequence[float] = TFLOPS) -> list[dict[str, Any]]:
+    """GPU hours of every stage of every size at each of some speeds (TFLOP/s of one GPU), ready for JSON.
+
+    `flops` are of one clip's training step, `memory` the bytes that it takes of a GPU.
+    """
+    from salmonn_mini.tools.bench.flops import arithmetic  # which counts parameters, with torch
+
+    rows = []
+    for name in SIZES:
+        sums = arithmetic(preset(name))
+        for stage in STAGES:
+            recipe = load_recipe(f"{name}-stage{stage}")
+            for clips, flops in sums["flops_per_sample"].items():
+                hours = {
+                    speed: make_plan(recipe, 1, samples_per_second=speed * 1e12 / flops["total"]).hours
+                    for speed in tflops
+                }
+                rows.append(
+                    {
+                        "recipe": f"{name}-stage{stage}",
+                        "clips": clips,
+                        "samples": recipe.steps * recipe.batch_size,
+                        "flops": flops["total"],
+                        "memory": sums["bytes"]["training"],
+                        "gpu_hours": hours,
+                    }
+                )
+    return rows
+
+
+def costs_table(rows: Sequence[dict[str, Any]], price: float | None = None) -> str:
+    """For the terminal; with the price of a GPU hour what each run costs, in place of hours."""
+    from salmonn_mini.tools.doctor.finding import size
+
+    speeds, unit = list(rows[0]["gpu_hours"]), "h" if price is None else ""
+    cells = [
+        ["recipe", "clips", "samples", "TFLOP a clip", "memory", *(f"{speed:g} TFLOP/s" for speed in speeds)]
+    ]
+    for row in rows:
+        hours = [_amount(value * (price or 1), unit) for value in row["gpu_hours"].values()]
+        flops = f"{row['flops'] / 1e12:.2f}"
+        cells.append([row["recipe"], row["clips"], f"{row['samples']:,}", flops, size(row["memory"]), *hours])
+    what = "GPU hours" if price is None else f"GPU hours times {price:g}, the price of one"
+    return "\n".join(
+        [f"Estimates, not measurements: {what}, by the speed that a GPU reaches", "", *aligned(cells)]
+    )
+
+
+def _amount(value: float, unit: str) -> str:
+    form = ",.0f" if value >= 100 else ",.1f" if value >= 1 else ".2f"
+    return f"{f'{value:{form}}' if value >= 0.01 else '< 0.01'} {unit}".rstrip()

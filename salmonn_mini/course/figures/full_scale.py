@@ -24,9 +24,14 @@ from salmonn_mini.course.plots import (
     annotate_bar,
 )
 from salmonn_mini.models.config import FRAMES_PER_SECOND, SalmonnConfig, preset
-from salmonn_mini.tools.bench.ablations import ANSWER_TOKENS
-from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
-from salmonn_mini.tools.bench.presets import CLIP_SECONDS, TEXT_TOKENS
+from salmonn_mini.tools.bench.flops import (
+    ANSWER_TOKENS,
+    CLIP_SECONDS,
+    TEXT_TOKENS,
+    StepWork,
+    step_flops,
+    tokens_of,
+)
 from salmonn_mini.tools.doctor.memory import ADAM, LAYER, needs
 from salmonn_mini.tools.plan import make_plan
 from salmonn_mini.train.recipe import load_recipe

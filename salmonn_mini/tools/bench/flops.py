@@ -1,12 +1,12 @@
 """Floating-point operations of a training step, by arithmetic; `counted` lets torch count them as they are done.
 
 A product of (n, k) and (k, m) takes 2·n·k·m. Attention counts in full, though a causal one needs half of it, as is
-usual. The way back costs
+usual. The backward pass costs
 
-    frozen ears          nothing
-    frozen LLM           once more the way there, for the gradient passes through it and its weights have none
-    connector and LoRA   twice, for gradient and weights
-    fused attention      two and a half times, as the scores are computed anew
+    frozen encoders      nothing
+    frozen LLM           one forward pass: the gradient passes through it, its weights have none
+    connector and LoRA   two, for gradient and weights
+    fused attention      two and a half, as the scores are computed anew
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils import calculate_maximum_sizes
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from salmonn_mini.models.config import FRAMES_PER_SECOND, HOP, SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.models.windows import n_windows, window_frames
+from salmonn_mini.tools.doctor.memory import meta_parts, needs
 
+CLIP_SECONDS, TEXT_TOKENS, ANSWER_TOKENS = 10.0, 30, 20  # of a clip in `arithmetic`: sound, prompt, answer
+STEPS = {"padded to 30 s": True, "clips of 10 s trimmed": False}
 WINDOW = SAMPLE_RATE // 40  # samples that a frame of a spectrogram looks at
-FUSED_BACK = 2.5
+FUSED_BACKWARD = 2.5
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,10 @@ class StepWork:
     """A training step on equal clips.
 
     Attributes:
-        text_tokens: before and behind the sound, the start symbol included.
+        text_tokens: before and after the audio tokens, the start symbol included.
         answer_tokens: the end symbol included.
-        cached: the ears have heard the clips before.
-        prompt_logits: for every token, not for the answer's alone.
+        cached: the clips were encoded before.
+        prompt_logits: of every token, not of the answer's alone.
     """
 
     clips: int
@@ -46,17 +51,17 @@ class StepWork:
     eager: bool = False
 
     @property
-    def back(self) -> float:
-        """How much dearer attention is on the way back."""
-        return 2 if self.eager else FUSED_BACK
+    def attention_backward(self) -> float:
+        """Forward passes that attention's backward pass costs."""
+        return 2 if self.eager else FUSED_BACKWARD
 
 
 def step_flops(config: SalmonnConfig, work: StepWork) -> dict[str, float]:
     """FLOPs of each part in one step with a window-level Q-Former, and their "total"."""
-    hears = 0 if work.cached else work.clips
+    encoded = 0 if work.cached else work.clips
     parts = {
-        "whisper": hears * sum(_whisper(config, T) for T in whisper_frames(config, work)),
-        "beats": hears * sum(_beats(config, T) for T in beats_frames(config, work)),
+        "whisper": encoded * sum(_whisper(config, T) for T in whisper_frames(config, work)),
+        "beats": encoded * sum(_beats(config, T) for T in beats_frames(config, work)),
         "connector": work.clips * 3 * _connector(config, _frames(config, work)),
         **_llm(config, work),
     }
@@ -73,8 +78,26 @@ def tokens_of(config: SalmonnConfig, work: StepWork) -> int:
     return work.text_tokens + windows * connector.num_query_tokens + work.answer_tokens
 
 
+def arithmetic(config: SalmonnConfig) -> dict[str, Any]:
+    """FLOPs of a step for one clip of CLIP_SECONDS, and bytes; beside them those of Adam on all weights."""
+    need, steps = needs(config), {}
+    for name, padded in STEPS.items():
+        work = StepWork(1, CLIP_SECONDS, TEXT_TOKENS, ANSWER_TOKENS, pad_to_30s=padded)
+        steps[name] = step_flops(config, work) | {"tokens": tokens_of(config, work)}
+    total, _ = calculate_maximum_sizes(nn.ModuleDict(meta_parts(config)))  # in float32
+    return {
+        "parameters": need.parameters,
+        "flops_per_sample": steps,
+        "bytes": {"weights": need.weights, "answering": need.answering, "training": need.training},
+        "accelerate": {
+            "weights in 16 bits": total // 2,
+            "Adam on all weights": 4 * total,  # weight, gradient and two moments
+        },
+    }
+
+
 def counted(do: Callable[[], Any]) -> int:
-    """FLOPs of what `do` does, by torch's own counter, which is told of the CPU's fused attention too."""
+    """FLOPs of what `do` does, by torch's own counter, extended by the CPU's fused attention."""
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
         do()
     return counter.get_total_flops()
@@ -98,7 +121,7 @@ def beats_frames(config: SalmonnConfig, work: StepWork) -> list[int]:
 
 
 def _windows(config: SalmonnConfig, work: StepWork) -> list[int]:
-    """Samples of each window that the ears hear at once."""
+    """Samples of each window that the encoders take at once."""
     at_once = round((config.whisper.window_seconds if config.whisper else 30.0) * SAMPLE_RATE)
     whole, rest = divmod(round(work.seconds * SAMPLE_RATE), at_once)
     return [at_once] * whole + [rest] * bool(rest)
@@ -146,12 +169,12 @@ def _llm(config: SalmonnConfig, work: StepWork) -> dict[str, float]:
     width = {"q_proj": d, "o_proj": d}
     width |= dict.fromkeys(("k_proj", "v_proj"), d // shape.num_attention_heads * shape.num_key_value_heads)
     matrices = d * sum(width.values()) + 3 * d * shape.intermediate_size
-    thin = sum(config.lora.r * (d + width[name]) for name in config.lora.target_modules if name in width)
-    attention = (1 + work.back) * _attention(S, S, d)
+    low_rank = sum(config.lora.r * (d + width[name]) for name in config.lora.target_modules if name in width)
+    attention = (1 + work.attention_backward) * _attention(S, S, d)
     asked = S if work.prompt_logits else work.answer_tokens
     vocabulary = shape.sizes()["vocab_size"]
     return {
-        "llm": B * shape.num_hidden_layers * (2 * S * (2 * matrices + 3 * thin) + attention),
+        "llm": B * shape.num_hidden_layers * (2 * S * (2 * matrices + 3 * low_rank) + attention),
         "logits": B * 2 * 2 * asked * d * vocabulary,
     }
 
@@ -166,11 +189,11 @@ def _cpu_attention(q: torch.Size, k: torch.Size, *_: Any, **__: Any) -> float:
     return B * _attention(queries, k[2], heads * width)
 
 
-def _cpu_attention_back(grad: torch.Size, q: torch.Size, k: torch.Size, *_: Any, **__: Any) -> float:
-    return FUSED_BACK * _cpu_attention(q, k)
+def _cpu_attention_backward(grad: torch.Size, q: torch.Size, k: torch.Size, *_: Any, **__: Any) -> float:
+    return FUSED_BACKWARD * _cpu_attention(q, k)
 
 
 _CPU_ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _cpu_attention_back,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _cpu_attention_backward,
 }

@@ -1,8 +1,7 @@
-"""Clocks and gauges: seconds of a piece of work, the rate of a matrix product, the most memory held."""
+"""Seconds of a piece of work, the rate of a matrix product, the peak of memory."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ Work = Callable[[], Times]
 
 
 def now(device: torch.device = CPU) -> float:
-    """Seconds: the process's own on a CPU; on a GPU the wall's, once all that was asked for is done."""
+    """Seconds: CPU time of the process on a CPU; wall-clock time on a GPU, once its queue is empty."""
     if device.type == "cpu":
         return time.process_time()
     torch.cuda.synchronize(device)
@@ -36,7 +35,7 @@ def seconds(do: Callable[[], object], device: torch.device = CPU) -> float:
 def calibrate(
     size: int = 2048, runs: int = 5, device: torch.device = CPU, dtype: torch.dtype = torch.float32
 ) -> float:
-    """Seconds of a matrix product size³, the least of several."""
+    """Seconds of a matrix product size³, the fastest of several."""
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     a @ b  # libraries choose their kernel at the first call
     return min(seconds(lambda: a @ b, device) for _ in range(runs))
@@ -47,7 +46,7 @@ def timed(name: str, do: Callable[[], object]) -> Work:
     return lambda: {name: seconds(do)}
 
 
-def least(works: Sequence[Work], runs: int) -> Times:
+def fastest(works: Sequence[Work], runs: int) -> Times:
     """The least seconds of each row; the runs take turns, so that a disturbance meets all works alike."""
     times: Times = {}
     with tqdm(total=runs * len(works), leave=False) as bar:
@@ -71,7 +70,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def forget_peak(device: torch.device = CPU) -> None:
+def reset_peak(device: torch.device = CPU) -> None:
     """Count the peak from here on; on a CPU only Linux can."""
     clear = Path("/proc/self/clear_refs")
     if device.type == "cuda":
@@ -81,17 +80,12 @@ def forget_peak(device: torch.device = CPU) -> None:
 
 
 def peak_bytes(device: torch.device = CPU) -> int:
-    """The most memory that torch has held on the GPU, or the process in RAM (its peak resident size)."""
+    """The most memory that torch has held on the GPU, or the process in RAM; macOS tells only what it holds now."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        line = next(line for line in status.read_text().split("\n") if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     memory = psutil.Process().memory_info()
-    if hasattr(memory, "peak_wset"):  # Windows
-        return memory.peak_wset
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return getattr(memory, "peak_wset", memory.rss)

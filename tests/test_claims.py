@@ -14,6 +14,7 @@ from salmonn_mini.evaluation.claims.models import MODELS
 from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test
 from salmonn_mini.evaluation.claims.verdicts import IN_PART, NOT, OPEN, REPRODUCED, Evidence, decide, figure
 from salmonn_mini.evaluation.metrics.measures import MEASURES
+from salmonn_mini.files import write_json
 
 STORY = "once upon a time there was " + " ".join("abcdefghijklmnopqrst")
 
@@ -91,8 +92,10 @@ def test_a_table_that_was_tampered_with_is_found(evidence, capsys, monkeypatch, 
     monkeypatch.setattr(claims, "read_claims", lambda: rules)
     arguments = ["claims", "--rows", str(evidence.folder), "--seed", "0", "--claim", "1"]
     assert main(arguments) == 0
-    assert "| 1 | it is restored | 1.00 | a 0.50 [" in capsys.readouterr().out
-    assert main([*arguments, "--verify"]) == 0
+    assert "1  reproduced  1 of 1  it is restored" in capsys.readouterr().out
+    assert main([*arguments, "--verify", "--markdown", str(tmp_path / "table.md")]) == 0
+    assert "All 1 verdicts agree with claims.json" in capsys.readouterr().out
+    assert "| 1 | it is restored | 1.00 | a 0.50 [" in (tmp_path / "table.md").read_text()
     written = tmp_path / "claims.json"
     table = json.loads(written.read_text())
     table["claims"][0]["ours"] = [0.99]
@@ -101,12 +104,16 @@ def test_a_table_that_was_tampered_with_is_found(evidence, capsys, monkeypatch, 
     assert "claims 1 do not follow" in capsys.readouterr().err
 
 
+def test_the_terminals_table_is_narrow() -> None:
+    assert max(map(len, claims.terminal_table(claims.shipped_claims()).splitlines())) <= 80
+
+
 def test_rules_that_are_none(tmp_path) -> None:
     file = tmp_path / "claims.yaml"
     file.write_text("seeds: [0]\nclaims: [{id: 1, claim: c, paper: p, tests: [{name: n, plus: [a/b/c]}]}]\n")
     with pytest.raises(SalmonnError, match="above"):
         claims.read_claims(file)
-    with pytest.raises(SalmonnError, match="'a/b' is no term"):
+    with pytest.raises(SalmonnError, match="'a/b' is not a term"):
         Term.parse("a/b")
     with pytest.raises(SalmonnError, match="no claim 40"):
         claims.read_claims()[40]
@@ -115,10 +122,10 @@ def test_rules_that_are_none(tmp_path) -> None:
 def test_the_shipped_table_is_the_written_one_or_what_the_rows_tell(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tmp_path))
     assert {row["verdict"] for row in claims.shipped_claims()["claims"]} == {OPEN}
-    claims.write({"claims": [{"id": 1, "verdict": NOT}]}, tmp_path / "claims.json")
+    write_json(tmp_path / "claims.json", {"claims": [{"id": 1, "verdict": NOT}]})
     assert claims.shipped_claims() == {"claims": [{"id": 1, "verdict": NOT}]}
     (tmp_path / "claims.json").write_text("{")
-    with pytest.raises(SalmonnError, match=r"claims\.json cannot be read"):
+    with pytest.raises(SalmonnError, match=r"claims\.json: this is not JSON"):
         claims.shipped_claims()
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import jiwer
 import pytest
 import torch
-from tiny import tiny_salmonn
+from tiny import tiny_salmonn, tiny_toy
 
 from salmonn_mini.audio import save_wav
+from salmonn_mini.cli import main
 from salmonn_mini.data.manifest import Sample, read_manifest
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation import control, manifest
@@ -249,3 +250,59 @@ def test_a_normalizer_is_used_named_and_changed_afterwards(model, tmp_path) -> N
     assert "normalizer whisper" in again.table()
     with pytest.raises(SalmonnError, match="unknown normalizer 'english'"):
         evaluate_manifest(model, samples, normalizer="english")
+
+
+# --- from the command line -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+
+
+def test_the_command_scores_a_manifest_resumes_and_rescores(toy, tmp_path, capsys) -> None:
+    rows, scores = tmp_path / "rows.jsonl", tmp_path / "scores.json"
+    line = [
+        "evaluate",
+        "--manifest",
+        str(DATA / "manifest.json"),
+        "--tasks",
+        "gender,emotion",
+        "--stage",
+        "0",
+    ]
+    line += [
+        "--max-new-tokens",
+        "3",
+        "--control",
+        "reversed",
+        "--per-sample",
+        str(rows),
+        "--json",
+        str(scores),
+    ]
+    assert main(line) == 0
+    first, written = capsys.readouterr().out, rows.read_bytes()
+    assert list(json.loads(scores.read_text())["control_tasks"]) == list(
+        json.loads(scores.read_text())["tasks"]
+    )
+    assert main(line) == 0
+    assert capsys.readouterr().out == first and rows.read_bytes() == written
+    assert main(["evaluate", "--score", str(rows)]) == 0
+    assert capsys.readouterr().out == first
+    assert main([*line, "--lora-scale", "1"]) == 2
+    assert "rows of another run: scales is [4.0] there and [1.0] here" in capsys.readouterr().err
+    assert rows.read_bytes() == written
+    assert main(["evaluate", "--score", str(rows), "--manifest", "x.json"]) == 2
+    assert main(["evaluate", "--prompts", "x.json"]) == 2
+    assert main([*line[:3], "--tasks", "poem"]) == 2
+    assert "the manifest has no task 'poem'" in capsys.readouterr().err
+
+
+def test_the_command_sweeps_a_manifest(toy, tmp_path, capsys) -> None:
+    rows = tmp_path / "rows.jsonl"
+    line = ["sweep", "--manifest", str(DATA / "manifest.json"), "--tasks", "gender", "--stage", "0"]
+    assert main([*line, "--scales", "0", "4", "--per-sample", str(rows)]) == 0
+    assert "s = 0" in capsys.readouterr().out
+    assert {json.loads(row)["lora_scale"] for row in rows.read_text().splitlines()} == {0, 4}
+    assert main(["sweep", "--per-sample", str(rows)]) == 2

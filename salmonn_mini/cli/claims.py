@@ -8,7 +8,7 @@ from pathlib import Path
 from salmonn_mini.cli import options
 from salmonn_mini.cli.console import say
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.files import write_text
+from salmonn_mini.files import load_json, write_json, write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,32 +51,15 @@ def run(arguments: argparse.Namespace) -> int:
         )
     table = claims.claims_table(evidence, rules)
     target = evidence.folder.with_name("claims.json")
-    if arguments.verify:
-        _compare(table, target)
-    else:
-        claims.write(table, target)
-    text = claims.markdown(table)
-    if arguments.markdown:
-        write_text(arguments.markdown, text)
-    print(text, end="")
-    return 0
-
-
-def _compare(table: dict, path: Path) -> None:
-    """Whether the claims that are written down follow from the rows.
-
-    Raises:
-        SalmonnError: it does not.
-    """
-    from salmonn_mini.evaluation.claims import read
-
-    written = read(path)
-    wrong = [
-        str(new["id"])
-        for new, old in zip(table["claims"], written["claims"], strict=True)
-        if (new["verdict"], new["ours"]) != (old["verdict"], old["ours"])
-    ]
-    if wrong:
+    if not arguments.verify:
+        write_json(target, table)
+    elif wrong := claims.differing(table, load_json(target)):
         raise SalmonnError(
-            f"{path}: claims {', '.join(wrong)} do not follow from their rows: run `salmonn-mini claims`"
+            f"{target}: claims {', '.join(map(str, wrong))} do not follow from their rows: run `salmonn-mini claims`"
         )
+    if arguments.markdown:
+        write_text(arguments.markdown, claims.markdown(table))
+    print(claims.terminal_table(table))
+    if arguments.verify:
+        print(f"All {len(table['claims'])} verdicts agree with {target.name}.")
+    return 0

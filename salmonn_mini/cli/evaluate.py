@@ -1,29 +1,28 @@
-"""Score a model on new clips, which no training has seen."""
+"""Score a model on the clips of a manifest, or on new clips of the toy world."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from salmonn_mini.cli import options
 from salmonn_mini.data.tasks import TASKS, tasks_of
+from salmonn_mini.errors import SalmonnError
 
 if TYPE_CHECKING:
+    from salmonn_mini.data.manifest import Sample
     from salmonn_mini.evaluation.report import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
-    parser.add_argument(
-        "--samples", metavar="N", type=options.whole(1), default=200, help="clips of each task (200)"
-    )
-    parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), default=0, help="another seed, other clips (0)"
-    )
-    parser.add_argument(
-        "--tasks", metavar="NAME", nargs="+", help=f"those of the stage by default; known: {', '.join(TASKS)}"
-    )
+    add_clips(parser, samples=200)
     options.add_decoding(parser, max_new_tokens=100)
+    parser.add_argument(
+        "--control",
+        choices=("silence", "other", "reversed", "no_audio"),
+        help="score a second time without each clip's own sound: what of a score needs it?",
+    )
     parser.add_argument(
         "--java",
         nargs="+",
@@ -31,41 +30,104 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("meteor", "spider"),
         help="measure captions by these too, for --json; they need Java and pip install -e '.[captions]'",
     )
+    parser.add_argument(
+        "--normalizer",
+        choices=("basic", "whisper", "none"),
+        default="basic",
+        help="of error rates: basic folds case and punctuation, whisper is OpenAI's for English (basic)",
+    )
+    parser.add_argument("--score", metavar="ROWS", help="score the answers that --per-sample wrote; no model")
     parser.add_argument("--json", metavar="FILE", help="write the scores there")
-    parser.add_argument("--per-sample", metavar="FILE", help="write every answer there, a JSON line each")
+    parser.add_argument(
+        "--per-sample",
+        metavar="FILE",
+        help="write every answer there, a JSON line each; with --manifest a stopped run resumes from it",
+    )
+
+
+def add_clips(parser: argparse.ArgumentParser, samples: int) -> None:
+    """Which clips are answered: for `evaluate` and `sweep`."""
+    parser.add_argument("--manifest", metavar="FILE", help="its clips (default: new clips of the toy world)")
+    parser.add_argument("--prompts", metavar="FILE", help="prompts of its tasks (default: the task table's)")
+    parser.add_argument(
+        "--samples",
+        metavar="N",
+        type=options.whole(1),
+        default=samples,
+        help=f"clips of each toy task ({samples})",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=options.whole(0), default=0, help="draws toy clips and prompts (0)"
+    )
+    parser.add_argument(
+        "--tasks",
+        metavar="NAME",
+        nargs="+",
+        help=f"default: the manifest's, or the toy stage's; toy tasks: {', '.join(TASKS)}",
+    )
+
+
+def read_clips(arguments: argparse.Namespace) -> tuple[list[Sample], dict[str, Any]]:
+    """The samples of `--manifest` and `--tasks`, and their prompts as an option of `evaluate_manifest`.
+
+    Raises:
+        SalmonnError: files that are none, or a task that the manifest does not have.
+    """
+    from salmonn_mini.data.manifest import read_manifest, read_prompts
+    from salmonn_mini.evaluation.manifest import select_tasks
+
+    samples = read_manifest(arguments.manifest)
+    if arguments.tasks:
+        samples = select_tasks(samples, " ".join(arguments.tasks).replace(",", " ").split())
+    return samples, {"prompts": read_prompts(arguments.prompts)} if arguments.prompts else {}
 
 
 def run(arguments: argparse.Namespace) -> int:
     from salmonn_mini.evaluation.metrics import java
 
-    named = options.task_names(arguments.tasks)
+    if arguments.prompts and not arguments.manifest:
+        raise SalmonnError("--prompts needs --manifest: the toy world brings its own")
     java.require(arguments.java)
-    model = options.load_model(arguments)
-    stage = model.info.get("stage")
-    from salmonn_mini.evaluation.evaluate import evaluate
-
-    report = evaluate(
-        model,
-        named or [task.name for task in tasks_of(stage=max(stage or 1, 1))],
-        arguments.samples,
-        arguments.seed,
-        stage=stage,
-        name=arguments.model or "toy",
-        lora_scale=arguments.lora_scale,
-        num_beams=arguments.num_beams,
-        max_new_tokens=arguments.max_new_tokens,
-        repetition_penalty=arguments.repetition_penalty,
-    )
-    _keep(report, arguments)
+    report = _rescore(arguments) if arguments.score else _answer(arguments)
+    _save(report, arguments)
     if arguments.java:  # which may still fail: what was answered is safe by now
         report = report.with_java(arguments.java)
-        _keep(report, arguments)
+        _save(report, arguments)
     print(report.table())
     return 0
 
 
-def _keep(report: Report, arguments: argparse.Namespace) -> None:
+def _rescore(arguments: argparse.Namespace) -> Report:
+    for name in ("manifest", "model", "control", "per_sample"):
+        if getattr(arguments, name):
+            raise SalmonnError(f"--{name.replace('_', '-')} has no use with --score: leave it out")
+    from salmonn_mini.evaluation.report import load_report
+
+    return load_report(arguments.score, arguments.normalizer)
+
+
+def _answer(arguments: argparse.Namespace) -> Report:
+    clips = read_clips(arguments) if arguments.manifest else None
+    named = None if clips else options.task_names(arguments.tasks)
+    model = options.load_model(arguments)
+    stage = model.info.get("stage")
+    settings = {"stage": stage, "name": arguments.model or "toy"}
+    for name in ("lora_scale", "control", "normalizer", "num_beams", "max_new_tokens", "repetition_penalty"):
+        settings[name] = getattr(arguments, name)
+    if clips:
+        from salmonn_mini.evaluation.manifest import evaluate_manifest
+
+        samples, prompts = clips
+        rows = {"rows_file": arguments.per_sample, "seed": arguments.seed}
+        return evaluate_manifest(model, samples, **prompts, **rows, **settings)
+    from salmonn_mini.evaluation.evaluate import evaluate
+
+    named = named or [task.name for task in tasks_of(stage=max(stage or 1, 1))]
+    return evaluate(model, named, arguments.samples, arguments.seed, **settings)
+
+
+def _save(report: Report, arguments: argparse.Namespace) -> None:
     if arguments.json:
         report.save(arguments.json)
-    if arguments.per_sample:
+    if arguments.per_sample and not arguments.manifest:
         report.save_rows(arguments.per_sample)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salmonn_mini.cli import options
+from salmonn_mini.cli.evaluate import add_clips, read_clips
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 
@@ -22,28 +23,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scales", metavar="S", nargs="+", type=options.finite, default=(0, 1, 2, 3, 4),
         help="s in W + s·BA (0 1 2 3 4)",
     )  # fmt: skip
-    parser.add_argument(
-        "--samples", metavar="N", type=options.whole(1), default=50, help="clips of each task (50)"
-    )
-    parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), default=0, help="another seed, other clips (0)"
-    )
-    parser.add_argument("--tasks", metavar="NAME", nargs="+", help="all of them by default")
+    add_clips(parser, samples=50)
     parser.add_argument("--json", metavar="FILE", help="write a report for each scale there")
+    parser.add_argument(
+        "--per-sample",
+        metavar="FILE",
+        help="of --manifest: every answer, a JSON line each; a stopped run resumes",
+    )
     parser.add_argument("--figure", metavar="FILE", help="draw following rates there, .png, .svg or .pdf")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    tasks = options.task_names(arguments.tasks) or list(TASKS)
     if arguments.figure and Path(arguments.figure).suffix not in FIGURES:
         raise SalmonnError(f"--figure {arguments.figure}: choose a file that ends in {', '.join(FIGURES)}")
+    if not arguments.manifest and (arguments.prompts or arguments.per_sample):
+        raise SalmonnError("--prompts and --per-sample need --manifest: leave them out for the toy world")
+    clips = read_clips(arguments) if arguments.manifest else None
+    tasks = [] if clips else options.task_names(arguments.tasks) or list(TASKS)
     model = options.load_model(arguments)
-    from salmonn_mini.evaluation.sweep import sweep
+    settings = {"stage": model.info.get("stage"), "name": arguments.model or "toy"}
+    if clips:
+        from salmonn_mini.evaluation.manifest import sweep_manifest
 
-    swept = sweep(
-        model, tasks, arguments.samples, arguments.seed, arguments.scales,
-        stage=model.info.get("stage"), name=arguments.model or "toy",
-    )  # fmt: skip
+        samples, prompts = clips
+        rows = {"rows_file": arguments.per_sample, "seed": arguments.seed}
+        swept = sweep_manifest(model, samples, arguments.scales, **prompts, **rows, **settings)
+    else:
+        from salmonn_mini.evaluation.sweep import sweep
+
+        swept = sweep(model, tasks, arguments.samples, arguments.seed, arguments.scales, **settings)
     if arguments.json:
         swept.save(arguments.json)
     if arguments.figure:

@@ -146,7 +146,7 @@ def score_answers(
         }
         for example, given in zip(examples, answers, strict=True)
     ]
-    scores = score([prediction_of(row) for row in rows])
+    scores = score([prediction_of(row | dict(stamp)) for row in rows])
     return [row | {"scores": numbers} | dict(stamp) for row, numbers in zip(rows, scores, strict=True)]
 
 
@@ -162,6 +162,7 @@ def evaluate(
     split: str = "test",
     held_out: bool = False,
     control: str | None = None,
+    normalizer: str = "basic",
     batch_size: int = BATCH,
     **decoding: Any,
 ) -> Report:
@@ -172,23 +173,45 @@ def evaluate(
         lora_scale: the absolute factor s in W + s·BA; None: as the model stands (4.0 as trained).
         held_out: with wordings of the prompts that are never used in training.
         control: a row of `control.CONTROLS`: answer a second time without the clips' own sound.
+        normalizer: of error rates, a row of `words.NORMALIZERS`.
         decoding: as for `Salmonn.generate`, as `num_beams=4`.
 
     Raises:
         SalmonnError: an unknown task, split or control, n below 1, a negative seed, `other` with one clip, and all
             that decoding refuses.
     """
-    control = check_control(control)
+    kinds = list(dict.fromkeys(("", check_control(control))))
     chosen = {task: draw_task(task, n, seed, split=split, held_out=held_out) for task in tasks}
-    scale = current_scale(model.llm) if lora_scale is None else lora_scale
-    stamp = {"model": name or model.config.name, "stage": stage, "seed": seed, "lora_scale": float(scale)}
-    rows: list[dict] = []
-    kinds = dict.fromkeys(("", control))
-    with tqdm(total=n * len(chosen) * len(kinds), unit="clip") as bar:
+    scale = float(current_scale(model.llm) if lora_scale is None else lora_scale)
+    stamp = {"model": name or model.config.name, "stage": stage, "seed": seed}
+    extra = {} if normalizer == "basic" else {"normalizer": normalizer}
+    rows = answer_tasks(model, chosen, [scale], kinds, stamp, extra, batch_size=batch_size, **decoding)
+    return Report(**stamp, lora_scale=scale, rows=tuple(rows[scale]))
+
+
+def answer_tasks(
+    model: Salmonn,
+    chosen: Mapping[str, Sequence[ToyExample]],
+    scales: Sequence[float],
+    kinds: Sequence[str],
+    stamp: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    *,
+    batch_size: int = BATCH,
+    **decoding: Any,
+) -> dict[float, list[dict]]:
+    """The rows of each LoRA scale: each task's clips, encoded once, with and without their own sound (`kinds`)."""
+    rows: dict[float, list[dict]] = {scale: [] for scale in scales}
+    total = sum(map(len, chosen.values())) * len(kinds) * len(scales)
+    with tqdm(total=total, unit="clip") as bar:
         for task, examples in chosen.items():
             bar.set_description(task)
             for kind in kinds:
-                encoded = encode_examples(model, examples, control=kind, seed=seed, batch_size=batch_size)
-                answers = generate_answers(model, encoded, scale=scale, control=kind, bar=bar, **decoding)
-                rows += score_answers(examples, answers, stamp | ({"control": kind} if kind else {}))
-    return Report(**stamp, rows=tuple(rows))
+                own = stamp | {"control": kind} | extra if kind else stamp | extra
+                encoded = encode_examples(
+                    model, examples, control=kind, seed=stamp["seed"], batch_size=batch_size
+                )
+                for scale in scales:
+                    answers = generate_answers(model, encoded, scale=scale, control=kind, bar=bar, **decoding)
+                    rows[scale] += score_answers(examples, answers, own | {"lora_scale": scale})
+    return rows

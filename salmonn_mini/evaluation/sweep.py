@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation import tables
-from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers, score_answers
+from salmonn_mini.evaluation.evaluate import answer_tasks, draw_task
 from salmonn_mini.evaluation.report import Report, shown
 from salmonn_mini.files import write_json
 from salmonn_mini.models.lora import lora_scale
@@ -110,13 +108,6 @@ def sweep(
     """
     scales = check_scales(model, scales)
     chosen = {task: draw_task(task, n, seed, split=split) for task in tasks}
-    rows: dict[float, list[dict]] = {scale: [] for scale in scales}
     stamp = {"model": name or model.config.name, "stage": stage, "seed": seed}
-    with tqdm(total=n * len(chosen) * len(scales), unit="clip") as bar:
-        for task, examples in chosen.items():
-            bar.set_description(task)
-            encoded = encode_examples(model, examples)
-            for scale in scales:
-                answers = generate_answers(model, encoded, scale=scale, bar=bar, **decoding)
-                rows[scale] += score_answers(examples, answers, stamp | {"lora_scale": scale})
+    rows = answer_tasks(model, chosen, scales, [""], stamp, {}, **decoding)
     return Sweep(tuple(Report(**stamp, lora_scale=scale, rows=tuple(rows[scale])) for scale in scales))

@@ -15,5 +15,6 @@ def aligned(cells: Cells) -> list[str]:
 
 def markdown(cells: Cells) -> list[str]:
     """The lines of a Markdown table."""
-    head, *body = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells)
+    rows = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in cells]
+    head, *body = (f"| {row} |".replace("|  |", "| |") for row in rows)
     return [head, "|" + "---|" * len(cells[0]), *body]

@@ -1,21 +1,26 @@
 """The paper's claims, the toy's figures, and a verdict for each by a rule that was written down first.
 
-claims.yaml ─ claims.py      what is compared with what, and by how much
+claims.yaml ─ rules.py       what is compared with what, and by how much
 models.py ─ conditions.py    what is trained, and what is asked of it: rows
 verdicts.py                  rows → figures → verdicts, at any time again
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.claims.rules import Claim, Rules, read_claims
-from salmonn_mini.evaluation.claims.verdicts import Evidence, claims_table, decide, markdown
-from salmonn_mini.files import write_json
+from salmonn_mini.evaluation.claims.verdicts import (
+    Evidence,
+    claims_table,
+    decide,
+    differing,
+    markdown,
+    terminal_table,
+)
+from salmonn_mini.files import load_json
 from salmonn_mini.pretrained import toy_folder
 
 __all__ = [
@@ -24,13 +29,13 @@ __all__ = [
     "Rules",
     "claims_table",
     "decide",
+    "differing",
     "markdown",
     "measure_claims",
-    "read",
     "read_claims",
     "shipped",
     "shipped_claims",
-    "write",
+    "terminal_table",
 ]
 
 SAMPLES = 200
@@ -44,7 +49,7 @@ def shipped() -> Evidence:
 def shipped_claims() -> dict[str, Any]:
     """The claims that come with the package; as long as none is written down, what the rows that are there tell."""
     path = shipped().folder.with_name("claims.json")
-    return read(path) if path.exists() else claims_table(shipped(), read_claims())
+    return load_json(path) if path.exists() else claims_table(shipped(), read_claims())
 
 
 def measure_claims(
@@ -59,7 +64,7 @@ def measure_claims(
     """Measure what is missing for the claims; what is there stays. May be stopped at any time.
 
     Args:
-        runs: the folder of the trained models and of what the ears heard.
+        runs: the folder of the trained models and of encoded clips.
         n: clips of each task.
         device: where the models answer; None: the CPU.
     """
@@ -72,22 +77,3 @@ def measure_claims(
         for name in names:
             if not evidence.has(name, seed):
                 evidence.save(name, seed, measure(name, models, n))
-
-
-def write(table: dict[str, Any], path: Path) -> None:
-    """Write the claims as JSON."""
-    write_json(path, table)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The claims that `write` wrote.
-
-    Raises:
-        SalmonnError: a file that cannot be read.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise SalmonnError(
-            f"{path} cannot be read ({problem}): write it by `salmonn-mini claims`"
-        ) from problem

@@ -22,15 +22,11 @@ class Term(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Term:
-        """CONDITION/TASK/MEASURE.
-
-        Raises:
-            SalmonnError: another form.
-        """
+        """CONDITION/TASK/MEASURE; raises SalmonnError at another form."""
         parts = text.split("/")
         if len(parts) != 3 or not all(parts):
             raise SalmonnError(
-                f"{text!r} is no term: write condition/task/measure, as stage2/story/following_rate"
+                f"{text!r} is not a term: write condition/task/measure, as stage2/story/following_rate"
             )
         return cls(*parts)
 
@@ -48,7 +44,6 @@ class Test:
     below: float | None
 
     def holds(self, value: float) -> bool:
-        """Whether a value passes."""
         return value > self.above if self.above is not None else value < self.below
 
     @property
@@ -83,15 +78,11 @@ class Rules:
     claims: tuple[Claim, ...]
 
     def __getitem__(self, number: int) -> Claim:
-        """The claim with this number.
-
-        Raises:
-            SalmonnError: there is none.
-        """
-        for claim in self.claims:
-            if claim.id == number:
-                return claim
-        raise SalmonnError(f"there is no claim {number}: choose 1 to {len(self.claims)}")
+        """The claim with this number; raises SalmonnError where there is none."""
+        by_number = {claim.id: claim for claim in self.claims}
+        if number not in by_number:
+            raise SalmonnError(f"there is no claim {number}: choose 1 to {len(self.claims)}")
+        return by_number[number]
 
 
 def read_claims(path: Path = CLAIMS) -> Rules:

@@ -11,11 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.evaluation import tables
 from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test
 from salmonn_mini.evaluation.metrics import bootstrap
 from salmonn_mini.evaluation.metrics.measures import MEASURES, counts_of, score
@@ -25,7 +27,6 @@ from salmonn_mini.files import replacing
 
 Rows = Sequence[Mapping[str, Any]]
 REPRODUCED, IN_PART, NOT, OPEN = "reproduced", "in part", "not", "not yet measured"
-BAR = r"\|"  # one that is no border of a table's cell
 TEXTS = ("task", "prompt", "words", "sounds", "reference", "answer", "ended")
 
 
@@ -41,10 +42,10 @@ class Evidence:
 
     def save(self, condition: str, seed: int, rows: Rows) -> None:
         """Keep what follows from nothing else: texts, or measured numbers."""
-        lean = [row if "measured" in row else {name: row[name] for name in TEXTS} for row in rows]
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in lean)
-        with replacing(self.folder) as beside:
-            (beside / self._path(condition, seed).name).write_bytes(gzip.compress(lines.encode(), mtime=0))
+        kept = [row if "measured" in row else {name: row[name] for name in TEXTS} for row in rows]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+        with replacing(self.folder) as temporary:
+            (temporary / self._path(condition, seed).name).write_bytes(gzip.compress(lines.encode(), mtime=0))
 
     def rows(self, condition: str, seed: int) -> list[dict]:
         """Raises SalmonnError where the file is missing or damaged."""
@@ -95,23 +96,20 @@ def figure(evidence: Evidence, test: Test, seeds: Sequence[int]) -> tuple[float,
 def decide(evidence: Evidence, claim: Claim, seeds: Sequence[int]) -> dict[str, Any]:
     """A claim's row of the table, from the seeds of which everything is measured."""
     done = [seed for seed in seeds if all(evidence.has(name, seed) for name in claim.conditions)]
-    row = {"id": claim.id, "claim": claim.claim, "paper": claim.paper}
-    if not done:
-        rules = [{"name": test.name, "rule": test.rule} for test in claim.tests]
-        return row | {"ours": [], "interval": [], "rule": rules, "seeds": [], "verdict": OPEN}
-    figures = [figure(evidence, test, done) for test in claim.tests]
-    held = [test.holds(value) for test, (value, _) in zip(claim.tests, figures, strict=True)]
-    rules = [
-        {"name": test.name, "rule": test.rule, "holds": holds}
-        for test, holds in zip(claim.tests, held, strict=True)
-    ]
-    verdict = REPRODUCED if all(held) else IN_PART if any(held) else NOT
-    return row | {
+    figures = [figure(evidence, test, done) for test in claim.tests] if done else []
+    rules: list[dict[str, Any]] = [{"name": test.name, "rule": test.rule} for test in claim.tests]
+    for rule, test, (value, _) in zip(rules, claim.tests, figures, strict=False):
+        rule["holds"] = test.holds(value)
+    held = [rule["holds"] for rule in rules if "holds" in rule]
+    return {
+        "id": claim.id,
+        "claim": claim.claim,
+        "paper": claim.paper,
         "ours": [round(value, 4) for value, _ in figures],
         "interval": [[round(end, 4) for end in interval] for _, interval in figures],
         "rule": rules,
         "seeds": done,
-        "verdict": verdict,
+        "verdict": OPEN if not done else REPRODUCED if all(held) else IN_PART if any(held) else NOT,
     }
 
 
@@ -120,15 +118,29 @@ def claims_table(evidence: Evidence, rules: Rules) -> dict[str, Any]:
     return {"claims": [decide(evidence, claim, rules.seeds) for claim in rules.claims]}
 
 
+def differing(table: Mapping[str, Any], written: Mapping[str, Any]) -> list[int]:
+    """The numbers of the claims whose figures or verdicts differ."""
+    pairs = zip(table["claims"], written["claims"], strict=True)
+    return [new["id"] for new, old in pairs if any(new[key] != old.get(key) for key in ("verdict", "ours"))]
+
+
 def markdown(table: Mapping[str, Any]) -> str:
     """The claims as a Markdown table, for the README."""
-    lines = ["| | claim | the paper | ours [95 % interval] | verdict |", "|---|---|---|---|---|"]
+    cells = [["", "claim", "the paper", "ours [95 % interval]", "verdict"]]
     for row in table["claims"]:
         ours = "; ".join(
             f"{rule['name']} {value:.2f} [{low:.2f}, {high:.2f}]"
             for rule, value, (low, high) in zip(row["rule"], row["ours"], row["interval"], strict=False)
         )
         seeds = f" ({len(row['seeds'])} seed{'s' * (len(row['seeds']) > 1)})" if row["seeds"] else ""
-        cells = (str(row["id"]), row["claim"], row["paper"], ours or "–", f"{row['verdict']}{seeds}")
-        lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+        cells.append([str(row["id"]), row["claim"], row["paper"], ours or "–", row["verdict"] + seeds])
+    return "\n".join([*tables.markdown(cells), ""])
+
+
+def terminal_table(table: Mapping[str, Any]) -> str:
+    """The claims in 80 columns: verdict, how many tests hold, and how the claim begins."""
+    cells = [["", "verdict", "tests", "claim"]]
+    for row in table["claims"]:
+        held = f"{sum(rule.get('holds', False) for rule in row['rule'])} of {len(row['rule'])}"
+        cells.append([str(row["id"]), row["verdict"], held, shorten(row["claim"], 52, placeholder=" …")])
+    return "\n".join(tables.aligned(cells))

@@ -1,5 +1,7 @@
 """The loop that trains the toy's backbones, and what it feeds them."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,11 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
     whole = run(tmp_path / "whole", [None])
     torn = run(tmp_path / "torn", [5, 8, None])
     assert all(torch.equal(whole[name], torn[name]) for name in whole)
+    for folder in ("whole", "torn"):
+        logged = [
+            json.loads(line)["step"] for line in (tmp_path / folder / "net.jsonl").read_text().splitlines()
+        ]
+        assert logged == list(range(10))
 
 
 def _stopping(loss, at):

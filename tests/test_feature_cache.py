@@ -1,8 +1,10 @@
-"""The room that heard features take: what was used longest ago goes first, what is in use stays."""
+"""The feature cache: the least recently used files are evicted first, files in use stay."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from runs import Tones, recipe_for
 from tiny import tiny_salmonn
 
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.files import replacing
 from salmonn_mini.train import feature_cache, run
 
 HOUR = 3600
@@ -68,3 +71,40 @@ def test_a_run_keeps_to_the_recipes_limit(tmp_path, monkeypatch) -> None:
     assert said == [(Path(recipe.cache_dir), 0.5e9)]
     with pytest.raises(SalmonnError, match=r"cache_limit is -1\.0, but it must be at least 0"):
         recipe_for(tmp_path, cache_limit=-1)
+
+
+def test_a_shard_that_another_run_deletes_meanwhile_is_computed_again(tmp_path, monkeypatch) -> None:
+    model, clips = tiny_salmonn(), Tones()
+    first = feature_cache.encode_dataset(model, clips, tmp_path, Accelerator(cpu=True))
+    accelerator = Accelerator(cpu=True)
+    monkeypatch.setattr(accelerator, "wait_for_everyone", lambda: [f.unlink() for f in tmp_path.iterdir()])
+    again = feature_cache.encode_dataset(model, clips, tmp_path, accelerator)
+    assert all(a.whisper.equal(b.whisper) for a, b in zip(first, again, strict=True))
+
+
+def test_a_run_that_encodes_for_long_keeps_what_it_will_read(tmp_path, monkeypatch) -> None:
+    """Every shard that is there is marked as used after each one that is made."""
+    monkeypatch.setattr("salmonn_mini.data.clips.SHARD", 3)
+    model, store, ages = tiny_salmonn(), feature_cache._store, []
+
+    def slow(file: Path, encoded: list) -> None:
+        for other in tmp_path.glob("*.safetensors"):
+            ages.append(time.time() - other.stat().st_mtime)
+            os.utime(other, (time.time() - HOUR,) * 2)
+        store(file, encoded)
+
+    monkeypatch.setattr(feature_cache, "_store", slow)
+    feature_cache.encode_dataset(model, Tones(), tmp_path, Accelerator(cpu=True))
+    assert len(ages) == 1 + 2 + 3 and max(ages) < HOUR / 2
+
+
+def test_temporary_files_of_dead_processes_are_removed(tmp_path) -> None:
+    code = (
+        "import os, sys; from salmonn_mini.files import replacing\nwith replacing(sys.argv[1]): os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    with replacing(tmp_path):
+        assert len(names(tmp_path)) == 2
+        feature_cache.evict(tmp_path, limit=1e9)
+        assert len(names(tmp_path)) == 1  # this process lives
+    assert names(tmp_path) == []

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
@@ -11,10 +17,12 @@ from tiny import tiny_config, tiny_salmonn, tiny_toy
 
 from salmonn_mini import pretrained
 from salmonn_mini.audio import save_wav
+from salmonn_mini.data import ManifestDataset, Sample
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS
-from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, recipe_names, train_recipe
-from salmonn_mini.train.checkpointing import is_intact
+from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, optim, recipe_names, run, train_recipe
+from salmonn_mini.train.checkpointing import RunDirectory, is_intact
+from salmonn_mini.train.sources import CachedSource, audio_tokens, data_digest
 
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
@@ -221,6 +229,163 @@ def test_three_such_steps_in_a_row_end_the_run(tmp_path, monkeypatch):
     assert len(rows(recipe)) == 5
 
 
+def state_of(model):
+    """All that `fit` might leave behind in a model."""
+    layers = [layer for layer in model.modules() if getattr(layer, "gradient_checkpointing", False)]
+    compiled = [block for block in optim.transformer_blocks(model) if block._compiled_call_impl]
+    trained = {name: p.requires_grad for name, p in model.named_parameters()}
+    gradients = [name for name, p in model.named_parameters() if p.grad is not None]
+    return model.training, layers, compiled, trained, gradients, sorted(vars(model))
+
+
+@pytest.mark.parametrize(
+    "method", ["batch", "features"]
+)  # before a step, and within it, after a part's gradient
+@pytest.mark.parametrize("training", [False, True])
+def test_after_ctrl_c_the_model_is_as_it_was_and_the_same_call_resumes(
+    tmp_path, monkeypatch, method, training
+):
+    changes = {"gradient_accumulation_steps": 2, "gradient_checkpointing": True, "trackers": ["tensorboard"]}
+    recipe = recipe_for(tmp_path, trainable=["lora"], dtype="bfloat16", **changes)
+    whole, model = tiny_salmonn(), tiny_salmonn().train(training)
+    fit(whole, Tones(), recipe.replace(output_dir=str(tmp_path / "whole")))
+    before, state = weights(model), state_of(model)
+    for at in (2, 5, 10):
+        calls, call = count(), getattr(CachedSource, method)
+
+        def interrupted(*given, calls=calls, call=call, at=at):
+            if next(calls) == at:
+                raise KeyboardInterrupt
+            return call(*given)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(CachedSource, method, interrupted)
+            fit(model, Tones(), recipe)
+        assert not changed(before, weights(model)) and state_of(model) == state
+        assert not torch.are_deterministic_algorithms_enabled()
+        if at == 5 and method == "batch":
+            assert len(rows(recipe)) == 5
+            break
+    fit(model, Tones(), recipe)
+    assert not changed(weights(whole), weights(model)) and state_of(model) == state
+    assert losses(recipe) == losses(recipe.replace(output_dir=str(tmp_path / "whole")))
+
+
+@pytest.mark.parametrize(
+    ("limit", "target"),
+    [(2_000, "features"), (60_000, "step-"), (3_000, "train.jsonl")],  # bytes that a file may have
+)
+def test_a_full_disk_ends_the_run_in_one_line_and_costs_no_checkpoint(tmp_path, limit, target):
+    model, recipe = tiny_salmonn(), recipe_for(tmp_path, cache_dir=str(tmp_path / "features"))
+    if target != "features":
+        with killed_after(4):
+            fit(tiny_salmonn(), Tones(), recipe)
+    if target == "train.jsonl":
+        recipe = recipe.replace(output_dir=str(tmp_path / "new"), save_every=100, steps=40)
+    kept = sorted((tmp_path / "run" / "checkpoints").glob("*"))
+    with (
+        small_files(limit),
+        pytest.raises(SalmonnError, match=rf"cannot write .*{target}.*File too large.*free space"),
+    ):
+        fit(model, Tones(), recipe)
+    assert sorted((tmp_path / "run" / "checkpoints").glob("*")) == kept and all(map(is_intact, kept))
+    assert not list(tmp_path.glob("*/.*/*")) and not list(tmp_path.glob("run/checkpoints/.*"))
+    assert bool(list((tmp_path / "features").glob("*"))) == (target != "features")
+    fit(model, Tones(), recipe)
+    assert len(rows(recipe)) == recipe.steps
+
+
+@contextmanager
+def small_files(limit: int) -> Iterator[None]:
+    """No file can grow beyond `limit` bytes: a full disk as the system knows it."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_old_adapter(tmp_path):
+    model = tiny_salmonn()
+    pretrained.save(model, tmp_path / "mine")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "mine").iterdir()}
+    with small_files(10_000), pytest.raises(SalmonnError, match=r"cannot write .*mine.*free space"):
+        pretrained.save(model, tmp_path / "mine", info={"other": 1})
+    assert {file.name: file.read_bytes() for file in (tmp_path / "mine").iterdir()} == before
+
+
+def hold_lock(folder, pipe):
+    with RunDirectory(recipe_for(folder)).lock():
+        pipe.send("locked")
+        pipe.recv()
+
+
+def test_one_run_trains_in_a_directory_and_a_dead_one_holds_no_lock(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    other = context.Process(target=hold_lock, args=(tmp_path, there))
+    other.start()
+    assert here.recv() == "locked"
+    with pytest.raises(SalmonnError, match=r"run: another run is training in this directory.*output_dir"):
+        fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=1))
+    other.kill()
+    other.join()
+    fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=1))
+
+
+def test_a_run_is_not_resumed_with_other_clips(tmp_path):
+    recipe = recipe_for(tmp_path)
+    with killed_after(4):
+        fit(tiny_salmonn(), Tones(), recipe)
+    with pytest.raises(SalmonnError, match=r"the clips are not those with which this run began.*--fresh"):
+        fit(tiny_salmonn(), Tones(11), recipe)
+    fit(tiny_salmonn(), Tones(), recipe)
+    save_wav(tmp_path / "tone.wav", torch.zeros(8_000))
+    clips = ManifestDataset([Sample(tmp_path / "tone.wav", "hello")] * 4, tiny_config(), 0)
+    before = data_digest(clips)
+    save_wav(tmp_path / "tone.wav", torch.zeros(9_000))
+    assert data_digest(clips) != before
+
+
+def test_a_run_of_a_version_with_other_keys_is_refused(tmp_path):
+    recipe = recipe_for(tmp_path, steps=1)
+    fit(tiny_salmonn(), Tones(), recipe)
+    file = tmp_path / "run" / "recipe.json"
+    file.write_text(file.read_text().replace('"max_grad_norm"', '"clip_norm"'))
+    with pytest.raises(
+        SalmonnError, match=r"recipe.json is of another version.*renamed to 'max_grad_norm'.*--fresh"
+    ):
+        fit(tiny_salmonn(), Tones(), recipe)
+
+
+def test_a_row_that_is_longer_than_the_llms_context_is_set_aside(tmp_path):
+    class Long(Tones):
+        def __init__(self):
+            super().__init__()
+            self.examples[3] = replace(self.examples[3], answer="the farmer " * 200)
+
+    recipe = recipe_for(tmp_path, steps=1, max_bad_share=0.1)
+    fit(tiny_salmonn(), Long(), recipe)
+    (row,) = map(json.loads, (tmp_path / "run" / "quarantine.jsonl").read_text().splitlines())
+    assert row["clip"] == "tone 3" and re.search(
+        r"take \d+ tokens, but the LLM reads at most 256", row["reason"]
+    )
+    with pytest.raises(SalmonnError, match=r"more than max_bad_share = 0\.05"):
+        fit(tiny_salmonn(), Long(), recipe.replace(max_bad_share=0.05), fresh=True)
+
+
+@pytest.mark.parametrize("kind", ["window_qformer", "segment_qformer", "stacking"])
+def test_audio_tokens_are_counted_without_the_connector(kind):
+    config = tiny_config()
+    model = tiny_salmonn(config=config.replace(connector=config.connector.replace(kind=kind)))
+    for samples in (3_200, 16_000, 33_333):
+        features = model.encode([torch.zeros(samples)])
+        frames = max(features.whisper.shape[1], features.beats.shape[1])
+        assert audio_tokens(model, frames) == int(model.get_audio_features(features)[1])
+
+
 # --- from recipe to model --------------------------------------------------------------------------------------------
 
 
@@ -249,9 +414,68 @@ def test_a_recipe_leads_from_the_toys_parts_to_a_model_and_on_to_the_next_stage(
     )
 
 
+def test_an_interrupted_fresh_run_leaves_no_old_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("toy-stage1", ["steps=2", "clips=8", "batch_size=4", "threads=1", "output_dir=one"])
+    train_recipe(recipe)
+    pretrained.load("one")
+    with killed_after(1):
+        train_recipe(recipe, fresh=True)
+    with pytest.raises(SalmonnError, match=r"one"):
+        pretrained.load("one")
+
+
+def test_dropout_is_set_in_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    monkeypatch.chdir(tmp_path)
+    pretrained.save(tiny_salmonn(config=tiny_config(dropout=0)), "one")
+    for p in (0.0, 0.3):
+        monkeypatch.setattr(run, "preset", lambda name: tiny_config())
+        model = run.initial_model(recipe_for(tmp_path, init="one", dropout=p))
+        built = pretrained.build(model.config)
+        built.load_trainable(model.trainable_state())
+        assert model.config.connector.dropout == model.config.lora.dropout == p
+        outcomes = []
+        for each in (model.train(), built.train()):
+            torch.manual_seed(0)
+            features = each.encode([torch.ones(16_000)])
+            outcomes.append(each(features, ["Describe the audio."], ["a dog barks"]).total)
+        assert outcomes[0] == outcomes[1]
+
+
+def test_an_eval_manifest_must_be_readable_and_not_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
+    monkeypatch.chdir(tmp_path)
+    for name, level in (("a", 0.1), ("copy", 0.1), ("b", 0.2)):
+        save_wav(tmp_path / f"{name}.wav", torch.full((8_000,), level))
+    for name in ("a", "copy", "b", "gone"):
+        (tmp_path / f"{name}.csv").write_text(f"path,text\n{name}.wav,hello\n{name}.wav,hello\n")
+    mine = [
+        "manifest=a.csv",
+        "clips=null",
+        "tasks={}",
+        "batch_size=2",
+        "steps=1",
+        "output_dir=o",
+        "eval_every=1",
+    ]
+    for name in ("a", "copy"):
+        with pytest.raises(SalmonnError, match=rf"{name}.csv: \S*{name}.wav is trained on too, in a.csv"):
+            train_recipe(load_recipe("toy-stage1", [*mine, f"eval_manifest={name}.csv"]))
+    with pytest.raises(SalmonnError, match=r"none of the 2 evaluation clips can be read; .*gone.wav"):
+        train_recipe(load_recipe("toy-stage1", [*mine, "eval_manifest=gone.csv"]))
+    train_recipe(load_recipe("toy-stage1", [*mine, "eval_manifest=b.csv"]))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        (
+            ["config.llm.num_hidden_layers=1"],
+            r"config.llm.hidden_size is 192, but the frozen part has 64|num_hidden_layers is 1, but .* has 2",
+        ),
+        (["config.beats.encoder_layers=9"], r"config.beats.encoder_layers is 9, but the frozen part has 1"),
         (["model=14b"], "unknown preset '14b'|unknown model '14b'"),
         (["init=nowhere"], "no model 'nowhere'"),
         (

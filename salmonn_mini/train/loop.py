@@ -167,7 +167,7 @@ class _Run:
     @contextmanager
     def _prepared(self) -> Iterator[None]:
         """Within the block model and optimizer are as Accelerate prepares them; afterwards the model is itself."""
-        complete = False
+        before, complete = dict(vars(self.model)), False
         try:
             self.net, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
             register_forward_methods(self.model, "encode", "generate")
@@ -182,7 +182,9 @@ class _Run:
         finally:
             if complete or self.accelerator.num_processes == 1:  # else the other processes may have ended
                 unshard(self.model)
-            self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)  # the model's own forward again
+            self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)
+            for name in vars(self.model).keys() - before.keys():
+                delattr(self.model, name)  # the unwrapped forward and a mark, which Accelerate leaves behind
 
     def _train(self) -> None:
         began = time.monotonic() - self.seconds

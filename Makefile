@@ -47,9 +47,10 @@ test: $(STAMP) ## lint, unit tests, every notebook (ten to twenty minutes on two
 	@$(if $(IN_FULL),$(NBVAL) --nbval $(IN_FULL))
 	@echo "All of it passed."
 
-lint: $(STAMP) ## ruff alone
+lint: $(STAMP) ## ruff and mypy alone
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	$(PY) -m mypy
 
 browser: $(STAMP) ## drive `make lab` in headless Chromium: needs chromium on the PATH
 	$(PY) tests/browser/drive.py $(NOTEBOOKS)

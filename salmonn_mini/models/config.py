@@ -26,12 +26,13 @@ TAILS = ("pad", "drop")
 CHANNELS = ("mix", "first")
 
 
+@dataclass(frozen=True)
 class Shape(Settings):
     """Where an encoder's weights are, `hub`, and its sizes under the names of the library that builds it."""
 
     def sizes(self) -> dict[str, Any]:
         """Keyword arguments for `transformers.WhisperConfig`, or a `cfg` for `BeatsConfig.from_dict`."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}  # type: ignore
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}
 
 
 @dataclass(frozen=True)

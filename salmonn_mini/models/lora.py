@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import peft
 import torch
@@ -158,9 +158,11 @@ def lora_drift(model: nn.Module, adapter: str = ADAPTER) -> LoraDrift:
     return LoraDrift(overall, {name: math.sqrt(moved[name] / size[name]) for name in layers})
 
 
-def _layers(model: nn.Module, adapter: str) -> dict[str, nn.Module]:
+def _layers(model: nn.Module, adapter: str) -> dict[str, Any]:
     """All LoRA layers, ours and peft's, in which the adapter is active."""
-    lora = {name: m for name, m in model.named_modules() if isinstance(m, LoraLinear | LoraLayer)}
+    lora: dict[str, Any] = {
+        name: m for name, m in model.named_modules() if isinstance(m, LoraLinear | LoraLayer)
+    }
     if not lora:
         raise SalmonnError("the model has no LoRA layers: attach them with attach_lora")
     adapters = {known for layer in lora.values() for known in layer.scaling}
@@ -173,13 +175,13 @@ def _layers(model: nn.Module, adapter: str) -> dict[str, nn.Module]:
     return layers
 
 
-def _refuse_merged(layers: dict[str, nn.Module]) -> None:
+def _refuse_merged(layers: dict[str, Any]) -> None:
     for name, layer in layers.items():
         if layer.merged:
             raise SalmonnError(f"LoRA is merged into {name}, so its scale is fixed: unmerge it first")
 
 
-def _matrices(layer: nn.Module, adapter: str) -> tuple[Tensor, Tensor, Tensor]:
+def _matrices(layer: Any, adapter: str) -> tuple[Tensor, Tensor, Tensor]:
     """W (out, in), A (r, in), B (out, r) in float64, for sums over millions of entries."""
     A, B = layer.lora_A, layer.lora_B
     if isinstance(layer, LoraLayer):

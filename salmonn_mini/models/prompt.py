@@ -8,6 +8,8 @@ not depend on the sound between them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import PreTrainedTokenizerBase
 
 from salmonn_mini.errors import SalmonnError
@@ -25,7 +27,7 @@ class Prompt:
         before, self._after = template.split("{}")
         start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         self.before: list[int] = [*start, *self.ids(f"{before}<Speech>")]
-        self.end: int = tokenizer.convert_tokens_to_ids(end)
+        self.end: Any = tokenizer.convert_tokens_to_ids(end)
         if self.end in (None, tokenizer.unk_token_id):
             raise SalmonnError(
                 f"the LLM's tokenizer has no symbol {end!r}: set end to the one that closes its answers, "
@@ -45,4 +47,4 @@ class Prompt:
 
     def text(self, token_ids: list[int]) -> str:
         """The words of generated token ids."""
-        return self.tokenizer.decode(token_ids, skip_special_tokens=True).strip()
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True)).strip()

@@ -14,7 +14,7 @@ others is then decided by one of three masks, see `blip2_mask`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -188,7 +188,7 @@ class QFormer(nn.Module):
         layers = (Layer(config, context_width, self.has_text) for _ in range(config.num_hidden_layers))
         encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})
         embeddings = Embeddings(config, vocab_size, max_positions)
-        self.bert = nn.ModuleDict({"embeddings": embeddings, "encoder": encoder})
+        self.bert: Any = nn.ModuleDict({"embeddings": embeddings, "encoder": encoder})
         self.apply(_initialize)
 
     def forward(

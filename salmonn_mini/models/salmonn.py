@@ -65,7 +65,10 @@ class Salmonn(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
-        self.whisper, self.beats = _frozen(whisper), _frozen(beats)
+        self.whisper, self.beats = whisper, beats
+        for encoder in (whisper, beats):
+            if encoder is not None:
+                encoder.requires_grad_(False)
         d_whisper = whisper.config.d_model if whisper else 0
         d_beats = beats.config.encoder_embed_dim if beats else 0
         self.ln_speech = LayerNorm(d_whisper) if whisper else None
@@ -78,7 +81,12 @@ class Salmonn(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.llm.device
+        return self.base_llm.device
+
+    @property
+    def base_llm(self) -> Any:
+        """The LLM of transformers, its adapted layers included, without peft's wrapper."""
+        return self.llm.get_base_model()
 
     def train(self, mode: bool = True) -> Salmonn:
         """Training mode for what is trained; what is frozen stays in evaluation mode, without dropout."""
@@ -103,7 +111,7 @@ class Salmonn(nn.Module):
         self._checkpointing("disable")
 
     def _checkpointing(self, switch: str, *settings: dict[str, bool]) -> None:
-        llm = self.llm.get_base_model()
+        llm = self.base_llm
         # Until 5.22, all that Python 3.10 can have, transformers calls the activations' checkpoints the gradient's.
         kind = "activation" if hasattr(llm, "activation_checkpointing_enable") else "gradient"
         getattr(llm, f"{kind}_checkpointing_{switch}")(*settings)
@@ -180,7 +188,7 @@ class Salmonn(nn.Module):
             if isinstance(texts, str) or len(texts) != len(H):
                 what = "a single text" if isinstance(texts, str) else f"{len(texts)}"
                 raise SalmonnError(f"{name}: {what} for {len(H)} clips; give a list with one for each clip")
-        embed = self.llm.get_input_embeddings()
+        embed = self.base_llm.get_input_embeddings()
         rows, labels = [], []
         for i, instruction in enumerate(instructions):
             answer = self.prompt.answer(answers[i])[:max_answer_tokens] if answers is not None else []
@@ -195,7 +203,7 @@ class Salmonn(nn.Module):
 
     def answer_hidden_states(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
         """The LLM's states (A, d_llm) where an answer's token is predicted, those tokens (A,), their rows (A,)."""
-        output = self.llm.get_base_model().model(
+        output = self.base_llm.model(
             inputs_embeds=spliced.inputs_embeds,
             attention_mask=spliced.attention_mask,
             position_ids=spliced.position_ids,
@@ -208,7 +216,7 @@ class Salmonn(nn.Module):
     def answer_logits(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (A, V) where an answer's token is predicted, those tokens (A,), and their rows in the batch (A,)."""
         states, targets, rows = self.answer_hidden_states(spliced)
-        return compute_logits(self.llm.get_base_model(), states), targets, rows
+        return compute_logits(self.base_llm, states), targets, rows
 
     def forward(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> AnswerLoss:
         """The cross-entropy of the answers alone, summed over their tokens (paper, section 3.2)."""
@@ -229,7 +237,7 @@ class Salmonn(nn.Module):
         With V words A targets have A·V logits, and the loss holds three copies of them. Beyond `max_logits` they
         come piece by piece, and each piece's are computed again in the backward pass instead of being kept.
         """
-        llm = self.llm.get_base_model()
+        llm = self.base_llm
 
         def score(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
             logits = compute_logits(llm, states)
@@ -284,7 +292,7 @@ class Salmonn(nn.Module):
         with seeded(seed, self.device), warnings.catch_warnings():
             # That repetitions of the prompt are not penalized is meant: the sound has no token ids.
             warnings.filterwarnings("ignore", "Passing `repetition_penalty` with `inputs_embeds`")
-            generated = self.llm.get_base_model().generate(
+            generated = self.base_llm.generate(
                 inputs_embeds=spliced.inputs_embeds,
                 attention_mask=spliced.attention_mask.long(),
                 generation_config=settings,
@@ -310,7 +318,7 @@ class Salmonn(nn.Module):
         return {name: p.detach() for name, p in named if name.startswith(parts) or ".lora_" in name}
 
     @torch.no_grad()
-    def load_trainable(self, state: Mapping[str, Tensor], source: str | PathLike = "the state") -> None:
+    def load_trainable(self, state: Mapping[str, Tensor], source: str | PathLike[str] = "the state") -> None:
         """Take over what `trainable_state` gave, in this model or in one like it.
 
         Raises:
@@ -320,7 +328,3 @@ class Salmonn(nn.Module):
         check_fit(own, state, source, "its configuration and its weights must belong together")
         for name, tensor in own.items():
             tensor.copy_(state[name])
-
-
-def _frozen(part: nn.Module | None) -> nn.Module | None:
-    return None if part is None else part.requires_grad_(False)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Base of frozen dataclasses: values of a wrong type are refused, and those that break a rule of `_check`."""
 
@@ -80,7 +81,7 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     if value is None and NoneType in choices:
         return None
     kind = next(choice for choice in choices if choice is not NoneType)
-    if dataclasses.is_dataclass(kind):
+    if hasattr(kind, "from_dict"):
         value = kind.from_dict(value) if isinstance(value, dict) else value
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -17,7 +17,7 @@ from salmonn_mini.files import replacing
 
 
 def check_fit(
-    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str | os.PathLike, remedy: str
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str | os.PathLike[str], remedy: str
 ) -> None:
     """Nothing missing, nothing left over, every shape as expected.
 
@@ -35,7 +35,7 @@ def check_fit(
         raise SalmonnError(f"{source} does not fit the model: {'; '.join(faults)}; {remedy}")
 
 
-def load_tensors(file: str | os.PathLike) -> dict[str, Tensor]:
+def load_tensors(file: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The tensors of a safetensors file, by name.
 
     Raises:
@@ -49,7 +49,7 @@ def load_tensors(file: str | os.PathLike) -> dict[str, Tensor]:
         ) from problem
 
 
-def load_pickle(file: str | os.PathLike, rule: str) -> dict[str, Any]:
+def load_pickle(file: str | os.PathLike[str], rule: str) -> dict[str, Any]:
     """The dictionary in a file that torch.save wrote; no code of the file runs.
 
     Raises:
@@ -65,7 +65,9 @@ def load_pickle(file: str | os.PathLike, rule: str) -> dict[str, Any]:
     return content
 
 
-def save_folder(folder: str | os.PathLike, tensors: Mapping[str, Tensor], file: str, config: Any) -> None:
+def save_folder(
+    folder: str | os.PathLike[str], tensors: Mapping[str, Tensor], file: str, config: Any
+) -> None:
     """`tensors` as the safetensors `file` and `config` as config.json, in `folder`."""
     with replacing(folder) as temporary:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -160,8 +160,10 @@ class BeatsEncoder(nn.Module):
         super().__init__()
         self.config = config
         table = nn.Embedding(config.num_buckets, config.encoder_attention_heads)
-        self.pos_conv = nn.ModuleList([PositionConv(config)])  # a list: the checkpoint's key is `pos_conv.0`
-        self.layers = nn.ModuleList(BeatsLayer(config, table) for _ in range(config.encoder_layers))
+        self.pos_conv: Any = nn.ModuleList(
+            [PositionConv(config)]
+        )  # a list: the checkpoint's key is `pos_conv.0`
+        self.layers: Any = nn.ModuleList(BeatsLayer(config, table) for _ in range(config.encoder_layers))
         self.layer_norm = nn.LayerNorm(config.encoder_embed_dim)
         self.dropout = nn.Dropout(config.dropout)
         self.reset_parameters()
@@ -187,7 +189,7 @@ class BeatsEncoder(nn.Module):
 
     def position_bias(self, T: int) -> Tensor:
         """(H, T, T): the bias of key j for query i. It depends on j − i alone: 2T − 1 numbers a head."""
-        table = self.layers[0].self_attn.relative_attention_bias
+        table: nn.Embedding = self.layers[0].self_attn.relative_attention_bias
         distance = torch.arange(-(T - 1), T, device=table.weight.device)
         buckets = relative_buckets(distance, self.config.num_buckets, self.config.max_distance)
         starting_at = table(buckets).T.unfold(1, T, 1)  # row s holds the distances s − (T − 1) … s

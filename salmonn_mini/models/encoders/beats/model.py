@@ -153,7 +153,7 @@ class Beats(nn.Module):
         return features
 
 
-def load_beats_checkpoint(path: str | os.PathLike) -> Beats:
+def load_beats_checkpoint(path: str | os.PathLike[str]) -> Beats:
     """Read an official checkpoint `{'cfg', 'model'}` → Beats in float32, eval mode; no code of the file runs.
 
     Raises:

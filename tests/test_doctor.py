@@ -134,7 +134,7 @@ def test_a_containers_limit_counts(monkeypatch, tmp_path) -> None:
 
 def test_an_accelerator_is_missed_by_the_large_alone() -> None:
     (finding,) = memory.check_accelerator(preset("toy"), CPU)
-    assert finding.level == OK and finding.text.endswith("threads; models run on cpu in float32")
+    assert finding.level == OK and finding.text.endswith("CPU cores in use; models run on cpu in float32")
     (finding,) = memory.check_accelerator(preset("7b"), CPU)
     assert finding.level == WARN and "preset 7b is very slow on a CPU: use a CUDA GPU" in str(finding)
 

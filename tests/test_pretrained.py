@@ -287,6 +287,18 @@ def test_what_is_not_there(toy: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             pretrained.load(name, revision="v1")
 
 
+def test_a_released_model_has_its_presets_name(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a recipe for the preset can start from it."""
+    asked = {}
+    untrained = pretrained.load("toy", 0)
+    untrained.config = untrained.config.replace(name="published")
+    monkeypatch.setattr(
+        pretrained.Salmonn, "from_published", lambda **settings: asked.update(settings) or untrained
+    )
+    assert pretrained.load("13b", dtype="bfloat16").config.name == "13b"
+    assert (asked["checkpoint"], asked["dtype"]) == ("tsinghua-ee/SALMONN", torch.bfloat16)
+
+
 @pytest.mark.parametrize("door", [pretrained.load, pretrained.Salmonn.from_pretrained])
 def test_an_unknown_argument_is_refused(door: Callable) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'device_map'"):

@@ -111,7 +111,7 @@ def check_accelerator(config: SalmonnConfig, runtime: Runtime) -> Iterator[Findi
     elif runtime.device.type == "mps":
         text = "Apple GPU (MPS)"
     else:
-        text = f"{os.cpu_count()} CPU cores, torch uses {torch.get_num_threads()} threads"
+        text = f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores in use"
         if sum(needs(config).parameters.values()) >= SMALL:
             yield Finding(WARN, f"{text}: preset {config.name} is very slow on a CPU", "use a CUDA GPU")
             return

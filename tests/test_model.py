@@ -316,15 +316,15 @@ def test_trainable_state_goes_into_another_model(model: Salmonn, encoded: Featur
         assert part in str(problem.value)
 
 
-# --- one ear ---------------------------------------------------------------------------------------------------------
+# --- one encoder ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ear", ["whisper", "beats"])
-def test_one_ear_is_enough(ear: str) -> None:
-    deaf = "beats" if ear == "whisper" else "whisper"
-    model = tiny_salmonn(config=tiny_config(**{deaf: None}))
+@pytest.mark.parametrize("encoder", ["whisper", "beats"])
+def test_one_encoder_is_enough(encoder: str) -> None:
+    absent = "beats" if encoder == "whisper" else "whisper"
+    model = tiny_salmonn(config=tiny_config(**{absent: None}))
     encoded = model.encode(waves(1.0, 0.5))
-    assert getattr(encoded, deaf) is None and len(encoded) == 2
+    assert getattr(encoded, absent) is None and len(encoded) == 2
     assert model.fuse(encoded)[0].shape[-1] == 16
     assert len(Features.stack(encoded.clips())) == 2
     model(encoded, INSTRUCTIONS[:2], ANSWERS[:2]).total.backward()

@@ -60,10 +60,10 @@ def golden_connector(case: dict) -> tuple[torch.nn.Module, dict[str, torch.Tenso
 def golden_features(case: dict, state: dict[str, torch.Tensor]) -> torch.Tensor:
     """Z as published: both LayerNorms, zeros after the shorter stream, side by side."""
     streams = []
-    for ear in ("speech", "audio"):
-        if case[ear] is not None:
-            x, weight = IO[case[ear]], state[f"ln_{ear}.weight"]
-            streams.append(F.layer_norm(x, weight.shape, weight, state[f"ln_{ear}.bias"]))
+    for encoder in ("speech", "audio"):
+        if case[encoder] is not None:
+            x, weight = IO[case[encoder]], state[f"ln_{encoder}.weight"]
+            streams.append(F.layer_norm(x, weight.shape, weight, state[f"ln_{encoder}.bias"]))
     T = max(x.shape[1] for x in streams)
     return torch.cat([F.pad(x, (0, 0, 0, T - x.shape[1])) for x in streams], dim=-1)
 

@@ -1,7 +1,7 @@
 """From the encoders' features to the LLM's tokens: four connectors behind one interface.
 
     window_qformer    N tokens for each window of L frames           the paper's
-    segment_qformer   a fixed number of tokens for the whole clip    BLIP-2's way
+    segment_qformer   a fixed number of tokens for the entire clip   BLIP-2's way
     stacking          one token for k frames side by side            a plain network, no attention
     ctc               one token for each run of equal CTC labels     as many tokens as there is speech
 
@@ -68,7 +68,7 @@ class WindowQFormer(Connector):
 
 
 class SegmentQFormer(Connector):
-    """Q-Former over the whole clip: always `segment_query_tokens` tokens, however long the clip is."""
+    """Q-Former over the entire clip: always `segment_query_tokens` tokens, however long the clip is."""
 
     def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
         super().__init__()

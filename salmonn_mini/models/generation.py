@@ -1,4 +1,4 @@
-"""What generation needs beside the model: a seed of its own, and text piece by piece."""
+"""Helpers of generation: a seed of its own, and text piece by piece."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ kill: $(STAMP) ## SIGKILL a training run 50 times, and compare every resume bit 
 	$(PY) tests/kill.py --kills 50
 
 cards: $(STAMP) ## run the notebooks, and tell what each took beside its card: time and memory
-	$(PY) tests/cards.py $(NOTEBOOKS)
+	$(PY) tests/measure.py $(NOTEBOOKS)
 
 twice: $(STAMP) ## run all cells of each notebook, and all of them again in the same kernel
 	$(PY) tests/twice.py $(NOTEBOOKS)

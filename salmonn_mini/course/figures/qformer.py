@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike
 
 from salmonn_mini import audio
@@ -96,10 +96,8 @@ def on_all_frames(weights: ArrayLike, T: int) -> np.ndarray:
 def _mask_panel(axes: Axes, kind: str, N: int, S: int) -> None:
     mask = blip2_mask(kind, N, torch.ones(1, S, dtype=torch.bool))[0].numpy()
     names = [f"q{n + 1}" for n in range(N)] + [f"w{s + 1}" for s in range(S)]
-    for (row, column), allowed in np.ndenumerate(mask):
-        color = (SKY if column < N else VERMILION) if allowed else "white"
-        look = {"facecolor": color, "edgecolor": GRAY, "linewidth": 0.8}
-        axes.add_patch(Rectangle((column, row), 1, 1, **look))
+    cells = np.where(np.arange(N + S)[:, None] < N, to_rgb(SKY), to_rgb(VERMILION))  # a color a key
+    axes.pcolormesh(np.where(mask[..., None], cells, 1.0), edgecolors=GRAY, linewidth=0.8)
     title = f"{kind.replace('_', ' ')}\nfor {PURPOSE[kind]}"
     dress(axes, title, xlabel="key", ylabel="query", xlim=(0, N + S), ylim=(N + S, 0), aspect="equal")
     axes.plot((N, N), (0, N + S), (0, N + S), (N, N), color=INK, linewidth=1.8)

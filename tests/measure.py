@@ -1,6 +1,6 @@
 """Run notebooks and print what each took beside its card: minutes of computing, gigabytes at the peak.
 
-    python tests/cards.py notebooks/00_tour.ipynb …
+    python tests/measure.py notebooks/00_tour.ipynb …
 
 The rows are also in runs/cards.jsonl. No test looks at them: a busy machine is no fault of a notebook.
 """

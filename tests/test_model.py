@@ -316,7 +316,7 @@ def test_trainable_state_goes_into_another_model(model: Salmonn, encoded: Featur
         assert part in str(problem.value)
 
 
-# --- one encoder ---------------------------------------------------------------------------------------------------------
+# --- one encoder ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("encoder", ["whisper", "beats"])

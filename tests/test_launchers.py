@@ -14,6 +14,7 @@ from tiny import tiny_toy
 
 from salmonn_mini import pretrained
 from salmonn_mini.cli import main
+from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import load_recipe
 
 CHANGES = ["steps=20", "clips=32", "batch_size=8", "dropout=0", "threads=1", "trackers=[]", "cache_dir=cache"]
@@ -63,3 +64,19 @@ def test_two_processes_follow_the_losses_of_one(plain, launcher):
     losses_of_two, info = outcome(folder, launcher)
     assert (info["processes"], info["wrapper"]) == (2, "DistributedDataParallel")
     assert losses_of_two == pytest.approx(curve, abs=1e-4)
+
+
+def test_an_error_of_all_processes_is_told_once_and_one_of_a_single_process_too(
+    tmp_path, monkeypatch, capsys
+):
+    assert main(["train", "toy-stage9"]) == 2 and "toy-stage9" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    assert main(["train", "toy-stage9"]) == 2 and capsys.readouterr().err == ""
+
+    def fail(*given, **named):
+        error = SalmonnError("only here")
+        error.on_one_rank = True
+        raise error
+
+    monkeypatch.setattr("salmonn_mini.train.recipe.load_recipe", fail)
+    assert main(["train", "toy-stage1"]) == 2 and "only here" in capsys.readouterr().err

@@ -64,10 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SalmonnError as problem:
-        return _fail(f"error: {problem}", 2, debug)
+        return _fail(f"error: {problem}", 2, debug, everywhere=getattr(problem, "on_one_rank", False))
     except Exception as problem:  # a fault of the program's: one line too
         said = f": {problem}" if str(problem) else ""
-        return _fail(f"error: unexpected {type(problem).__name__}{said}; --debug shows where", 1, debug)
+        return _fail(
+            f"error: unexpected {type(problem).__name__}{said}; --debug shows where",
+            1,
+            debug,
+            everywhere=True,
+        )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,8 +109,8 @@ def _quiet(debug: bool) -> Iterator[None]:
         yield
 
 
-def _fail(text: str, status: int, debug: bool) -> int:
+def _fail(text: str, status: int, debug: bool, everywhere: bool = False) -> int:
     if debug:
         traceback.print_exc()
-    say(text)
+    say(text, everywhere)
     return status

@@ -6,7 +6,7 @@ import os
 import sys
 
 
-def say(text: str) -> None:
-    """One line on stderr; of the processes that torchrun starts, only the first says it."""
-    if os.environ.get("RANK", "0") == "0":
+def say(text: str, everywhere: bool = False) -> None:
+    """One line on stderr; of the processes that torchrun starts, only the first says it, unless `everywhere`."""
+    if everywhere or os.environ.get("RANK", "0") == "0":
         print(" ".join(text.split()), file=sys.stderr, flush=True)

@@ -66,7 +66,11 @@ def encode_dataset(
             own = [i for i in missing if i % accelerator.num_processes == accelerator.process_index]
             sounds = prefetch(map_in_order(clips.waves, [shards[i] for i in own], workers, ahead=1))
             for i, waves in zip(own, sounds, strict=True):
-                _store(files[i], _encode(model, waves))
+                try:
+                    _store(files[i], _encode(model, waves))
+                except SalmonnError as error:
+                    error.on_one_rank = True  # the other processes have other shards
+                    raise
                 _touch(files)
                 bar.update(len(waves) * accelerator.num_processes)
     accelerator.wait_for_everyone()

@@ -175,7 +175,11 @@ class StreamingSource:
         if self._chunks is None:
             self._chunks = prefetch(self._read_chunks(chunk))
         if chunk != self._chunk:
-            self._chunk, self._batches = chunk, next(self._chunks)
+            try:
+                self._chunk, self._batches = chunk, next(self._chunks)
+            except SalmonnError as error:
+                error.on_one_rank = True  # the other processes read other clips
+                raise
         return self._batches[place]
 
     def close(self) -> None:

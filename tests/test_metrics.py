@@ -74,7 +74,9 @@ def test_whispers_normalizers_are_there_by_name() -> None:
     assert words.wer(["हिन्दी भाषा"], ["हन्दा भाषा"], "whisper") == 0.5
     assert words.wer(["A dog."], ["a dog"], "none") == 1
     assert set(words.NORMALIZERS) == {"basic", "whisper", "none"}
-    with pytest.raises(SalmonnError, match="unknown normalizer 'english'"):
+    with pytest.raises(
+        SalmonnError, match="unknown normalizer 'english': choose one of basic, whisper, none"
+    ):
         words.normalizer("english")
 
 
@@ -421,7 +423,6 @@ def test_the_toy_worlds_references_get_full_marks(task: str) -> None:
         assert report["value"] == pytest.approx(best[report["metric"]])
         assert report["interval"] == pytest.approx([best[report["metric"]]] * 2)
     assert report["following_rate"] in (1, None) and report["n"] == 60
-    assert report["others"]["exact"] == 1
     assert report["others"]["repeat_rate"] == report["others"]["unended_rate"] == 0
 
 

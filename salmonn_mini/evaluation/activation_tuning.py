@@ -1,4 +1,4 @@
-"""Activation tuning, stage 3: the model wakes itself with a dozen long answers of its own (paper, section 3.2).
+"""Activation tuning, stage 3: a dozen long answers of the model's own are its training data (paper, section 3.2).
 
 At a reduced LoRA scale an over-fitted model still follows. A few of its answers there, chosen by their form alone, are
 written down as a manifest that a person can read, and become the training data of the last stage.
@@ -15,7 +15,7 @@ import soundfile
 import torch
 from torch.nn.functional import cross_entropy
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers
 from salmonn_mini.evaluation.metrics.following import STORY_WORDS
 from salmonn_mini.evaluation.metrics.words import basic, loops
@@ -29,12 +29,12 @@ from salmonn_mini.toy.world.clips import render
 
 SAMPLES = 12  # as in the paper
 SCALE = 1.0  # the answers are generated there
-POOL = 4  # clips listened to for each answer kept
+POOL = 4  # clips answered for each answer kept
 
 
 @dataclass(frozen=True)
 class ActivationData:
-    """A row of ACTIVATION_DATA: which clips are heard, what is asked, and which answers are kept.
+    """A row of ACTIVATION_DATA: which clips, which prompts, and which answers are kept.
 
     Attributes:
         text: what it is, in words.
@@ -92,7 +92,7 @@ def self_generated(
         SalmonnError: an unknown kind, or too few answers of the wanted form.
     """
     if kind not in ACTIVATION_DATA:
-        raise SalmonnError(f"unknown activation data {kind!r}: choose one of {', '.join(ACTIVATION_DATA)}")
+        raise unknown("activation data", kind, ACTIVATION_DATA)
     row = ACTIVATION_DATA[kind]
     examples = row.draw(n * POOL, seed)
     scale = row.scale if scale is None else scale
@@ -121,30 +121,30 @@ def save_examples(examples: Sequence[ToyExample], folder: Path | str) -> Path:
     """
     folder = Path(folder)
     rows = []
-    with replacing(folder) as beside:
+    with replacing(folder) as temporary:
         waves = render([example.plan for example in examples])
         for number, (example, wave) in enumerate(zip(examples, waves, strict=True), 1):
             name = f"{number:02d}_{example.task}.flac"
-            soundfile.write(beside / name, wave, SAMPLE_RATE)
+            soundfile.write(temporary / name, wave, SAMPLE_RATE)
             rows.append({"path": name, "text": example.answer, "task": example.task, "Q": example.prompt})
-        write_json(beside / "manifest.json", {"annotation": rows})
-        write_json(beside / "prompts.json", {row["task"]: ["{}"] for row in rows})
+        write_json(temporary / "manifest.json", {"annotation": rows})
+        write_json(temporary / "prompts.json", {row["task"]: ["{}"] for row in rows})
     return folder / "manifest.json"
 
 
 def tune_on_text(model: Salmonn, examples: Sequence[ToyExample], lr: float) -> None:
-    """Activation tuning without sound: one step an example, in place; the words stand before the instruction.
+    """Activation tuning without audio: one step an example, in place; the words stand before the instruction.
 
-    No sound passes the connector, so LoRA alone learns.
+    Nothing passes the connector, so LoRA alone is trained.
     """
     lora = [p for name, p in model.named_parameters() if p.requires_grad and ".lora_" in name]
     optimizer = torch.optim.AdamW(lora, lr=lr)
-    silence = torch.zeros(1, 0, model.llm.config.hidden_size, device=model.device)
+    empty = torch.zeros(1, 0, model.llm.config.hidden_size, device=model.device)
     lengths = torch.zeros(1, dtype=torch.long, device=model.device)
     model.train()
     for example in examples:
-        told = f"{example.words or text_tasks.caption(example.plan.events)} {example.prompt}"
-        logits, targets, _ = model.answer_logits(model.splice(silence, lengths, [told], [example.answer]))
+        prompt = f"{example.words or text_tasks.caption(example.plan.events)} {example.prompt}"
+        logits, targets, _ = model.answer_logits(model.splice(empty, lengths, [prompt], [example.answer]))
         cross_entropy(logits, targets).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -1,7 +1,7 @@
-"""Two other ways to give a language model ears, to measure SALMONN against.
+"""Two baselines for SALMONN.
 
-    spectrogram only   one ear, BEATs, and no speech encoder           as LTU hears (arXiv 2305.10790)
-    cascade            what Whisper writes and BEATs tags, as words    as AudioGPT works (arXiv 2304.12995)
+    spectrogram only   BEATs without a speech encoder                  as LTU (arXiv 2305.10790)
+    cascade            Whisper's transcript and BEATs' tags, as text   as AudioGPT (arXiv 2304.12995)
 
 The first is a configuration, and is trained like any other. The second has nothing to train.
 """
@@ -25,7 +25,7 @@ from salmonn_mini.pretrained import beats_tags, load_backbones, load_whisper_for
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 
-# How the toy's tags are told to its LLM. What a voice is like is not: the LLM would take it for words that were said.
+# The toy's tags as text. Those of a voice have none: the LLM would take them for words that were said.
 TOY_PHRASES: dict[str, str] = (
     {name: event.phrase for name, event in EVENTS.items()}
     | {style: style for style in MUSIC}
@@ -36,7 +36,7 @@ TOY_VOICES = ("male", "female")
 
 
 def spectrogram_only(config: SalmonnConfig) -> SalmonnConfig:
-    """The same model without Whisper: `checkpoint.build` makes it, and any recipe trains it."""
+    """The same model without Whisper: any recipe trains it."""
     return config.replace(name=f"{config.name}-spectrogram", whisper=None)
 
 
@@ -49,8 +49,8 @@ class Cascade(Salmonn):
     Args:
         whisper: a whole Whisper, whose decoder writes with `tokenizer`.
         beats: fine-tuned; `tags` name its classes.
-        phrases: what the LLM is told of a tag; tags without a phrase are kept from it.
-        voices: tags of a voice; what Whisper writes counts only where one of them is heard. Empty: always.
+        phrases: each tag as text; tags without a phrase are left out.
+        voices: tags of a voice; a transcript is used only where one of them is found. Empty: always.
         threshold: the least probability of a tag that counts.
     """
 
@@ -67,9 +67,9 @@ class Cascade(Salmonn):
         voices: Sequence[str] = (),
         threshold: float = 0.5,
     ) -> None:
-        ears = WhisperEncoder(whisper.config)
-        ears.encoder = whisper.model.encoder
-        super().__init__(config, ears, beats, llm, tokenizer)
+        encoder = WhisperEncoder(whisper.config)
+        encoder.encoder = whisper.model.encoder
+        super().__init__(config, encoder, beats, llm, tokenizer)
         self.ln_speech = self.ln_audio = self.connector = None
         self.writer = whisper.requires_grad_(False).eval()
         self.tags, self.phrases, self.voices, self.threshold = tuple(tags), phrases, voices, threshold
@@ -87,15 +87,15 @@ class Cascade(Salmonn):
         return embed(pad_sequence(ids, batch_first=True).to(self.device)), lengths
 
     def words(self, features: Features) -> list[str]:
-        """What the LLM is told of each clip: what is said, then what is heard, the likeliest tag first."""
-        told = []
+        """Each clip as text: what is said, then its sounds, the likeliest tag first."""
+        texts = []
         for clip, probabilities in zip(features.clips(), self.probabilities(features), strict=True):
             order = probabilities.argsort(descending=True).tolist()
-            encoded = [self.tags[i] for i in order if probabilities[i] >= self.threshold]
-            voice = not self.voices or any(tag in self.voices for tag in encoded)
+            tags = [self.tags[i] for i in order if probabilities[i] >= self.threshold]
+            voice = not self.voices or any(tag in self.voices for tag in tags)
             said = self.transcribe(clip) if voice else []
-            told.append(" ".join([*said, *(self.phrases[tag] for tag in encoded if tag in self.phrases)]))
-        return told
+            texts.append(" ".join([*said, *(self.phrases[tag] for tag in tags if tag in self.phrases)]))
+        return texts
 
     @torch.no_grad()
     def probabilities(self, features: Features) -> Tensor:

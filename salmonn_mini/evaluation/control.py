@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import Salmonn
 
@@ -25,13 +25,9 @@ CONTROLS = {
 
 
 def check_control(control: str | None) -> str:
-    """The control's name, "" for None.
-
-    Raises:
-        SalmonnError: an unknown control.
-    """
+    """The control's name, "" for None; raises SalmonnError at an unknown one."""
     if control and control not in CONTROLS:
-        raise SalmonnError(f"unknown control {control!r}: choose one of {', '.join(CONTROLS)}")
+        raise unknown("control", control, CONTROLS)
     return control or ""
 
 

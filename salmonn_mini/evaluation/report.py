@@ -106,26 +106,12 @@ class Report:
         """For the terminal: columns side by side."""
         return "\n".join([self._title(), "", *tables.aligned(self._cells()), "", *self._notes()])
 
-    def markdown(self) -> str:
-        """The same as a Markdown table."""
-        return "\n".join(
-            [f"**{self._title()}**", "", *tables.markdown(self._cells()), "", *self._notes(), ""]
-        )
-
     def save(self, path: Path | str) -> None:
-        """Write the report as JSON, whole or not at all.
-
-        Raises:
-            SalmonnError: a place that cannot be written to.
-        """
+        """Write the report as JSON, whole or not at all; raises SalmonnError where nothing can be written."""
         write_json(path, self.to_dict(), indent=2)
 
     def save_rows(self, path: Path | str) -> None:
-        """Write the rows as JSON lines, whole or not at all; `load_report` reads them.
-
-        Raises:
-            SalmonnError: a place that cannot be written to.
-        """
+        """Write the rows as JSON lines, likewise; `load_report` reads them."""
         write_text(path, "".join(map(json_line, self.rows)))
 
     def _title(self) -> str:
@@ -152,7 +138,8 @@ class Report:
         for column, (_, text) in RATES.items():
             yield f"- {column}: {text}"
         if self.control:
-            yield f"- {self.control}: the value with {CONTROLS[self.control]}; kept: what is left (of 1 - WER)"
+            yield f"- {self.control}: the value with {CONTROLS[self.control]}"
+            yield "- kept: the share of the value that is left; for an error rate the share of 1 - rate"
         if self.unreadable:
             yield f"- {len(self.unreadable)} clips could not be read: {'; '.join(self.unreadable[:5])}"
 

@@ -43,20 +43,12 @@ class Sweep:
         """For the terminal: each task's score, and its following rate where it has one, at each scale."""
         return "\n".join(tables.aligned(self._cells()))
 
-    def markdown(self) -> str:
-        """The same as a Markdown table."""
-        return "\n".join([*tables.markdown(self._cells()), ""])
-
     def to_dict(self) -> dict[str, Any]:
         """What `salmonn-mini sweep --json` writes: a report for each scale."""
         return {"scales": self.scales, "reports": [report.to_dict() for report in self.reports]}
 
     def save(self, path: Path | str) -> None:
-        """Write the sweep as JSON, whole or not at all.
-
-        Raises:
-            SalmonnError: a place that cannot be written to.
-        """
+        """Write the sweep as JSON, whole or not at all; raises SalmonnError where nothing can be written."""
         write_json(path, self.to_dict(), indent=2)
 
     def _cells(self) -> list[list[str]]:
@@ -70,11 +62,7 @@ class Sweep:
 
 
 def check_scales(model: Salmonn, scales: Sequence[float]) -> list[float]:
-    """The scales, each once.
-
-    Raises:
-        SalmonnError: none, or one that cannot be set: before the work is done.
-    """
+    """The scales, each once; raises SalmonnError at none, and at one that cannot be set."""
     scales = [float(scale) for scale in dict.fromkeys(scales)]
     if not scales:
         raise SalmonnError("a sweep over no scales: give at least one, as 0 2 4")

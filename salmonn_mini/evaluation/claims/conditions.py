@@ -1,7 +1,7 @@
 """What is measured: conditions, each a model, its LoRA scale, its tasks and its clips.
 
 A condition of one seed gives the rows of one file. The clips are of the test split and depend on the seed and the
-task alone, so that conditions with equally many clips heard the same ones.
+task alone, so that conditions with equally many clips have the same ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.evaluation.bayes import bayes_table
@@ -51,7 +52,6 @@ class Condition:
     share: float = 1.0
 
     def rows(self, models: Models, n: int) -> list[dict]:
-        """Answer, and keep what was answered."""
         model, rows = models[self.model], []
         for task in self.tasks:
             encoded = models.encoded(model, self.draw, task, max(1, round(n * self.share)))
@@ -66,18 +66,17 @@ class AsText:
     tasks: Sequence[str] = UNTRAINED
 
     def rows(self, models: Models, n: int) -> list[dict]:
-        """Answer, and keep what was answered."""
         model, rows = models["stage1"], []
         with lora_scale(model.llm, 0.0):
             for task in self.tasks:
                 examples = draw_task(task, n, models.seed)
-                told = [TextSample(task, _told(one), one.prompt, one.answer) for one in examples]
-                answers = answer_texts(model.llm.get_base_model(), model.tokenizer, told)
+                texts = [TextSample(task, _described(one), one.prompt, one.answer) for one in examples]
+                answers = answer_texts(model.llm.get_base_model(), model.tokenizer, texts)
                 rows += score_answers(examples, answers, {})
         return rows
 
 
-def _told(example: ToyExample) -> str:
+def _described(example: ToyExample) -> str:
     sounds = caption(example.plan.events) if example.plan.events else ""
     return f"{example.words} {sounds}".strip()
 
@@ -105,17 +104,10 @@ def _gaps(model: Salmonn, example: ToyExample) -> dict:
     table = bayes_table(model, features, instructions, [example.answer, rival])
     per_token = table.log_likelihood / table.tokens[:, None]
     bare = table.log_bare / table.tokens
-    measured = {
-        "prior_gap": (float(bare[1] - bare[0]), 1),
-        "likelihood_gap": (float(per_token[1, 0] - per_token[0, 0]), 1),
-    }
-    return {
-        "task": "story",
-        "prompt": example.prompt,
-        "answer": example.answer,
-        "rival": rival,
-        "measured": measured,
-    }
+    gaps = {"prior_gap": bare[1] - bare[0], "likelihood_gap": per_token[1, 0] - per_token[0, 0]}
+    measured = {name: (float(gap), 1) for name, gap in gaps.items()}
+    texts = {"task": "story", "prompt": example.prompt, "answer": example.answer, "rival": rival}
+    return texts | {"measured": measured}
 
 
 @dataclass(frozen=True)
@@ -133,14 +125,8 @@ class Moved:
                 encoded = models.encoded(model, draw_task, "story", max(1, round(n * self.share)))
                 rows = score_answers(encoded.examples, generate_answers(model, encoded), {})
                 followed = float(np.mean([row["scores"]["following_rate"][0] for row in rows]))
-                points.append(
-                    {
-                        "rate": rate,
-                        "steps": steps,
-                        "drift": lora_drift(model.llm).overall,
-                        "followed": followed,
-                    }
-                )
+                drift = lora_drift(model.llm).overall
+                points.append({"rate": rate, "steps": steps, "drift": drift, "followed": followed})
         followed = [point["followed"] for point in points]
         measured = {
             f"{name}_correlation": (_rank_correlation([point[name] for point in points], followed), 1)
@@ -150,14 +136,8 @@ class Moved:
 
 
 def _rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's, with mean ranks for ties; 0 where one side does not vary."""
-    ranks = [np.mean([np.argsort(np.argsort(side, kind="stable"), kind="stable")], 0) for side in (x, y)]
-    for rank, side in zip(ranks, map(np.asarray, (x, y)), strict=True):
-        for value in np.unique(side):
-            rank[side == value] = rank[side == value].mean()
-    if any(rank.std() == 0 for rank in ranks):
-        return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    """Spearman's; 0 where one side does not vary."""
+    return 0.0 if len(set(x)) == 1 or len(set(y)) == 1 else float(spearmanr(x, y).statistic)
 
 
 CONDITIONS: dict[str, Condition | AsText | Bayes | Moved] = {
@@ -178,20 +158,17 @@ CONDITIONS |= {
     f"stage2_s{scale:g}": Condition("stage2", (*TUNED, "phone_recognition"), scale, share=0.5)
     for scale in (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5)
 }
-CONDITIONS |= {
-    name: Condition(name, TUNED, share=0.5)
-    for name in (
-        "long_qa",
-        "long_asr",
-        "lora_only",
-        "text_only",
-        "control",
-        *(f"shots_{n}" for n in (1, 3, 6, 24, 48)),
-    )
-}
-CONDITIONS |= {
-    name: Condition(name, TUNED, share=0.5) for name in ("few", "many_instructions", "long_answers")
-}
+OTHERS = (
+    "long_qa",
+    "long_asr",
+    "lora_only",
+    "text_only",
+    "control",
+    "few",
+    "many_instructions",
+    "long_answers",
+)
+CONDITIONS |= {name: Condition(name, TUNED, share=0.5) for name in (*OTHERS, *SHOT_MODELS)}
 
 
 def measure(name: str, models: Models, n: int) -> list[dict]:

@@ -1,4 +1,4 @@
-"""The models that the claims are measured on, each trained when it is first asked for, and kept.
+"""The models that the claims are measured on, each trained when it is first needed, and kept.
 
 A row of MODELS is a recipe with changes. The models of a seed share what they can: stage 2 begins with that seed's
 stage 1, stage 3 with its stage 2.
@@ -13,7 +13,7 @@ from typing import Any
 
 from salmonn_mini import pretrained, train
 from salmonn_mini.data import ClipDataset
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import unknown
 from salmonn_mini.evaluation.activation_tuning import SAMPLES, save_examples, self_generated, tune_on_text
 from salmonn_mini.evaluation.claims.causes import FewInstructions, LongAnswers, ManyInstructions
 from salmonn_mini.evaluation.evaluate import EncodedExamples, encode_examples
@@ -37,7 +37,7 @@ class Variant:
         after: the row whose model it begins with, "" for the recipe's own beginning.
         data: the kind of activation data, for stage 3.
         shots: how many samples of it.
-        as_text: the samples' words stand in the prompt, and nothing is heard.
+        as_text: the samples' words stand in the prompt, without audio.
         clips: other clips than the recipe's.
     """
 
@@ -54,7 +54,7 @@ def _stage3(data: str = "story", shots: int = SAMPLES, **changes: Any) -> Varian
     return Variant("toy-stage3", "stage2", {"steps": shots} | changes, data, shots)
 
 
-def _ear(**config: Any) -> Variant:
+def _encoders(**config: Any) -> Variant:
     return Variant("toy-stage1", changes=SHORT | {"config": config})
 
 
@@ -67,10 +67,10 @@ MODELS: dict[str, Variant] = {
     "lora_only": _stage3(trainable=["lora"]),
     "text_only": Variant("toy-stage3", "stage2", data="story", as_text=True),
     "control": Variant("toy-stage2", "stage2", {"steps": SAMPLES, "batch_size": 1, "warmup": 0}),
-    "both": _ear(),
-    "whisper_only": _ear(beats=None),
-    "beats_only": _ear(whisper=None),
-    "segment": _ear(connector={"kind": "segment_qformer", "segment_query_tokens": 16}),
+    "both": _encoders(),
+    "whisper_only": _encoders(beats=None),
+    "beats_only": _encoders(whisper=None),
+    "segment": _encoders(connector={"kind": "segment_qformer", "segment_query_tokens": 16}),
     "few": Variant("toy-stage2", "stage1", HEATED, clips=FewInstructions),
     "many_instructions": Variant("toy-stage2", "stage1", HEATED, clips=ManyInstructions),
     "long_answers": Variant("toy-stage2", "stage1", HEATED, clips=LongAnswers),
@@ -89,27 +89,23 @@ class Models:
     def __init__(self, seed: int, folder: Path, cache: Path, device: str | None = None) -> None:
         self.seed, self.folder, self.cache = seed, folder / f"seed{seed}", cache
         self.device = device
-        self._heard: dict[tuple, EncodedExamples] = {}
+        self._encoded: dict[tuple, EncodedExamples] = {}
 
     def __getitem__(self, name: str) -> Salmonn:
-        """The model of a row of MODELS, trained if it is not there.
-
-        Raises:
-            SalmonnError: there is no such row.
-        """
+        """The model of a row of MODELS, trained if it is not there."""
         return pretrained.load(self.trained(name), device=self.device)
 
     def encoded(self, model: Salmonn, draw: Draw, task: str, n: int) -> EncodedExamples:
-        """What the frozen ears hear of n clips that `draw` gives: the same for all models with the same ears."""
+        """The features of n clips that `draw` gives: the same for all models with the same encoders."""
         key = (draw, task, n, model.config.whisper, model.config.beats)
-        if key not in self._heard:
-            self._heard[key] = encode_examples(model, draw(task, n, self.seed))
-        return self._heard[key]
+        if key not in self._encoded:
+            self._encoded[key] = encode_examples(model, draw(task, n, self.seed))
+        return self._encoded[key]
 
     def trained(self, name: str) -> Path:
         """The folder of a trained model."""
         if name not in MODELS:
-            raise SalmonnError(f"the claims have no model {name!r}: choose one of {', '.join(MODELS)}")
+            raise unknown("model of the claims", name, MODELS)
         folder = self.folder / name
         return folder if (folder / "config.json").exists() else self._train(folder, MODELS[name])
 

@@ -54,8 +54,3 @@ def is_right(sample: Prediction) -> bool:
 
 def _named(labels: tuple[str, ...], words: list[str]) -> set[str]:
     return set(labels) & set(words)
-
-
-def is_exact(sample: Prediction) -> bool:
-    """Whether an answer is the reference, whitespace folded."""
-    return " ".join(sample.answer.split()) == " ".join(sample.reference.split())

@@ -18,70 +18,55 @@ from salmonn_mini.evaluation.metrics.words import basic
 
 
 def meteor(references: Sequence[str], answers: Sequence[str]) -> list[float]:
-    """METEOR 1.5 of each answer, 0 to 1, against one reference each (Denkowski and Lavie 2014).
-
-    Raises:
-        SalmonnError: there is no Java, or pycocoevalcap is not installed.
-    """
-    return _ask("meteor", "Meteor", references, answers, lambda score: score)
+    """METEOR 1.5 of each answer, 0 to 1, against one reference each (Denkowski and Lavie 2014)."""
+    return _scores("meteor", references, answers, float)
 
 
 def spider(references: Sequence[str], answers: Sequence[str]) -> list[float]:
     """SPIDEr of each answer, 0 to 5.5: the mean of CIDEr-D (0 to 10) and SPICE (0 to 1) (Liu et al. 2017).
 
     Raises:
-        SalmonnError: there is no Java, pycocoevalcap is not installed, or the parser cannot be fetched.
+        SalmonnError: as `require`, or the parser cannot be fetched.
     """
-    spice = _ask("spice", "Spice", references, answers, lambda score: score["All"]["f"])
+    spice = _scores("spice", references, answers, lambda score: score["All"]["f"])
     return [(one + other) / 2 for one, other in zip(cider_d(references, answers), spice, strict=True)]
 
 
 JAVA: dict[str, Callable[[Sequence[str], Sequence[str]], list[float]]] = {"meteor": meteor, "spider": spider}
 
 
-def _ask(
-    room: str,
-    name: str,
-    references: Sequence[str],
-    answers: Sequence[str],
-    value: Callable[[Any], float],
+def _scores(
+    name: str, references: Sequence[str], answers: Sequence[str], value: Callable[[Any], float]
 ) -> list[float]:
-    """A scorer's numbers. An answer without a word is worth nothing, and is not shown to it: Java counts lines."""
+    """A scorer's numbers. An answer without a word scores 0 and is not passed on: Java counts lines."""
     texts = [(basic(reference), basic(answer)) for reference, answer in zip(references, answers, strict=True)]
     asked = [i for i, pair in enumerate(texts) if all(pair)]
     scores = [0.0] * len(texts)
     if asked:
-        scorer = _scorer(room, name)
         wanted, given = ({i: [texts[i][side]] for i in asked} for side in (0, 1))
-        _, each = scorer.compute_score(wanted, given)
+        _, each = _scorer(name).compute_score(wanted, given)
         for i, score in zip(sorted(asked), each, strict=True):
             scores[i] = float(value(score))
     return scores
 
 
 def require(names: Iterable[str]) -> None:
-    """Whether what the measures `names` need is installed: to be asked before any work is done for them.
-
-    Raises:
-        SalmonnError: there is no Java, or pycocoevalcap is not installed.
-    """
+    """Raises SalmonnError where Java or pycocoevalcap, which these measures need, is not installed."""
     for name in names:
-        if shutil.which("java") is None:
-            raise SalmonnError(
-                f"{name} needs Java, and no java is on the PATH: install a runtime, or leave {name} out"
-            )
-        if importlib.util.find_spec("pycocoevalcap") is None:
-            raise SalmonnError(
-                f"{name} needs the package pycocoevalcap: pip install -e '.[captions]', or leave {name} out"
-            )
+        lacks = "Java, and no java is on the PATH: install a runtime"
+        if shutil.which("java"):
+            lacks = "the package pycocoevalcap: pip install -e '.[captions]'"
+            if importlib.util.find_spec("pycocoevalcap"):
+                continue
+        raise SalmonnError(f"{name} needs {lacks}, or leave {name} out")
 
 
-def _scorer(room: str, name: str) -> Any:
-    require([room])
-    module = importlib.import_module(f"pycocoevalcap.{room}.{room}")
+def _scorer(name: str) -> Any:
+    require([name])
+    module = importlib.import_module(f"pycocoevalcap.{name}.{name}")
     try:
-        return getattr(module, name)()
+        return getattr(module, name.capitalize())()
     except OSError as problem:
         raise SalmonnError(
-            f"{room} cannot fetch Stanford's parser ({problem}): use it once with a network, or leave {room} out"
+            f"{name} cannot fetch Stanford's parser ({problem}): use it once with a network, or leave {name} out"
         ) from problem

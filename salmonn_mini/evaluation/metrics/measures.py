@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.metrics import bootstrap
-from salmonn_mini.evaluation.metrics.answers import is_exact, is_right
+from salmonn_mini.evaluation.metrics.answers import is_right
 from salmonn_mini.evaluation.metrics.bootstrap import Counts, Difference, Value
 from salmonn_mini.evaluation.metrics.captions import cider_d, clauses, rouge_l, same_events, shared
 from salmonn_mini.evaluation.metrics.following import (
@@ -19,7 +19,6 @@ from salmonn_mini.evaluation.metrics.following import (
     did_asr,
     did_caption,
     follows,
-    in_form,
     keywords,
 )
 from salmonn_mini.evaluation.metrics.words import (
@@ -60,22 +59,16 @@ def _share(test: Callable[[Prediction], bool | None]) -> Callable[[Prediction], 
     return counts
 
 
-def _word_errors(sample: Prediction) -> tuple[int, int] | None:
-    if is_unspaced(sample.reference):
-        return None
-    return word_errors(sample.reference, sample.answer, sample.normalizer)
+def _errors(unspaced: bool) -> Callable[[Prediction], tuple[int, int] | None]:
+    """Errors of words, or of characters in scripts without spaces; None for references of the other kind."""
+    count = character_errors if unspaced else word_errors
 
+    def counts(sample: Prediction) -> tuple[int, int] | None:
+        if is_unspaced(sample.reference) != unspaced:
+            return None
+        return count(sample.reference, sample.answer, sample.normalizer)
 
-def _character_errors(sample: Prediction) -> tuple[int, int] | None:
-    if not is_unspaced(sample.reference):
-        return None
-    return character_errors(sample.reference, sample.answer, sample.normalizer)
-
-
-def _has_form(sample: Prediction) -> bool | None:
-    """Tasks whose answers all open alike."""
-    alike = ("emotion", "gender", "spoken_query_qa", "slot_filling", "co_reasoning", "story")
-    return in_form(sample) if sample.task in alike else None
+    return counts
 
 
 def is_caption(task: str) -> bool:
@@ -120,8 +113,8 @@ def _language(task: str) -> str:
 
 
 MEASURES: dict[str, Measure] = {
-    "wer": Measure("word error rate (jiwer)", _word_errors),
-    "cer": Measure("character error rate (jiwer), of scripts without spaces between words", _character_errors),
+    "wer": Measure("word error rate (jiwer)", _errors(unspaced=False)),
+    "cer": Measure("character error rate (jiwer), of scripts without spaces between words", _errors(unspaced=True)),
     "per": Measure("phone error rate", lambda s: phone_errors(s.reference, s.answer)),
     "bleu": Measure(
         "BLEU4 by sacrebleu, 0 to 100 (13a; zh for Chinese, char for Japanese)",
@@ -135,8 +128,6 @@ MEASURES: dict[str, Measure] = {
     ),
     "diversity": Measure("different words in an answer, mean", lambda s: (distinct_words(s.answer), 1)),
     "following_rate": Measure("share of answers that obey the instruction", _share(follows)),
-    "exact": Measure("share of answers that are the reference, letter for letter", _share(is_exact)),
-    "form_rate": Measure("share of answers that open as the reference does", _share(_has_form)),
     "transcript_rate": Measure(
         "share of answers that repeat the speech", _share(lambda s: did_asr(s) if s.words else None)
     ),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, unknown
 
 LOOP_WORDS = 4  # a run of so many words …
 LOOP_TIMES = 3  # … that occurs so often makes an answer a loop; no story of the toy world has one even twice
@@ -68,13 +68,9 @@ NORMALIZERS: dict[str, Callable[[str], str]] = {"basic": basic, "whisper": whisp
 
 
 def normalizer(name: str) -> Callable[[str], str]:
-    """A function from text to text by its name in `NORMALIZERS`.
-
-    Raises:
-        SalmonnError: an unknown name.
-    """
+    """A function from text to text by its name in `NORMALIZERS`; raises SalmonnError at an unknown one."""
     if name not in NORMALIZERS:
-        raise SalmonnError(f"unknown normalizer {name!r}: choose one of {', '.join(NORMALIZERS)}")
+        raise unknown("normalizer", name, NORMALIZERS)
     return NORMALIZERS[name]
 
 

@@ -1,4 +1,4 @@
-"""Models of any size with random weights, made on the device where they will work; and something to ask them."""
+"""Models of any size with random weights, built on their device, with prompts and clips for them."""
 
 from __future__ import annotations
 

@@ -235,6 +235,14 @@ def test_what_nobody_expected_is_one_line_too_and_debug_shows_where(capsys, mode
     assert "Traceback" in run(capsys, "answer", "gone.wav", "--debug")[2]
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_several_processes_the_first_tells_an_error(capsys, monkeypatch, rank):
+    """What all of them meet; of what one alone meets (`on_one_rank`) it tells itself."""
+    monkeypatch.setenv("RANK", str(rank))
+    status, out, err = run(capsys, "train", "nobody")
+    assert (status, out, err.count("error: unknown recipe")) == (2, "", 1 - rank)
+
+
 def test_ctrl_c_ends_quietly(capsys, model, clip, monkeypatch):
     def interrupt(waves):
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny import tiny_salmonn
 
+from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.evaluate import evaluate
@@ -50,6 +51,29 @@ def test_what_cannot_be_swept_is_refused(model) -> None:
         sweep(model, ["asr"], 1, 0, ())
     with pytest.raises(SalmonnError, match="must be finite"):
         sweep(model, ["asr"], 1, 0, (float("nan"),))
+
+
+def test_the_command_prints_a_table_or_json_or_writes_it(model, capsys, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(pretrained, "load", lambda *args, **settings: model)
+    line = [
+        "sweep",
+        "--model",
+        "toy",
+        "--stage",
+        "1",
+        "--samples",
+        "1",
+        "--tasks",
+        "asr",
+        "--scales",
+        "0",
+        "4",
+    ]
+    assert main([*line, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["scales"] == [0, 4]
+    assert main([*line, "--json", str(tmp_path / "sweep.json")]) == 0
+    assert "s = 4" in capsys.readouterr().out and json.loads((tmp_path / "sweep.json").read_text()) == report
 
 
 def test_a_wrong_figure_costs_a_line(capsys) -> None:

@@ -1,10 +1,12 @@
-"""Check packages, accelerator, memory and weights; download nothing."""
+"""Check packages, accelerator, memory and weights; downloads nothing."""
 
 from __future__ import annotations
 
 import argparse
 
 from salmonn_mini.cli import options
+from salmonn_mini.cli.console import say
+from salmonn_mini.models.config import preset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if nothing has failed, else 1."""
+    preset(arguments.preset)  # refuse a wrong name first
+    say("checking packages …")
     from salmonn_mini.tools.doctor import FAIL, examine
 
     failed = []

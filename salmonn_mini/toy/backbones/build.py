@@ -1,6 +1,6 @@
-"""All three backbones by one resumable command, and the model card that tells how they were made.
+"""All three backbones by one resumable command, and the model card of how they were made.
 
-`salmonn-mini backbones` may be stopped at any time; called again it goes on where it was.
+`salmonn-mini backbones` may be interrupted; called again it resumes.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ def build_all(
         raise unknown("dtype", dtype, DTYPES)
     target = target or toy_folder()
     place = partial(Place, runs, dtype=dtype)
-    llm, tokenizer, llm_took = text.train_llm(place("llm"), seed=SEED)
-    whisper, whisper_took = speech.train_whisper(tokenizer, place("whisper"), seed=SEED)
-    beats, beats_took = sounds.train_beats(place("beats"), seed=SEED)
+    llm, tokenizer, llm_stats = text.train_llm(place("llm"), seed=SEED)
+    whisper, whisper_stats = speech.train_whisper(tokenizer, place("whisper"), seed=SEED)
+    beats, beats_stats = sounds.train_beats(place("beats"), seed=SEED)
     models = {"llm": llm, "whisper": whisper.whisper, "beats": beats}
     for model in models.values():
         as_shipped(model)
     save_backbones(target, whisper.whisper, beats, sounds.TAGS, llm, tokenizer)
     scores = backbone_scores(whisper, beats, llm, tokenizer, n=samples, seed=SEED)
-    took = {"llm": llm_took, "whisper": whisper_took, "beats": beats_took}
+    stats = {"llm": llm_stats, "whisper": whisper_stats, "beats": beats_stats}
     training = {
-        name: took[name] | {"dtype": dtype, "parameters": _size(model)} for name, model in models.items()
+        name: stats[name] | {"dtype": dtype, "parameters": _size(model)} for name, model in models.items()
     }
     report = {"seed": SEED, "training": training, "scores": scores}
-    with replacing(target) as beside:
-        (beside / SCORES).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        (beside / CARD).write_text(model_card(report), encoding="utf-8")
+    with replacing(target) as temporary:
+        (temporary / SCORES).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (temporary / CARD).write_text(model_card(report), encoding="utf-8")
     return report
 
 

@@ -22,7 +22,7 @@ training saw, voiced, mixed and synthesized anew; in brackets 95 % bootstrap int
 _DATA = {
     "llm": f"text instructions from the toy world's grammar, {text.BATCH} a step; it never saw audio",
     "whisper": f"{speech.UTTERANCES:,} utterances of espeak-ng voices, disturbed anew each time, "
-    f"{speech.BATCH} a step; sequence to sequence, beside it a CTC loss over phones whose head is not shipped",
+    f"{speech.BATCH} a step; sequence to sequence, with a CTC loss over phones whose head is not shipped",
     "beats": f"{sum(sounds.POOL.values()):,} clips of sound events, music and voices with their tags, "
     f"{sounds.BATCH} a step",
 }
@@ -43,16 +43,16 @@ def model_card(report: dict[str, Any]) -> str:
         )
         for name, row in report["training"].items()
     )
-    hearing = [("Whisper, word error rate, all voices", *_score(scores["whisper"]))]
-    hearing += [("BEATs, sound event (top 1)", *_score(scores["beats"]))]
-    hearing += [(f"BEATs, {name} (top 1)", *_score(row)) for name, row in scores["beats"]["tags"].items()]
+    encoders = [("Whisper, word error rate, all voices", *_score(scores["whisper"]))]
+    encoders += [("BEATs, sound event (top 1)", *_score(scores["beats"]))]
+    encoders += [(f"BEATs, {name} (top 1)", *_score(row)) for name, row in scores["beats"]["tags"].items()]
     tasks = [(name, row["metric"], *_score(row)) for name, row in scores["llm"].items()]
     columns = ("model", "parameters", "steps", "minutes on one core", "dtype", "data")
     return "\n".join(
         (
             head,
             f"## Training (seed {report['seed']})\n\n{_table(columns, training)}",
-            f"## What the ears hear\n\n{_table(('score', 'value', 'clips'), hearing)}",
+            f"## What the encoders recognize\n\n{_table(('score', 'value', 'clips'), encoders)}",
             f"## What the LLM does with text\n\n{_table(('task', 'metric', 'value', 'samples'), tasks)}",
         )
     )

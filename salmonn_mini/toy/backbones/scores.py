@@ -155,8 +155,7 @@ def llm_scores(
 ) -> dict[str, dict]:
     """Accuracy on every text task: n unseen sentences each, with training or held-out wordings of the prompts.
 
-    An answer is right or wrong as a whole, save for phones, of which an answer has twenty and more: they are scored
-    one by one, 1 - PER.
+    Every answer is right or wrong, save phones: an answer has twenty and more of them, scored one by one as 1 - PER.
     """
     scores = {}
     for number, task in enumerate(MAKERS):
@@ -228,18 +227,15 @@ def is_story(context: str, answer: str) -> bool:
     """A story opens as stories do, names its subject or every sound, has 20 words or more, ends with a stop."""
     words = basic(answer).split()
     text = f" {' '.join(words)} "
-    whole = len(words) >= STORY_WORDS and answer.rstrip().endswith(".")
-    return (
-        whole
-        and text.startswith(f" {story.OPENING} ")
-        and all(f" {name} " in text for name in _heroes(context))
-    )
+    finished = len(words) >= STORY_WORDS and answer.rstrip().endswith(".")
+    opened = text.startswith(f" {story.OPENING} ")
+    return finished and opened and all(f" {name} " in text for name in _subjects(context))
 
 
-def _heroes(context: str) -> list[str]:
+def _subjects(context: str) -> list[str]:
     """What a story has to name: the subject of a statement, or the sources of a caption's sounds."""
     sources = {event.phrase: facts.SOUND_FACTS[name]["source"] for name, event in EVENTS.items()}
-    encoded = context.split(AND_THEN)
-    if all(phrase in sources for phrase in encoded):
-        return [sources[phrase] for phrase in encoded]
+    phrases = context.split(AND_THEN)
+    if all(phrase in sources for phrase in phrases):
+        return [sources[phrase] for phrase in phrases]
     return [next(word for word in context.split() if word in NAMES or word in NOUNS)]

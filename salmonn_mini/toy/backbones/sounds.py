@@ -1,4 +1,4 @@
-"""The toy BEATs: the real architecture, small, trained to tag what a clip holds, as BEATs is fine-tuned on AudioSet.
+"""The toy BEATs: the real architecture, small, trained to tag clips, as BEATs is fine-tuned on AudioSet.
 
 Its tags are the toy world's sound events, music, and what AudioSet says of voices and more: gender, mood, speaker.
 Transcripts are not among them.
@@ -112,7 +112,7 @@ def tag_loss(beats: Beats, batch: Sequence[Tagged]) -> Tensor:
 
 
 def train_beats(place: Place, schedule: Schedule = SCHEDULE, seed: int = 0) -> tuple[Beats, dict]:
-    """The toy's BEATs from nothing, and what the training took."""
+    """The toy's BEATs trained from scratch, with the steps and seconds that it took."""
     pool = SoundPool(draw_pool(POOL, np.random.default_rng((seed, 3)), "train"))
     beats = build(seed)
     return beats, train(

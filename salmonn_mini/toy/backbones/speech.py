@@ -27,7 +27,6 @@ SCHEDULE = Schedule(steps=3600, lr=1.5e-3, warmup=300)
 UTTERANCES = 10_000
 BATCH = 32
 NEIGHBORS = 400  # a batch is drawn from so many utterances of like length
-SHARD = 250
 CTC_WEIGHT = 0.5
 _KINDS = (grammar.draw_statement,) * 5 + (grammar.draw_question,) * 2 + (grammar.draw_command,) * 2
 
@@ -55,10 +54,7 @@ def draw_texts(n: int, rng: np.random.Generator, split: str) -> list[str]:
 def speak_all(texts: Sequence[str], rng: np.random.Generator) -> list[Spoken]:
     """Every text in a random voice, mood, rate and pitch."""
     utterances = [draw_utterance(text, rng) for text in texts]
-    waves = []
-    for start in range(0, len(utterances), SHARD):
-        waves += speak(utterances[start : start + SHARD])
-    return [Spoken(*row) for row in zip(texts, phonemes(texts), waves, strict=True)]
+    return [Spoken(*row) for row in zip(texts, phonemes(texts), speak(utterances), strict=True)]
 
 
 class SpeechPool:
@@ -100,18 +96,16 @@ def draw_backgrounds(rng: np.random.Generator, each: int = 12) -> list[np.ndarra
 
 
 class WhisperWithCtc(nn.Module):
-    """transformers' Whisper, its encoder shared with our ears, and the CTC head for training."""
+    """transformers' Whisper, its encoder shared with `WhisperEncoder`, and the CTC head for training."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
         self.whisper = WhisperForConditionalGeneration(toy_config(tokenizer))
-        self.whisper.set_attn_implementation(
-            "eager"
-        )  # the fastest on a CPU at these lengths, in bfloat16 above all
+        self.whisper.set_attn_implementation("eager")  # the fastest on a CPU at these lengths
         self.ctc = nn.Linear(self.whisper.config.d_model, len(PHONES) + 1)
-        ears = WhisperEncoder(self.whisper.config)
-        ears.encoder = self.whisper.model.encoder
-        self._encode = ears.forward  # a method, so that the encoder is not registered twice
+        wrapper = WhisperEncoder(self.whisper.config)
+        wrapper.encoder = self.whisper.model.encoder
+        self._encode = wrapper.forward  # a method, so that the encoder is not registered twice
         self.tokenizer = tokenizer
 
     def encode(self, waves: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -119,7 +113,7 @@ class WhisperWithCtc(nn.Module):
         return self._encode([torch.from_numpy(wave) for wave in waves], pad_to_30s=False)
 
     def loss(self, batch: Sequence[Spoken]) -> Tensor:
-        """Cross-entropy of the words, with the CTC loss of the phones beside it."""
+        """Cross-entropy of the words, plus the CTC loss of the phones."""
         states, lengths = self.encode([one.wave for one in batch])
         decoded = self.whisper(encoder_outputs=(states,), labels=self._labels([one.text for one in batch]))
         return decoded.loss.float() + CTC_WEIGHT * self._ctc_loss(
@@ -174,7 +168,7 @@ def toy_config(tokenizer: PreTrainedTokenizerFast) -> WhisperConfig:
 def train_whisper(
     tokenizer: PreTrainedTokenizerFast, place: Place, schedule: Schedule = SCHEDULE, seed: int = 0
 ) -> tuple[WhisperWithCtc, dict]:
-    """The toy's Whisper from nothing, and what the training took."""
+    """The toy's Whisper trained from scratch, with the steps and seconds that it took."""
     rng = np.random.default_rng((seed, 1))
     pool = SpeechPool(speak_all(draw_texts(UTTERANCES, rng, "train"), rng), draw_backgrounds(rng))
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The toy LLM: a tokenizer and a Llama that learn to follow instructions over text, and never hear a sound.
+"""The toy LLM: a tokenizer and a Llama that learn to follow instructions over text alone.
 
 The words between `<Speech>` and `</Speech>` stand where SALMONN will put its audio tokens. In half of the samples
 they are softened in training (soft.py).
@@ -46,13 +46,13 @@ _WEIGHTS = {
 
 
 def train_tokenizer(samples: Sequence[TextSample]) -> PreTrainedTokenizerFast:
-    """A BPE in lower case with byte fallback, as Llama's; Chinese and Japanese go sign by sign."""
+    """A BPE in lower case with byte fallback, as Llama's; Chinese and Japanese go character by character."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    signs = Regex(r"\n|[\p{Han}\p{Hiragana}\p{Katakana}ー]")
+    characters = Regex(r"\n|[\p{Han}\p{Hiragana}\p{Katakana}ー]")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(signs, "isolated"),
+            pre_tokenizers.Split(characters, "isolated"),
             pre_tokenizers.Punctuation("isolated"),
             pre_tokenizers.Metaspace("▁", prepend_scheme="first"),
         ]
@@ -128,10 +128,7 @@ class Layout:
 def _pad(rows: list[tuple[list[int], ...]], softened: list[bool], pad: int) -> TextBatch:
     width = max(sum(map(len, row)) for row in rows)
     ids = torch.full((len(rows), width), pad)
-    mask, context = (
-        torch.zeros(len(rows), width, dtype=torch.bool),
-        torch.zeros(len(rows), width, dtype=torch.bool),
-    )
+    mask, context = torch.zeros(2, len(rows), width, dtype=torch.bool)
     labels = torch.full((len(rows), width), -100)
     for i, row in enumerate(rows):
         starts = np.cumsum([0, *map(len, row)])
@@ -155,21 +152,13 @@ def draw_tasks(n: int, rng: np.random.Generator) -> list[str]:
 def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     """The toy's Llama with random weights."""
     torch.manual_seed(seed)
-    shape = PRESETS["toy"].llm
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=shape.hidden_size,
-            intermediate_size=shape.intermediate_size,
-            num_hidden_layers=shape.num_hidden_layers,
-            num_attention_heads=shape.num_attention_heads,
-            num_key_value_heads=shape.num_key_value_heads,
-            max_position_embeddings=shape.max_position_embeddings,
-            tie_word_embeddings=True,
+            **PRESETS["toy"].llm.sizes() | {"vocab_size": len(tokenizer)},
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
-            attn_implementation="eager",  # the fastest on a CPU at these lengths, in bfloat16 above all
+            attn_implementation="eager",  # the fastest on a CPU at these lengths
         )
     )
 
@@ -207,7 +196,7 @@ class TextPool:
 def train_llm(
     place: Place, schedule: Schedule = SCHEDULE, finish: Schedule = FINISH, seed: int = 0
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict]:
-    """The toy's LLM and tokenizer from nothing, and what the training took."""
+    """The toy's LLM and tokenizer trained from scratch, with the steps and seconds that it took."""
     rng = np.random.default_rng(seed)
     samples = draw_samples(draw_tasks(schedule.steps * BATCH, rng), rng, "train")
     tokenizer = train_tokenizer(samples[:40_000])

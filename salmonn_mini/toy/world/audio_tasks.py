@@ -14,7 +14,7 @@ from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Statement
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.toy.world.text_tasks import pick
-from salmonn_mini.toy.world.voice import MOODS, VOICES, phonemes
+from salmonn_mini.toy.world.voice import MOODS, VOICES
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def _statement(rng: np.random.Generator, split: str) -> Statement:
 
 
 def _dictation(rng: np.random.Generator) -> str:
-    """What is heard in training: half of it is no sentence of the world.
+    """The speech of training clips: half of it is not a sentence of the world.
 
     There are few questions in the toy world. From sentences alone a model learns them by heart, and writes down the
-    nearest one that it knows when it hears another wording.
+    nearest one that it knows for any other wording.
     """
     kind = rng.random()
     if kind < 0.2:
@@ -85,7 +85,7 @@ def _phones(rng: np.random.Generator, split: str) -> Draft:
     """A statement; in training now and then words without a sentence around them.
 
     Phones, moods and genders are asked of statements alone: what is trained at length on spoken questions would be
-    the answer to them. They are heard in transcription.
+    the answer to them. Transcription trains on those.
     """
     listed = split == "train" and rng.random() < LIST_SHARE
     text = grammar.draw_word_list(rng) if listed else _statement(rng, split).text
@@ -125,12 +125,8 @@ def _draw_music(rng: np.random.Generator) -> Music:
 
 def _music_caption(rng: np.random.Generator, split: str) -> Draft:
     piece = _draw_music(rng)
-    return (
-        ClipPlan(draw_seed(rng), music=piece),
-        "",
-        text_tasks.music_caption(piece.style, piece.tempo, piece.mode),
-        "",
-    )
+    answer = text_tasks.music_caption(piece.style, piece.tempo, piece.mode)
+    return ClipPlan(draw_seed(rng), music=piece), "", answer, ""
 
 
 def _music_qa(rng: np.random.Generator, split: str) -> Draft:
@@ -276,7 +272,7 @@ def draw_examples(
         plan, fill, answer, words = makers[name](rng, split)
         prompt = pick(rng, task.held_out if held_out else task.prompts).replace("{}", fill)
         examples.append(ToyExample(name, plan, prompt, answer, words))
-    return _with_phones(examples)
+    return text_tasks.with_phones(examples, "words")
 
 
 def draw_long_speech(n: int, rng: np.random.Generator, split: str, sentences: int = 3) -> list[ToyExample]:
@@ -288,12 +284,3 @@ def draw_long_speech(n: int, rng: np.random.Generator, split: str, sentences: in
         words = " ".join(texts)
         examples.append(ToyExample("asr", plan, pick(rng, get_task("asr").prompts), words, words))
     return examples
-
-
-def _with_phones(examples: list[ToyExample]) -> list[ToyExample]:
-    texts = [example.words for example in examples if example.task == "phone_recognition"]
-    phones = iter(phonemes(texts) if texts else ())
-    return [
-        replace(example, answer=" ".join(next(phones))) if example.task == "phone_recognition" else example
-        for example in examples
-    ]

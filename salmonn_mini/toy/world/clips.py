@@ -1,7 +1,7 @@
 """What a clip contains, planned first and rendered afterwards.
 
-A plan names everything that is known of a clip: the words and who says them in which mood, the sound events, the
-music. `render` turns plans into sound. Equal plans in equal order give equal samples, byte for byte.
+A plan holds all there is to know of a clip: the words and who says them in which mood, the sound events, the music.
+`render` turns plans into sound. Equal plans in equal order give equal samples, byte for byte.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from salmonn_mini.models.config import GAP_SECONDS
 from salmonn_mini.toy.world import acoustics, events, music
 from salmonn_mini.toy.world.voice import MOODS, RATES, SAMPLE_RATE, VOICES, Utterance, speak
 
-SHARD = 250  # utterances in one espeak-ng process
 BACKGROUND_SNR = (3.0, 12.0)  # dB, voice against the sound behind it
 
 
@@ -69,19 +68,14 @@ def draw_seed(rng: np.random.Generator) -> int:
 def render(plans: Sequence[ClipPlan]) -> list[np.ndarray]:
     """The samples of each plan: float32, mono, 16 kHz, within [-1, 1]."""
     utterances = [utterance for plan in plans for utterance in plan.utterances]
-    spoken = []
-    for start in range(0, len(utterances), SHARD):
-        spoken += speak(utterances[start : start + SHARD])
-    waves = iter(spoken)
+    waves = iter(speak(utterances))
     return [_render(plan, [next(waves) for _ in plan.utterances]) for plan in plans]
 
 
 def _render(plan: ClipPlan, spoken: list[np.ndarray]) -> np.ndarray:
     rng = np.random.default_rng(plan.seed)
-    if plan.music is not None:
-        wave = music.compose(
-            plan.music.style, rng, rng.uniform(3.0, 4.5), tempo=plan.music.tempo, mode=plan.music.mode
-        )
+    if (piece := plan.music) is not None:
+        wave = music.compose(piece.style, rng, rng.uniform(3.0, 4.5), tempo=piece.tempo, mode=piece.mode)
     elif not spoken:
         wave = _scene(plan.events, rng)
     else:
@@ -89,7 +83,7 @@ def _render(plan: ClipPlan, spoken: list[np.ndarray]) -> np.ndarray:
         if plan.events:
             background = events.synthesize(plan.events[0], rng, len(wave) / SAMPLE_RATE)
             wave = acoustics.mix(wave, background, rng.uniform(*BACKGROUND_SNR))
-    return _room(wave, rng)
+    return _recorded(wave, rng)
 
 
 def _scene(names: Sequence[str], rng: np.random.Generator) -> np.ndarray:
@@ -106,7 +100,7 @@ def _voices(plan: ClipPlan, spoken: list[np.ndarray]) -> np.ndarray:
     return acoustics.overlap(first, second, delay=plan.overlap * len(first) / SAMPLE_RATE)
 
 
-def _room(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _recorded(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A little reverberation now and then, light noise mostly."""
     if rng.random() < 0.2:
         wave = acoustics.reverberate(wave, rng)

@@ -80,7 +80,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Command:
-    """A request with named slots, as a voice assistant hears it."""
+    """A request with named slots, as to a voice assistant."""
 
     text: str
     slots: tuple[tuple[str, str], ...]
@@ -103,25 +103,26 @@ def an(noun: str) -> str:
     return "an" if noun[0] in "aeiou" else "a"
 
 
-def _pick(rng: np.random.Generator, options) -> str:
+def pick(rng: np.random.Generator, options):
+    """One of `options`, all equally likely."""
     options = tuple(options)
     return options[int(rng.integers(len(options)))]
 
 
 def _maybe(rng: np.random.Generator, options, chance: float) -> str | None:
-    return _pick(rng, options) if rng.random() < chance else None
+    return pick(rng, options) if rng.random() < chance else None
 
 
 def draw_statement(rng: np.random.Generator) -> Statement:
     """A random statement of 4 to 13 words."""
-    subject = _pick(rng, (NAMES, PEOPLE, ANIMALS)[rng.integers(3)])
+    subject = pick(rng, (NAMES, PEOPLE, ANIMALS)[rng.integers(3)])
     return Statement(
         subject=subject,
-        verb=_pick(rng, VERBS),
-        object=_pick(rng, THINGS),
+        verb=pick(rng, VERBS),
+        object=pick(rng, THINGS),
         subject_adjective=_maybe(rng, SUBJECT_ADJECTIVES, 0.35) if subject in NOUNS else None,
         object_adjective=_maybe(rng, OBJECT_ADJECTIVES, 0.6),
-        article=_pick(rng, ("a", "the")),
+        article=pick(rng, ("a", "the")),
         place=_maybe(rng, PLACES, 0.55),
         time=_maybe(rng, TIMES, 0.3),
     )
@@ -129,7 +130,7 @@ def draw_statement(rng: np.random.Generator) -> Statement:
 
 def draw_command(rng: np.random.Generator) -> Command:
     """A random command with one to three slots."""
-    return fill_command(_pick(rng, COMMANDS), rng)
+    return fill_command(pick(rng, COMMANDS), rng)
 
 
 def fill_command(pattern: str, rng: np.random.Generator) -> Command:
@@ -138,7 +139,7 @@ def fill_command(pattern: str, rng: np.random.Generator) -> Command:
     for word in pattern.split():
         if word.startswith("{"):
             slot = word.strip("{}")
-            value = _pick(rng, SLOTS[slot])
+            value = pick(rng, SLOTS[slot])
             slots.append((slot, value))
             word = value
         words.append(word)
@@ -173,9 +174,7 @@ COMMANDS = (
 
 def draw_question(rng: np.random.Generator) -> SpokenQuestion:
     """A random question about the world's facts, in a random wording."""
-    kind = _pick(rng, QUESTIONS_BY_KIND)
-    options = QUESTIONS_BY_KIND[kind]
-    return options[int(rng.integers(len(options)))]
+    return pick(rng, QUESTIONS_BY_KIND[pick(rng, QUESTIONS_BY_KIND)])
 
 
 GARBLED_SHARE = 0.35  # of the words
@@ -233,18 +232,19 @@ def draw(kind, rng: np.random.Generator, split: str):
 @cache
 def spoken_words() -> tuple[str, ...]:
     """Every word that can be spoken in the toy world, sorted."""
-    texts = [
-        *NAMES,
-        *NOUNS,
-        *THINGS,
-        *OBJECT_ADJECTIVES,
-        *SUBJECT_ADJECTIVES,
-        *VERBS,
-        *PLACES,
-        *TIMES,
-        *DAYS,
-        *NUMBERS,
-    ]
+    tables = (
+        NAMES,
+        NOUNS,
+        THINGS,
+        OBJECT_ADJECTIVES,
+        SUBJECT_ADJECTIVES,
+        VERBS,
+        PLACES,
+        TIMES,
+        DAYS,
+        NUMBERS,
+    )
+    texts = [word for table in tables for word in table]
     texts += ["the a an in", *facts.CAPITALS.values()]
     texts += COMMANDS
     texts += [q.text for questions in QUESTIONS_BY_KIND.values() for q in questions]

@@ -1,8 +1,8 @@
-"""Text instructions for the toy LLM: it learns all it knows here, from text alone, before it ever hears a sound.
+"""Text instructions for the toy LLM: all that it knows before it is given sound.
 
 A sample is laid out as SALMONN's prompt with words in the place of the audio tokens:
 `USER: <Speech>` context `</Speech> ` instruction `\\nASSISTANT:` answer `</s>`.
-Asked to transcribe or to describe a sound, the LLM says that it cannot hear, as a chat model without ears does:
+Asked to transcribe or to describe a sound, the LLM answers that it cannot hear, as a text-only chat model does:
 those are abilities that only training on sound can give.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
 
 import numpy as np
 
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.toy.world import facts, grammar, story, translate, voice
 from salmonn_mini.toy.world.events import EVENTS
-from salmonn_mini.toy.world.grammar import Command, SpokenQuestion, Statement, split_of
+from salmonn_mini.toy.world.grammar import SpokenQuestion, Statement, pick, split_of
 from salmonn_mini.toy.world.lexicon import BASE, COLORS, OPPOSITES, PEOPLE, SUBJECT_ADJECTIVES
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.toy.world.voice import MOODS
@@ -35,12 +36,6 @@ class TextSample:
 
 Fill = tuple[str, str]  # what fills the prompt's gap ("" if it has none), and the answer
 Maker = Callable[[np.random.Generator, str], tuple[str, Fill]]  # from (rng, split) to a context and its fill
-
-
-def pick(rng: np.random.Generator, options):
-    """One of `options`, all equally likely."""
-    options = tuple(options)
-    return options[int(rng.integers(len(options)))]
 
 
 # --- answers to instructions about a statement -----------------------------------------------------------------------
@@ -174,7 +169,7 @@ def slot_answer(slot: str, value: str) -> str:
 
 
 def _slots(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
-    command: Command = grammar.draw(grammar.draw_command, rng, split)
+    command = grammar.draw(grammar.draw_command, rng, split)
     slot, value = pick(rng, command.slots)
     return command.text, (slot, slot_answer(slot, value))
 
@@ -316,14 +311,12 @@ def draw_samples(
         context, (fill, answer) = (makers or MAKERS)[task](rng, split)
         prompts = TASKS[task].held_out if held_out and task in TASKS else prompts_of(task)
         samples.append(TextSample(task, context, pick(rng, prompts).replace("{}", fill), answer))
-    return _with_phones(samples)
+    return with_phones(samples, "context")
 
 
-def _with_phones(samples: list[TextSample]) -> list[TextSample]:
-    """Fill in the phones, for all samples at once: each call of espeak-ng starts a process."""
-    texts = [sample.context for sample in samples if sample.task == "phone_recognition"]
-    phones = iter(voice.phonemes(texts) if texts else ())
-    return [
-        replace(sample, answer=" ".join(next(phones))) if sample.task == "phone_recognition" else sample
-        for sample in samples
-    ]
+def with_phones(samples: list, field: str) -> list:
+    """Phones of the texts in `field` as answers, for all samples at once: each call of espeak-ng starts a process."""
+    asked = [sample.task == "phone_recognition" for sample in samples]
+    phones = iter(voice.phonemes([getattr(sample, field) for sample in compress(samples, asked)]))
+    pairs = zip(samples, asked, strict=True)
+    return [replace(sample, answer=" ".join(next(phones))) if one else sample for sample, one in pairs]

@@ -16,6 +16,7 @@ from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.toy.world.espeak import SEPARATOR, ask
 
+SHARD = 250  # utterances in one espeak-ng process
 MARGIN_SECONDS = 0.05  # silence kept before and after the speech
 RATES = (140, 200)  # words a minute that an utterance may ask for
 
@@ -97,14 +98,20 @@ MOODS = tuple(_MANNERS)
 def speak(utterances: Sequence[Utterance]) -> list[np.ndarray]:
     """Speech of each utterance: float32 (S,), mono, 16 kHz, about 50 ms of silence on each side, |x| < 1.
 
-    All of them are spoken in order by one fresh process, so equal calls give equal bytes. An utterance's
-    samples may depend on those before it in the same call: shard the work in a fixed way.
+    Each `SHARD` of them are spoken in order by one fresh process, so equal calls give equal bytes. An utterance's
+    samples may depend on those before it in the same shard.
 
     Raises:
         SalmonnError: an unknown voice or mood, a rate out of `RATES`, or a text with nothing to say.
     """
-    if not utterances:
-        return []
+    return [
+        wave
+        for start in range(0, len(utterances), SHARD)
+        for wave in _speak(utterances[start : start + SHARD])
+    ]
+
+
+def _speak(utterances: Sequence[Utterance]) -> list[np.ndarray]:
     raw = ask("speak", [_request(u) for u in utterances])
     waves, at = [], 0
     for u in utterances:
@@ -118,7 +125,7 @@ def speak(utterances: Sequence[Utterance]) -> list[np.ndarray]:
 
 
 def _request(u: Utterance) -> dict:
-    """What espeak-ng is asked for one utterance."""
+    """The request to espeak-ng for one utterance."""
     if u.voice not in VOICES:
         raise unknown("voice", u.voice, VOICES)
     if u.mood not in _MANNERS:
@@ -198,7 +205,7 @@ def _phones(ipa: str, text: str) -> tuple[str, ...]:
     phones: list[str] = []
     for symbol in ipa.translate(_MARKS).replace(SEPARATOR, " ").split():
         phones += _MERGED.get(symbol, symbol).split()
-    unknown = set(phones) - set(PHONES)
-    if unknown:
-        raise SalmonnError(f"phones {sorted(unknown)} of {text!r} are none of PHONES: use English words")
+    others = set(phones) - set(PHONES)
+    if others:
+        raise SalmonnError(f"phones {sorted(others)} of {text!r} are none of PHONES: use English words")
     return tuple(phones)

@@ -142,7 +142,11 @@ def test_an_accelerator_is_missed_by_the_large_alone() -> None:
 def test_a_device_that_is_not_there_is_refused(monkeypatch, capsys) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main(["doctor", "--device", "cuda"]) == 2
-    assert capsys.readouterr().err == "error: device cuda: torch sees no CUDA GPU here; use cpu or auto\n"
+    said = capsys.readouterr().err
+    assert (
+        said.endswith("error: device cuda: torch sees no CUDA GPU here; use cpu or auto\n")
+        and said.count("\n") == 2
+    )
 
 
 # --- weights ---------------------------------------------------------------------------------------------------------

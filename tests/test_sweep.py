@@ -16,7 +16,8 @@ from salmonn_mini.models.lora import current_scale
 
 @pytest.fixture(scope="module")
 def model():
-    model = tiny_salmonn()
+    model = tiny_salmonn(kind=pretrained.Salmonn)
+    model.info = {}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:

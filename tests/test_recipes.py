@@ -152,9 +152,9 @@ def test_without_a_recipe_the_plan_is_a_table_of_estimated_costs(capsys):
 
 def test_options_of_the_other_kind_of_plan_are_refused(capsys):
     assert main(["plan", "--gpus", "8"]) == 2
-    assert "--gpus does not belong to the table of all" in capsys.readouterr().err
+    assert "--gpus does not apply here: leave it out, or name a RECIPE" in capsys.readouterr().err
     assert main(["plan", "13b-stage1", "--price", "2"]) == 2
-    assert "--price does not belong to a recipe" in capsys.readouterr().err
+    assert "--price does not apply here: leave it out, or leave RECIPE out" in capsys.readouterr().err
 
 
 # --- stage 3's data --------------------------------------------------------------------------------------------------

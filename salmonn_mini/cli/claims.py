@@ -1,4 +1,4 @@
-"""Measure the paper's claims in the toy, and give a verdict on each."""
+"""Measure the paper's claims with the toy and give a verdict on each; an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,19 @@ from salmonn_mini.files import load_json, write_json, write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--claim", metavar="N", type=options.whole(1), help="one claim alone; all by default")
-    parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), help="one seed alone; those of claims.yaml by default"
-    )
-    parser.add_argument(
-        "--samples", metavar="N", type=options.whole(1), default=200, help="clips a task (200)"
-    )
-    parser.add_argument(
-        "--verify", action="store_true", help="measure nothing: verdicts from the rows that are there"
-    )
-    parser.add_argument(
-        "--runs", metavar="FOLDER", default="runs/claims", help="keeps what is trained (runs/claims)"
-    )
-    parser.add_argument(
-        "--rows",
-        metavar="FOLDER",
-        help="per-sample files; the package's own by default, and claims.json beside them",
-    )
+    add = parser.add_argument
+    add("--claim", metavar="N", type=options.whole(1), help="one claim alone (default: all)")
+    add("--seed", metavar="N", type=options.whole(0), help="one seed alone (default: those of claims.yaml)")
+    add("--samples", metavar="N", type=options.whole(1), default=200, help="clips a task (200)")
+    add("--verify", action="store_true", help="measure nothing; check claims.json against the measured rows")
+    add("--runs", metavar="FOLDER", default="runs/claims", help="trained models and caches (runs/claims)")
+    add("--rows", metavar="FOLDER", help="measured rows, claims.json beside it (default: the package's own)")
     options.add_device(parser, precision=False)  # the toy is trained and asked in float32
-    parser.add_argument("--markdown", metavar="FILE", help="write the table there")
+    add("--markdown", metavar="FILE", help="also write the table as Markdown")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    say("scoring the measured answers …" if arguments.verify else "loading the claims …")
     from salmonn_mini.evaluation import claims
 
     rules = claims.read_claims()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import TYPE_CHECKING, Any
 
 from salmonn_mini.cli import options
@@ -37,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of error rates: basic folds case and punctuation, whisper is OpenAI's for English (basic)",
     )
     parser.add_argument("--score", metavar="ROWS", help="score the answers that --per-sample wrote; no model")
-    parser.add_argument("--json", metavar="FILE", help="write the scores there")
+    parser.add_argument(
+        "--json", metavar="FILE", nargs="?", const="-", help="print the scores as JSON, or write them to FILE"
+    )
     parser.add_argument(
         "--per-sample",
         metavar="FILE",
@@ -93,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.java:  # which may still fail: what was answered is safe by now
         report = report.with_java(arguments.java)
         _save(report, arguments)
-    print(report.table())
+    print(json.dumps(report.to_dict()) if arguments.json == "-" else report.table())
     return 0
 
 
@@ -127,7 +130,7 @@ def _answer(arguments: argparse.Namespace) -> Report:
 
 
 def _save(report: Report, arguments: argparse.Namespace) -> None:
-    if arguments.json:
+    if arguments.json not in (None, "-"):
         report.save(arguments.json)
     if arguments.per_sample and not arguments.manifest:
         report.save_rows(arguments.per_sample)

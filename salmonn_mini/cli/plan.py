@@ -1,56 +1,41 @@
-"""Tell what a recipe comes to on some GPUs: clips at once, samples, epochs, hours. Without one: what all cost."""
+"""Estimate a recipe's batch, samples, epochs and hours; without a recipe, GPU hours of all."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
+from salmonn_mini.cli.console import say
 from salmonn_mini.cli.options import positive, whole
 from salmonn_mini.errors import SalmonnError
 
-OF_A_RECIPE = ("changes", "gpus", "per_device_batch_size", "samples_per_second", "clips")
+OF_A_RECIPE = ("set", "gpus", "per_device_batch_size", "samples_per_second", "clips")
 OF_ALL = ("tflops", "price")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "recipe",
-        metavar="RECIPE",
-        nargs="?",
-        help="a recipe's name, such as 13b-stage1, or its file; left out: a table of estimated GPU hours for "
-        "all stages of small, 7b and 13b",
+        "recipe", metavar="RECIPE", nargs="?", help="a name, such as 13b-stage1, or a YAML file"
     )
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], dest="changes", help="change a key of it"
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add, count = parser.add_argument_group("with a recipe").add_argument, whole(1)
+    add("--set", metavar="KEY=VALUE", action="append", default=[], help="change a key; repeatable")
+    add("--gpus", metavar="N", type=count, help="GPUs in all (1)")
+    add(
+        "--per-device-batch-size", metavar="N", type=count, help="clips a GPU can hold; sets the accumulation"
     )
-    parser.add_argument("--gpus", metavar="N", type=whole(1), help="GPUs in all (1)")
-    parser.add_argument(
-        "--per-device-batch-size",
-        metavar="N",
-        type=whole(1),
-        help="clips that a GPU can hold at once; the accumulation follows",
-    )
-    parser.add_argument(
-        "--samples-per-second", metavar="X", type=positive, help="of one GPU, as `bench` measures it"
-    )
-    parser.add_argument("--clips", metavar="N", type=whole(1), help="of an epoch, where no recipe tells")
-    parser.add_argument(
-        "--tflops",
-        metavar="X",
-        type=positive,
-        action="append",
-        help="of the table: TFLOP/s that a GPU is thought to reach; again for another column (200, 50)",
-    )
-    parser.add_argument("--price", metavar="X", type=positive, help="of the table: the price of a GPU hour")
-    parser.add_argument("--json", action="store_true", help="JSON")
+    add("--samples-per-second", metavar="X", type=positive, help="speed of one GPU, as `bench` measures it")
+    add("--clips", metavar="N", type=count, help="clips in an epoch, if the recipe does not say")
+    add = parser.add_argument_group("without: GPU hours of all stages of small, 7b and 13b").add_argument
+    add("--tflops", metavar="X", type=positive, action="append", help="speed of a GPU; repeatable (200, 50)")
+    add("--price", metavar="X", type=positive, help="price of a GPU hour, to show costs")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    alone, wrong = ("a recipe", OF_ALL) if arguments.recipe else ("the table of all", OF_A_RECIPE)
+    wrong, remedy = (OF_ALL, "leave RECIPE out") if arguments.recipe else (OF_A_RECIPE, "name a RECIPE")
     for name in wrong:
         if getattr(arguments, name):
-            option = "--set" if name == "changes" else f"--{name.replace('_', '-')}"
-            raise SalmonnError(f"{option} does not belong to {alone}: leave it out, or see --help")
+            raise SalmonnError(f"--{name.replace('_', '-')} does not apply here: leave it out, or {remedy}")
     return _one(arguments) if arguments.recipe else _all(arguments)
 
 
@@ -59,7 +44,7 @@ def _one(arguments: argparse.Namespace) -> int:
     from salmonn_mini.train.recipe import load_recipe
 
     plan = make_plan(
-        load_recipe(arguments.recipe, arguments.changes),
+        load_recipe(arguments.recipe, arguments.set),
         arguments.gpus or 1,
         per_device_batch_size=arguments.per_device_batch_size,
         samples_per_second=arguments.samples_per_second,
@@ -70,6 +55,7 @@ def _one(arguments: argparse.Namespace) -> int:
 
 
 def _all(arguments: argparse.Namespace) -> int:
+    say("estimating every recipe …")
     from salmonn_mini.tools.plan import TFLOPS, costs, costs_table
 
     rows = costs(arguments.tflops or TFLOPS)

@@ -1,8 +1,9 @@
-"""Score every task at several LoRA scales."""
+"""Score every task at several LoRA scales, on the same clips."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,23 +20,34 @@ FIGURES = (".png", ".svg", ".pdf")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser, scale=False)
-    parser.add_argument(
-        "--scales", metavar="S", nargs="+", type=options.finite, default=(0, 1, 2, 3, 4),
-        help="s in W + s·BA (0 1 2 3 4)",
-    )  # fmt: skip
+    add = parser.add_argument
+    add(
+        "--scales",
+        metavar="S",
+        nargs="+",
+        type=options.finite,
+        default=range(5),
+        help="s in W + s·BA (0 to 4)",
+    )
     add_clips(parser, samples=50)
-    parser.add_argument("--json", metavar="FILE", help="write a report for each scale there")
-    parser.add_argument(
+    add(
+        "--json",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        help="print the reports as JSON, or write them to FILE",
+    )
+    add(
         "--per-sample",
         metavar="FILE",
-        help="of --manifest: every answer, a JSON line each; a stopped run resumes",
+        help="write each answer as a JSON line; a stopped --manifest run resumes",
     )
-    parser.add_argument("--figure", metavar="FILE", help="draw following rates there, .png, .svg or .pdf")
+    add("--figure", metavar="FILE", help="plot following rates: .png, .svg or .pdf")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.figure and Path(arguments.figure).suffix not in FIGURES:
-        raise SalmonnError(f"--figure {arguments.figure}: choose a file that ends in {', '.join(FIGURES)}")
+        raise SalmonnError(f"--figure is {arguments.figure}: choose a file that ends in {', '.join(FIGURES)}")
     if not arguments.manifest and (arguments.prompts or arguments.per_sample):
         raise SalmonnError("--prompts and --per-sample need --manifest: leave them out for the toy world")
     clips = read_clips(arguments) if arguments.manifest else None
@@ -52,20 +64,22 @@ def run(arguments: argparse.Namespace) -> int:
         from salmonn_mini.evaluation.sweep import sweep
 
         swept = sweep(model, tasks, arguments.samples, arguments.seed, arguments.scales, **settings)
-    if arguments.json:
+    if arguments.json not in (None, "-"):
         swept.save(arguments.json)
     if arguments.figure:
         _draw(swept, arguments.figure)
-    print(swept.table())
+    print(json.dumps(swept.to_dict()) if arguments.json == "-" else swept.table())
     return 0
 
 
 def _draw(swept: Sweep, path: str) -> None:
-    """A curve of the following rate for each task that has one, over the scales."""
+    """The following rate over the scales, a curve for each task that has one."""
     from salmonn_mini.course.plots import curves
 
     rates = {task: swept.curve(task, "following_rate") for task in swept.tasks}
     rates = {task: values for task, values in rates.items() if None not in values}
     if not rates:
-        raise SalmonnError(f"none of the tasks {', '.join(swept.tasks)} has a following rate: sweep others")
+        raise SalmonnError(
+            f"no following rate for {', '.join(swept.tasks)}: add other --tasks, or leave --figure out"
+        )
     curves(swept.scales, rates, "LoRA scale s", "following rate", "Following rate").savefig(path)

@@ -12,9 +12,9 @@ from itertools import count
 
 import pytest
 import torch
+from runs import Tones, changed, killed_after, losses, recipe_for, rows, weights
 from tiny import tiny_config, tiny_salmonn, tiny_toy
 
-from runs import Tones, changed, killed_after, losses, recipe_for, rows, weights
 from salmonn_mini import pretrained
 from salmonn_mini.audio import save_wav
 from salmonn_mini.data import ManifestDataset, Sample

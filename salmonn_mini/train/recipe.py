@@ -21,6 +21,7 @@ PARTS = ("connector", "lora")  # that can be trained; the two LayerNorms belong 
 DTYPES = ("float32", "bfloat16")
 BITS = (8, 4)
 SCRATCH = "scratch"
+STAGE = re.compile(r"stage(\d+)")  # of `init`
 # Of keys: the condition, in words, and the remedy; null is always allowed where the type allows it.
 RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str, str], ...] = (
     (
@@ -62,9 +63,10 @@ class Recipe(Settings):
     Attributes:
         stage: the row of STAGES, which `tasks` (with their shares) and `trainable` (PARTS) may override. With a
             manifest, `tasks` are the shares of its tasks in an epoch; without them every clip comes once.
-        model: the name of a preset, whose frozen encoders and LLM are used.
-        init: "scratch" for a random connector and LoRA; or what they start as: "stage1" and so on for the model's
-            own, a preset with released weights such as "13b", a directory or a name on the hub.
+        model: a preset, whose frozen encoders and LLM are used; or null, where `init` brings its own.
+        init: "scratch" for a random connector and LoRA; "stage1" and so on for the preset's own; or another model
+            of the preset's widths, frozen parts included: a preset with released weights such as "13b", a name on
+            the hub, or a directory, such as one that `Salmonn.from_published(…).save_pretrained(…)` wrote.
         config: overrides of the preset, such as {"connector": {"kind": "segment_qformer"}}; from scratch only.
         output_dir: for the log `train.jsonl`, the checkpoints and, at the end, the model.
         clips: how many clips of the toy world are drawn, unless there is a `manifest`, or a mixture, `manifests`:
@@ -99,7 +101,7 @@ class Recipe(Settings):
     steps: int
     connector_lr: float
     lora_lr: float
-    model: str = "toy"
+    model: str | None = "toy"
     init: str = SCRATCH
     config: dict = field(default_factory=dict)
     tasks: dict = field(default_factory=dict)
@@ -151,12 +153,15 @@ class Recipe(Settings):
         for name, known in (("stage", STAGES), ("dtype", DTYPES), ("bits", (None, *BITS))):
             words = ", ".join("null" if value is None else str(value) for value in known)
             self._rule(getattr(self, name) in known, name, f"one of {words}", "choose one")
-        preset(self.model)
+        if self.model is not None:
+            preset(self.model)
         rule, most = self._rule, f"at most batch_size = {self.batch_size}"
         parts = self.gradient_accumulation_steps
         rule(parts <= self.batch_size, "gradient_accumulation_steps", most, "lower it")
         rule(self.init == SCRATCH or not self.config, "config", "omitted unless init is scratch", "remove it")
         rule(set(self.trainable) <= set(PARTS), "trainable", f"among {', '.join(PARTS)}", "choose some")
+        own_parts = self.init != SCRATCH and not STAGE.fullmatch(self.init)
+        rule(self.model or own_parts, "model", f"a preset where init is {self.init}", "name one")
         rule(bool(self.output_dir.strip()), "output_dir", "the name of a directory", "name one")
         self._check_sources() if self.sources else self._check_toy()
         for name, share in self.tasks.items():

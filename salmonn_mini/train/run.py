@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from salmonn_mini.toy.dataset import ToyDataset
 from salmonn_mini.train.feature_cache import evict
 from salmonn_mini.train.loop import fit
 from salmonn_mini.train.optim import set_dropout
-from salmonn_mini.train.recipe import SCRATCH, Recipe
+from salmonn_mini.train.recipe import SCRATCH, STAGE, Recipe
 from salmonn_mini.train.sources import StreamingDataset
 
 # What the shapes of the trained weights follow from, besides the connector and LoRA themselves.
@@ -75,10 +74,11 @@ def initial_model(recipe: Recipe) -> Salmonn:
         model = pretrained.build(config, seed=recipe.seed, **frozen)
         _check_frozen_parts(model, recipe.config)
         return model
-    stage = re.fullmatch(r"stage(\d+)", recipe.init)
+    stage = STAGE.fullmatch(recipe.init)
     place = (recipe.model, int(stage[1])) if stage else (recipe.init,)
     model = pretrained.load(*place, **frozen)
-    _check_shapes(recipe, model.config)
+    if recipe.model is not None:
+        _check_shapes(recipe, model.config)
     if recipe.dropout is not None:
         model.config = _with_dropout(model.config, recipe.dropout)
         set_dropout(model, recipe.dropout)

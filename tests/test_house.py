@@ -96,6 +96,10 @@ def test_a_room_is_small_and_safe(name: str) -> None:
     text = FILES[name].read_text(encoding="utf-8")
     assert text.count("\n") <= 350, f"{name} is over 350 lines; is it one room?"
     assert "trust_remote_code" not in text
+    # Of bytes alone: of texts it also splits at U+2028, U+0085 and more, which may stand in a line of JSON.
+    assert not re.search(r"(?<!read_bytes\(\))(?<!read_bytes\(\)\))\.splitlines\(", text), (
+        f"{name}: split at \\n"
+    )
     assert name.startswith("audio.") or not any(re.match(r"torchaudio\b", module) for module in imports(name))
     assert "torch.load" not in imports(name), "write torch.load in full, with weights_only=True"
     for call in calls(name, "torch.load"):

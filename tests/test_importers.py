@@ -119,8 +119,71 @@ def musiccaps(folder: Path) -> list[Sample]:
     return [Sample(one, "A slow song, sung.", "music_caption"), Sample(two, "A guitar.", "music_caption")]
 
 
+def gigaspeech(folder: Path) -> list[Sample]:
+    def segment(begin, end, text, *subsets):
+        return {"sid": "x", "begin_time": begin, "end_time": end, "text_tn": text, "subsets": subsets}
+
+    path = sound(folder / "audio" / "podcast" / "P0001" / "POD0000000001.opus")
+    segments = [
+        segment(0.0, 0.1, "WELL <COMMA> IT'S HERE <PERIOD>", "{M}", "{XL}"),
+        segment(0.1, 0.2, "IS IT <QUESTIONMARK> YES <EXCLAMATIONPOINT>", "{M}", "{XL}"),
+        segment(0.1, 0.2, "NOT IN M", "{XL}"),
+        segment(0.2, 0.25, "<MUSIC>", "{M}"),
+        segment(0.2, 0.25, "THE <NOISE> X", "{M}"),
+    ]
+    audios = [{"aid": "1", "path": "audio/podcast/P0001/POD0000000001.opus", "segments": segments}]
+    audios.append({"aid": "2", "path": "audio/gone.opus", "segments": [segment(0, 1, "GONE", "{M}")]})
+    (folder / "GigaSpeech.json").write_text(json.dumps({"dataset": "GigaSpeech", "audios": audios}))
+    return [
+        Sample(path, "well, it's here.", begin=0.0, end=0.1),
+        Sample(path, "is it? yes!", begin=0.1, end=0.2),
+    ]
+
+
+def librimix(folder: Path) -> list[Sample]:
+    place = folder / "Libri2Mix" / "wav16k" / "max"
+    names = ("1-2-0000_3-4-0001", "1-2-0000_3-4-0002")
+    rows = [(name, f"/elsewhere/{name}.wav", 4_000) for name in names]
+    table(place / "metadata" / "mixture_train-360_mix_both.csv", "mixture_ID mixture_path length", *rows)
+    for text in ("1-2-0000 ONE TWO", "3-4-0001 THREE\n3-4-0002 FOUR"):
+        chapter = folder / "LibriSpeech" / "train-clean-360" / text[0] / text[2]
+        chapter.mkdir(parents=True)
+        (chapter / f"{text[:3]}.trans.txt").write_text(text + "\n")
+    path = sound(place / "train-360" / "mix_both" / f"{names[0]}.wav")
+    return [Sample(path, "one two three", "overlapped_speech")]
+
+
+def voxceleb1(folder: Path) -> list[Sample]:
+    one, two = (sound(folder / "wav" / "id1" / f"{i}.wav") for i in range(2))
+    pairs = "1 id1/0.wav id1/1.wav\n0 id1/1.wav id1/0.wav\n1 id1/0.wav id2/0.wav\n"
+    (folder / "veri_test2.txt").write_text(pairs)
+    return [
+        Sample(one, "Yes", "speaker_verification", expand_wav=(two,)),
+        Sample(two, "No", "speaker_verification", expand_wav=(one,)),
+    ]
+
+
+def iemocap(folder: Path) -> list[Sample]:
+    place = folder / "Session1" / "dialog" / "EmoEvaluation"
+    place.mkdir(parents=True)
+    lines = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""]
+    for i, emotion in enumerate(("exc", "xxx", "neu")):
+        lines.append(f"[{i}.29 - {i + 1}.23]\tSes01F_impro01_F00{i}\t{emotion}\t[2.5, 2.5, 2.5]")
+        lines.append("C-E2:\tNeutral;\t()")
+    (place / "Ses01F_impro01.txt").write_text("\n".join(lines))
+    clips = folder / "Session1" / "sentences" / "wav" / "Ses01F_impro01"
+    return [Sample(sound(clips / "Ses01F_impro01_F000.wav"), "happy", "emotion")]
+
+
 LAYOUTS = {f.__name__: f for f in (librispeech, audiocaps, clotho, wavcaps, covost2, musiccaps)}
-LEFT_OUT = {"clotho": "5 rows", "wavcaps": "1 rows left out: in AudioCaps or Clotho too\n1 rows"}
+LAYOUTS |= {f.__name__: f for f in (gigaspeech, librimix, voxceleb1, iemocap)}
+LEFT_OUT = {
+    "clotho": "5 rows",
+    "wavcaps": "1 rows left out: in AudioCaps or Clotho too\n1 rows",
+    "gigaspeech": "2 rows left out: no speech (<MUSIC>, <NOISE>, <OTHER>, <SIL>)\n1 rows",
+    "iemocap": "1 rows left out: another emotion than neutral, happy, sad, angry\n1 rows",
+}
+LENGTHS = {"gigaspeech": {3_200}, "voxceleb1": {4_000 + 1_600 + 4_000}}  # the toy pads to 0.2 s
 
 
 @pytest.mark.parametrize("name", IMPORTERS)
@@ -135,7 +198,7 @@ def test_a_data_set_becomes_a_manifest_with_a_command(tmp_path, capsys, name):
     assert capsys.readouterr().out == said
     assert '"path": "data/' in manifest.read_text(encoding="utf-8")  # it can move with the folder
     clips = ManifestDataset(samples, preset("toy"), seed=0)
-    assert all(len(wave) == 4_000 for wave in clips.waves(range(len(samples))))
+    assert {len(wave) for wave in clips.waves(range(len(samples)))} == LENGTHS.get(name, {4_000})
 
 
 @pytest.mark.parametrize(
@@ -175,6 +238,10 @@ def test_the_data_sets_folder_may_be_named_too(tmp_path):
         ),
         ("covost2", "train", "write it as en_zh-CN.train"),
         ("musiccaps", "test", "no split 'test': choose train or eval"),
+        ("gigaspeech", "S", "no segments of subset S; it has M, XL"),
+        ("librimix", "dev", "no metadata/mixture_dev_mix"),
+        ("voxceleb1", "veri_test", r"no file veri_test\.txt"),
+        ("iemocap", "Session2", "no folder Session2/dialog/EmoEvaluation"),
     ],
 )
 def test_a_part_that_is_not_there_is_refused(tmp_path, name, split, words):
@@ -184,8 +251,8 @@ def test_a_part_that_is_not_there_is_refused(tmp_path, name, split, words):
 
 
 def test_tables_that_are_none_are_refused(tmp_path):
-    with pytest.raises(SalmonnError, match="no importer for 'gigaspeech': choose one of librispeech"):
-        import_data_set("gigaspeech", tmp_path)
+    with pytest.raises(SalmonnError, match="no importer for 'gigaspeach': choose one of librispeech"):
+        import_data_set("gigaspeach", tmp_path)
     with pytest.raises(SalmonnError, match="no such folder; name the one in which audiocaps lies"):
         import_data_set("audiocaps", tmp_path / "nowhere")
     (tmp_path / "train.csv").write_text("id,caption\n1,x\n")

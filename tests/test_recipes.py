@@ -18,7 +18,7 @@ from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.tools.plan import epoch_of, make_plan
 from salmonn_mini.train import load_recipe, train_recipe
-from salmonn_mini.train.recipe import RECIPES
+from salmonn_mini.train.recipe import RECIPES, _yaml
 from salmonn_mini.train.run import make_dataset
 
 SIZES = ("small", "7b", "13b")
@@ -178,3 +178,23 @@ def test_stage_3_reads_what_activate_writes(size, tmp_path, monkeypatch):
     assert asked == [(row["Q"], row["text"]) for row in written] and len(asked) == 3
     folder = train_recipe(recipe)
     assert pretrained.read_info(folder)["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0100", 100), ("-7", -7), ("1e-3", 1e-3), (".5", 0.5), ("1.", 1.0), ("1:30", "1:30")]
+)
+def test_numbers_are_those_of_yaml_1_2(text, value):
+    found = _yaml(text, "here")
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("steps=1:30", "steps is '1:30', but it must be of type int"),
+        ("trackers=tensorboard", r"write \[tensorboard\]"),
+    ],
+)
+def test_what_only_looks_like_a_number_or_a_list_is_refused(override, words):
+    with pytest.raises(SalmonnError, match=words):
+        load_recipe("toy-stage1", [override])

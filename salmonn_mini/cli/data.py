@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salmonn_mini.cli import options
+from salmonn_mini.errors import SalmonnError
+
+if TYPE_CHECKING:
+    from salmonn_mini.data.importers import ImportResult
 
 LAYOUTS = """\
 what FOLDER holds, as the data sets come (nothing is fetched; rows without a sound file are counted and left out):
@@ -18,6 +23,12 @@ what FOLDER holds, as the data sets come (nothing is fetched; rows without a sou
                other sources; what json_files/blacklist/ gives to AudioCaps is left out  (audio_caption)
   covost2      covost_v2.en_zh-CN.train.tsv and Common Voice's clips/*.mp3           (translation_zh)
   musiccaps    musiccaps-public.csv; anywhere below, sounds named YOUTUBEID          (music_caption)
+  gigaspeech   GigaSpeech.json and audio/; --split XS, S, M, L, XL, DEV or TEST      (asr)
+  librimix     metadata/mixture_train-360_mix_*.csv and LibriSpeech's *.trans.txt
+               below it                                                              (overlapped_speech)
+  voxceleb1    veri_test2.txt and wav/                                               (speaker_verification)
+  iemocap      Session1/dialog/EmoEvaluation and Session1/sentences/wav, to Session5 (emotion)
+  table        instead of FOLDER a .csv, .tsv, .json, .jsonl or .parquet file, or a folder that `datasets` saved
 
   salmonn-mini data import librispeech LibriSpeech --out librispeech.jsonl
   salmonn-mini data import librispeech LibriSpeech --split dev-clean --out dev.jsonl
@@ -27,6 +38,12 @@ what FOLDER holds, as the data sets come (nothing is fetched; rows without a sou
   salmonn-mini data import covost2 CommonVoice4 --out en_zh.jsonl
   salmonn-mini data import covost2 CommonVoice4 --split en_de.train --out en_de.jsonl
   salmonn-mini data import musiccaps MusicCaps --out musiccaps.jsonl
+  salmonn-mini data import gigaspeech GigaSpeech --split M --out gigaspeech.jsonl
+  salmonn-mini data import librimix Libri2Mix --out overlap.jsonl
+  salmonn-mini data import voxceleb1 VoxCeleb1 --out speakers.jsonl
+  salmonn-mini data import iemocap IEMOCAP --out emotion.jsonl
+  salmonn-mini data import table qa.parquet --columns path=audio,text=answer,Q=question \\
+    --set-column task=audio_qa --out qa.jsonl
 """
 
 
@@ -61,9 +78,7 @@ def _add_import(kinds: argparse._SubParsersAction) -> None:
         epilog=LAYOUTS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "name", metavar="NAME", help="librispeech, audiocaps, clotho, wavcaps, covost2 or musiccaps"
-    )
+    command.add_argument("name", metavar="NAME", help="one of the data sets below, or table")
     command.add_argument("folder", metavar="FOLDER", type=Path, help="where the data set lies, as it comes")
     command.add_argument(
         "--out", metavar="MANIFEST", type=Path, required=True, help="what is written: JSON lines"
@@ -75,6 +90,18 @@ def _add_import(kinds: argparse._SubParsersAction) -> None:
         default=[],
         help="a part by the data set's own name, such as dev-clean or en_de.test; again for more (training)",
     )
+    table = command.add_argument_group("table", "keys: path, text, task, Q, begin, end (seconds), expand_wav")
+    table.add_argument(
+        "--columns",
+        metavar="KEY=COLUMN,…",
+        action="append",
+        default=[],
+        help="by default those of equal names",
+    )
+    table.add_argument(
+        "--set-column", metavar="KEY=VALUE", action="append", default=[], help="the same for all rows"
+    )
+    table.add_argument("--text-template", metavar="TEXT", help='such as "{title}: {description}"')
     command.set_defaults(make=import_manifest)
 
 
@@ -82,12 +109,40 @@ def import_manifest(arguments: argparse.Namespace) -> int:
     from salmonn_mini.data import write_manifest
     from salmonn_mini.data.importers import import_data_set
 
-    found = import_data_set(arguments.name, arguments.folder, arguments.split)
+    found = (
+        _import_table(arguments)
+        if arguments.name == "table"
+        else import_data_set(arguments.name, arguments.folder, arguments.split)
+    )
     written = write_manifest(arguments.out, found.samples)
     print(f"{written:,} samples in {arguments.out}")
     for reason, rows in found.left_out.items():
         print(f"{rows:,} rows left out: {reason}")
     return 0
+
+
+def _import_table(arguments: argparse.Namespace) -> ImportResult:
+    from salmonn_mini.data.columns import import_table
+
+    columns = [pair for text in arguments.columns for pair in text.split(",")]
+    return import_table(
+        arguments.folder,
+        _pairs(columns, "--columns"),
+        _pairs(arguments.set_column, "--set-column"),
+        arguments.text_template,
+        arguments.out.with_suffix(""),
+        "".join(arguments.split[:1]),
+    )
+
+
+def _pairs(texts: list[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise SalmonnError(f"{option} {text!r} must be KEY=VALUE, such as text=caption")
+        pairs[key.strip()] = value
+    return pairs
 
 
 def _add_audit(kinds: argparse._SubParsersAction) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from salmonn_mini.data.corpora import gigaspeech, iemocap, librimix, voxceleb1
+from salmonn_mini.data.lookup import NO_SOUND, AudioFiles, first_file, first_folder, table_rows
 from salmonn_mini.data.manifest import Sample
-from salmonn_mini.data.tables import Rows, csv_rows, json_object, read_text, tsv_rows
+from salmonn_mini.data.tables import json_object, read_text, tsv_rows
 from salmonn_mini.errors import SalmonnError
-
-SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 
 
 @dataclass
@@ -76,7 +76,7 @@ def import_data_set(name: str, folder: Path, splits: Iterable[str] = ()) -> Impo
 
 def _librispeech(folder: Path, split: str) -> Iterator[Sample | str]:
     """`train-clean-100/103/1240/103-1240.trans.txt`: lines `103-1240-0000 CHAPTER ONE …`, here in lower case."""
-    tables = sorted(_there(folder, split, f"LibriSpeech/{split}").glob("*/*/*.trans.txt"))
+    tables = sorted(first_folder(folder, split, f"LibriSpeech/{split}").glob("*/*/*.trans.txt"))
     if not tables:
         raise SalmonnError(f"{folder / split}: no */*/*.trans.txt in it; unpack LibriSpeech's archive whole")
     for table in tables:
@@ -97,14 +97,14 @@ def _covost2(folder: Path, split: str) -> Iterator[Sample | str]:
             f"CoVoST 2's split {split!r}: write it as en_zh-CN.train; into {', '.join(TARGETS)} there are tasks"
         )
     own = folder / f"covost_v2.{split}.tsv"
-    table = own if own.is_file() else _file(folder, f"covost_v2.{pair}.tsv")
+    table = own if own.is_file() else first_file(folder, f"covost_v2.{pair}.tsv")
     needed = ("path", "translation") if table == own else ("path", "translation", "split")
-    rows = _table(table, needed, tsv_rows(table))
+    rows = table_rows(table, needed, tsv_rows(table))
     parts = {part, "train_covost"} if part == "train" else {part}
     there = {row["split"] for row in rows} if table != own else parts
     if not parts & there:
         raise SalmonnError(f"{table}: no rows of split {part}; it has {', '.join(sorted(there))}")
-    sounds = _Sounds(_there(folder, "clips", "en/clips"))
+    sounds = AudioFiles(first_folder(folder, "clips", "en/clips"))
     for row in rows:
         if table == own or row["split"] in parts:
             sound = sounds.first(Path(row["path"]).stem)
@@ -116,10 +116,10 @@ def _covost2(folder: Path, split: str) -> Iterator[Sample | str]:
 
 def _audiocaps(folder: Path, split: str) -> Iterator[Sample | str]:
     """`train.csv`: audiocap_id, youtube_id, start_time, caption; the sound is named by YouTube's id."""
-    rows = _table(
-        _file(folder, f"{split}.csv", f"dataset/{split}.csv"), ("youtube_id", "start_time", "caption")
+    rows = table_rows(
+        first_file(folder, f"{split}.csv", f"dataset/{split}.csv"), ("youtube_id", "start_time", "caption")
     )
-    sounds = _Sounds(folder)
+    sounds = AudioFiles(folder)
     for row in rows:
         video, start = row["youtube_id"], row["start_time"]
         named = (f"{video}_{start}", f"Y{video}_{start}", video, f"Y{video}")
@@ -129,8 +129,8 @@ def _audiocaps(folder: Path, split: str) -> Iterator[Sample | str]:
 
 def _clotho(folder: Path, split: str) -> Iterator[Sample | str]:
     """`clotho_captions_development.csv`: file_name, caption_1 … caption_5; the sounds in `development/`."""
-    rows = _table(_file(folder, f"clotho_captions_{split}.csv"), ("file_name", "caption_1"))
-    sounds = _there(folder, split, f"clotho_audio_files/{split}", f"clotho_audio_{split}/{split}")
+    rows = table_rows(first_file(folder, f"clotho_captions_{split}.csv"), ("file_name", "caption_1"))
+    sounds = first_folder(folder, split, f"clotho_audio_files/{split}", f"clotho_audio_{split}/{split}")
     for row in rows:
         name = row["file_name"]  # a few real names begin with a space, in the table and on the disk
         sound = sounds / name if (sounds / name).is_file() else sounds / name.strip()
@@ -143,14 +143,14 @@ def _wavcaps(folder: Path, source: str) -> Iterator[Sample | str]:
     """`json_files/FreeSound/fsd_final.json`: {"data": [{"id", "caption"}, …]}; the sounds below a folder FreeSound…"""
     if source not in WAVCAPS:
         raise SalmonnError(f"WavCaps has no part {source!r}: choose one of {', '.join(WAVCAPS)}")
-    table = _file(folder, f"json_files/{source}/{WAVCAPS[source]}")
+    table = first_file(folder, f"json_files/{source}/{WAVCAPS[source]}")
     rows = json_object(table).get("data")
     if not isinstance(rows, list) or not all(
         isinstance(r, dict) and {"id", "caption"} <= r.keys() for r in rows
     ):
         raise SalmonnError(f'{table}: {{"data": [{{"id", "caption", …}}, …]}} is expected; copy it again')
     held_out = _held_out(folder, source)
-    sounds = _Sounds(
+    sounds = AudioFiles(
         *(place for place in sorted(folder.rglob(f"{source}*")) if "json_files" not in place.parts)
     )
     for row in rows:
@@ -175,8 +175,8 @@ def _musiccaps(folder: Path, split: str) -> Iterator[Sample | str]:
     if split not in ("train", "eval"):
         raise SalmonnError(f"MusicCaps has no split {split!r}: choose train or eval")
     needed = ("ytid", "start_s", "end_s", "caption", "is_audioset_eval")
-    rows = _table(_file(folder, "musiccaps-public.csv"), needed)
-    sounds = _Sounds(folder)
+    rows = table_rows(first_file(folder, "musiccaps-public.csv"), needed)
+    sounds = AudioFiles(folder)
     for row in rows:
         if (row["is_audioset_eval"].lower() == "true") == (split == "eval"):
             video, start, end = row["ytid"], row["start_s"], row["end_s"]
@@ -185,7 +185,6 @@ def _musiccaps(folder: Path, split: str) -> Iterator[Sample | str]:
             yield Sample(sound, row["caption"], "music_caption") if sound else NO_SOUND
 
 
-NO_SOUND = "no sound file"
 TARGETS = {"zh": "translation_zh", "de": "translation_de", "ja": "translation_ja"}
 WAVCAPS = {
     "AudioSet_SL": "as_final.json",
@@ -203,51 +202,8 @@ IMPORTERS: dict[str, Importer] = {
     "wavcaps": Importer(tuple(WAVCAPS), _wavcaps, ("json_files/{}",)),
     "covost2": Importer(("en_zh-CN.train",), _covost2),
     "musiccaps": Importer(("train",), _musiccaps),
+    "gigaspeech": Importer(("M",), gigaspeech),
+    "librimix": Importer(("train-360",), librimix),
+    "voxceleb1": Importer(("veri_test2",), voxceleb1),
+    "iemocap": Importer(tuple(f"Session{i}" for i in range(1, 6)), iemocap, ("{}",)),
 }
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-class _Sounds:
-    """The sound files below some folders, by their names without ending."""
-
-    def __init__(self, *folders: Path) -> None:
-        self.files: dict[str, Path] = {}
-        for folder in folders:
-            for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-                if path.suffix.lower() in SOUNDS:
-                    self.files.setdefault(path.stem, path)
-
-    def first(self, *names: str) -> Path | None:
-        """The file of the first of these names that is there."""
-        return next((self.files[name] for name in names if name in self.files), None)
-
-
-def _there(folder: Path, *names: str) -> Path:
-    """The first of these folders that is there."""
-    for name in names:
-        if (folder / name).is_dir():
-            return folder / name
-    raise SalmonnError(
-        f"{folder}: no folder {' or '.join(names)} in it; name the folder above it, or another split"
-    )
-
-
-def _file(folder: Path, *names: str) -> Path:
-    """The first of these files that is there."""
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise SalmonnError(f"{folder}: no file {' or '.join(names)} in it; put the data set's own table there")
-
-
-def _table(path: Path, needed: tuple[str, ...], rows: Rows | None = None) -> list[dict[str, str]]:
-    """The rows of a table with a header that has at least these columns."""
-    table = [row for _, row in rows or csv_rows(path)]
-    header = table[0] if table else dict.fromkeys(needed)
-    if missing := [name for name in needed if name not in header]:
-        raise SalmonnError(
-            f"{path}: its header lacks {', '.join(missing)}; copy the data set's own table again"
-        )
-    return table

@@ -162,7 +162,7 @@ def to_sample(row: object, where: str, folder: Path) -> Sample:
         raise SalmonnError(f'{where}: {row!r} must be an object with "path" and "text"')
     _check_spelling(row, where)
     for key in ("path", "text"):
-        if key not in row:
+        if row.get(key) is None:
             raise SalmonnError(f"{where}: {key!r} is missing (found: {', '.join(map(str, row))}); add it")
     values = {key: row[key] for key in ("path", "text", "task", "Q") if row.get(key) is not None}
     for key, value in values.items():

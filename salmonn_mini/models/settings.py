@@ -87,6 +87,8 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
         value = float(value)
     elif typing.get_origin(kind) is tuple:
         kind, value = tuple, tuple(value) if isinstance(value, list) else value
+        if isinstance(value, str):
+            raise SalmonnError(f"{name} is {value!r}, but it must be a list of names: write [{value}]")
         if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
             raise SalmonnError(f"{name} is {list(value)!r}, but it must be a list of names")
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

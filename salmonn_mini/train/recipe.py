@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 
@@ -255,12 +256,22 @@ def _override(values: dict, override: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as a text; here it is a number."""
+    """Numbers as in YAML 1.2: 1e-3 is one, 0100 is 100 and not 64, 1:30 is a text and not 90."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        sign: [pair for pair in pairs if not pair[0].endswith((":int", ":float"))]
+        for sign, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?[0-9]+$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    _FLOAT,
+    re.compile(r"[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.inf)$|\.nan$"),
+    list("-+.0123456789"),
 )
+_Loader.add_constructor(_INT, lambda loader, node: int(loader.construct_scalar(node)))
 
 
 def _yaml(text: str, where: str) -> object:

@@ -61,7 +61,7 @@ def check_imports() -> Iterator[Finding]:
         try:
             importlib.import_module(module)
         except Exception as problem:  # an ImportError mostly, but a binary that does not fit raises anything
-            reason = f"{type(problem).__name__}: {problem}".splitlines()[0]
+            reason = f"{type(problem).__name__}: {problem}".split("\n")[0]
             yield Finding(FAIL, f"`import {module}` fails ({reason})", INSTALL)
             return
     import soundfile
@@ -83,7 +83,7 @@ def check_voice() -> Finding:
     try:
         speak([Utterance("yes", next(iter(VOICES)))])
     except Exception as problem:  # of a process that cannot start, or a library that cannot be loaded
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        reason = str(problem).split("\n")[0] if str(problem) else type(problem).__name__
         return Finding(FAIL, f"espeak-ng does not speak ({reason})", "reinstall espeakng-loader")
     return Finding(OK, f"espeak-ng speaks with {len(VOICES)} voices")
 

@@ -122,7 +122,8 @@ def read_shapes(file: Path) -> Shapes:
                 return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
         state = torch.load(file, map_location="meta", mmap=True, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, SafetensorError) as problem:
-        raise ValueError(f"{file} cannot be read ({str(problem).splitlines()[0]})") from problem
+        reason = str(problem).split("\n")[0]
+        raise ValueError(f"{file} cannot be read ({reason})") from problem
     state = state.get("model", state) if isinstance(state, dict) else {}
     return {key: tuple(value.shape) for key, value in state.items() if isinstance(value, torch.Tensor)}
 

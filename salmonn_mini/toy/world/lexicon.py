@@ -23,7 +23,7 @@ def _table(text: str, gendered: bool = False) -> dict[str, Word]:
     """Read rows of `en | de | zh | ja`; with gendered=True the German column is `der|die|das noun`."""
     genders = {"der": "m", "die": "f", "das": "n"}
     words = {}
-    for row in text.strip().splitlines():
+    for row in text.strip().split("\n"):
         en, de, zh, ja = (cell.strip() for cell in row.split("|"))
         if gendered:
             article, de = de.split(" ", 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,7 +15,10 @@ import torch
 from salmonn_mini.audio import save_wav
 from salmonn_mini.cli import main
 from salmonn_mini.data import ManifestDataset, Sample, read_manifest
+from salmonn_mini.data.importers import IMPORTERS
+from salmonn_mini.data.sources import sources_of
 from salmonn_mini.models.config import preset
+from salmonn_mini.train import load_recipe
 
 ROWS = [
     {"file": "a.wav", "answer": "a dog,\nbarking", "ask": "What?", "from": 0.1, "to": 0.3},
@@ -138,3 +142,16 @@ def test_without_pyarrow_one_line_says_how_to_get_it(folder, capsys, monkeypatch
     (folder / "t.parquet").touch()
     assert run(folder / "t.parquet") == 2
     assert "needs pyarrow; run: pip install 'salmonn-mini[parquet]'" in capsys.readouterr().err
+
+
+def test_each_source_of_a_published_recipe_has_a_command_that_parses():
+    for recipe in ("13b-stage1", "13b-stage2", "7b-stage1", "7b-stage2"):
+        manifests = load_recipe(recipe).manifests
+        found = sources_of(manifests)
+        assert [source.clips for source in found] == [round(clips) for clips in manifests.values()]
+        for source in found:
+            command = shlex.split(source.command)
+            assert command[:3] == ["salmonn-mini", "data", "import"]
+            assert command[3] == "table" or command[3] in IMPORTERS
+    (own,) = sources_of({"my/clips.jsonl": 2.0})
+    assert (own.name, own.clips, own.command) == ("clips", 2, "")

@@ -13,14 +13,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.bayes import bayes_table
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 
 INSTRUCTIONS = ("Write it down.", "Say it in German.", "Tell me a story.")
 ANSWERS = ("the farmer buys a red apple", "a dog barks , then a bell rings")
 
 
 @pytest.fixture(scope="module")
-def model() -> Salmonn:
+def model() -> SalmonnModel:
     return tiny_salmonn()
 
 
@@ -78,7 +78,7 @@ def test_all_answers_together_have_probability_one():
     whisper = tiny_salmonn(config=config).whisper
     sizes = config.llm.sizes() | {"vocab_size": len(vocabulary)}
     llm = LlamaForCausalLM(LlamaConfig(**sizes, initializer_range=0.4))
-    model = Salmonn(config, whisper, None, llm, tokenizer)
+    model = SalmonnModel(config, whisper, None, llm, tokenizer)
     H, lengths = model.get_audio_features(model.encode([torch.randn(8000) * 0.1]))
     words = [word for word in vocabulary if word != "</s>"]
     answers = [" ".join(y) for n in range(4) for y in itertools.product(words, repeat=n)]

@@ -27,7 +27,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.generation import seeded, stream_text
 from salmonn_mini.models.logits import check_logits
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import IGNORE_INDEX
 
 SIZES = {
@@ -65,18 +65,18 @@ def llm_of(family: str) -> PreTrainedModel:
     return kind(config(**SIZES, vocab_size=len(tiny_salmonn().tokenizer), **own)).eval()
 
 
-def with_llm(llm: PreTrainedModel) -> Salmonn:
+def with_llm(llm: PreTrainedModel) -> SalmonnModel:
     parts = tiny_salmonn()
-    return Salmonn(parts.config, parts.whisper, parts.beats, llm, parts.tokenizer)
+    return SalmonnModel(parts.config, parts.whisper, parts.beats, llm, parts.tokenizer)
 
 
 @pytest.fixture(scope="module")
-def model() -> Salmonn:
+def model() -> SalmonnModel:
     return tiny_salmonn()
 
 
 @pytest.fixture(scope="module")
-def encoded(model: Salmonn) -> Features:
+def encoded(model: SalmonnModel) -> Features:
     return model.encode([torch.randn(16_000, generator=torch.Generator().manual_seed(1)) * 0.1])
 
 
@@ -120,7 +120,7 @@ def test_weights_that_are_not_there_yet_are_not_compared() -> None:
 # --- streams ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_pieces_are_the_text(model: Salmonn) -> None:
+def test_the_pieces_are_the_text(model: SalmonnModel) -> None:
     def generate(streamer: TextIteratorStreamer) -> None:
         streamer.put(torch.zeros(1, 0, dtype=torch.long))  # the prompt, as embeddings, has no ids
         for token in [*model.prompt.ids("a dog barks , then a bell rings"), model.prompt.end]:
@@ -132,7 +132,7 @@ def test_the_pieces_are_the_text(model: Salmonn) -> None:
     assert len(pieces) > 5 and all(pieces)
 
 
-def test_a_model_streams_what_it_generates(model: Salmonn, encoded: Features) -> None:
+def test_a_model_streams_what_it_generates(model: SalmonnModel, encoded: Features) -> None:
     """But for bytes that are no text, which random weights write."""
     (answer,) = model.generate(encoded, ["Write it down."], max_new_tokens=20)
     pieces = list(model.stream_generate(encoded, "Write it down.", max_new_tokens=20))
@@ -140,7 +140,7 @@ def test_a_model_streams_what_it_generates(model: Salmonn, encoded: Features) ->
     assert plain("".join(pieces)) == plain(answer.text) and len(pieces) > 1
 
 
-def test_what_generation_raises_comes_through(model: Salmonn, encoded: Features) -> None:
+def test_what_generation_raises_comes_through(model: SalmonnModel, encoded: Features) -> None:
     two = Features.stack([encoded, encoded])
     with pytest.raises(SalmonnError, match="follows one clip without beam search, not 2 clips and 1 beams"):
         next(model.stream_generate(two, "Write it down."))
@@ -151,7 +151,7 @@ def test_what_generation_raises_comes_through(model: Salmonn, encoded: Features)
 
 
 def test_a_reader_who_leaves_ends_the_generation(
-    model: Salmonn, encoded: Features, monkeypatch: pytest.MonkeyPatch
+    model: SalmonnModel, encoded: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps, decoder = [], model.llm.get_base_model().model
     counted = decoder.register_forward_hook(lambda *_: steps.append(1))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from salmonn_mini.models.config import ConnectorConfig, SalmonnConfig, WhisperShape
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 
 
 def noise(seconds: float, seed: int = 1) -> Tensor:
@@ -26,16 +26,16 @@ def full_scale(**changes: object) -> SalmonnConfig:
 
 
 @pytest.fixture(scope="module")
-def published() -> Salmonn:
+def published() -> SalmonnModel:
     return tiny_salmonn(config=full_scale().as_published())
 
 
 @pytest.fixture(scope="module")
-def minutes(published: Salmonn) -> Features:
+def minutes(published: SalmonnModel) -> Features:
     return published.encode([noise(120)])
 
 
-def test_thirty_seconds_are_88_tokens(published: Salmonn) -> None:
+def test_thirty_seconds_are_88_tokens(published: SalmonnModel) -> None:
     """However much of them is sound; 89 where the last window is filled up (the paper's formula)."""
     for seconds in (1, 12.3, 30):
         encoded = published.encode([noise(seconds)])
@@ -45,7 +45,7 @@ def test_thirty_seconds_are_88_tokens(published: Salmonn) -> None:
     assert paper.get_audio_features(paper.encode([noise(12.3)]))[1].tolist() == [89]
 
 
-def test_over_minutes_windows_run_on(published: Salmonn, minutes: Features) -> None:
+def test_over_minutes_windows_run_on(published: SalmonnModel, minutes: Features) -> None:
     """Encoder after encoder, 1500 frames every 30 s; the Q-Former's windows run on across their seams."""
     assert minutes.whisper_lengths.tolist() == [6000]
     assert minutes.beats_lengths.tolist() == [3 * 1500 + 1496]
@@ -59,7 +59,9 @@ def test_over_minutes_windows_run_on(published: Salmonn, minutes: Features) -> N
     torch.testing.assert_close(H[:, :same], start[:, :same], atol=1e-5, rtol=0)
 
 
-def test_a_clip_over_minutes_and_a_short_one_share_a_batch(published: Salmonn, minutes: Features) -> None:
+def test_a_clip_over_minutes_and_a_short_one_share_a_batch(
+    published: SalmonnModel, minutes: Features
+) -> None:
     short = published.encode([noise(3, seed=2)])
     batch = Features.stack([minutes, short])
     H, lengths = published.get_audio_features(batch)
@@ -72,7 +74,7 @@ def test_a_clip_over_minutes_and_a_short_one_share_a_batch(published: Salmonn, m
         assert published.generate(alone, [instructions[i]], max_new_tokens=5) == [answers[i]]
 
 
-def test_work_grows_in_proportion(published: Salmonn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_grows_in_proportion(published: SalmonnModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the sound is twice the frames through the encoders, and no attention ever spans more than a window."""
     widths: list[int] = []
     layer = published.whisper.encoder.layers[0]
@@ -100,7 +102,7 @@ def test_the_clips_own_frames_over_several_windows() -> None:
     torch.testing.assert_close(H[0, :49], first[0, :49], atol=1e-5, rtol=0)
 
 
-def test_a_scrap_behind_a_window_is_heard(published: Salmonn) -> None:
+def test_a_scrap_behind_a_window_is_heard(published: SalmonnModel) -> None:
     """One sample more than a window: a frame of Whisper's, a patch of BEATs'."""
     model = tiny_salmonn()
     encoded = model.encode([noise(10.0)[:160_000], torch.cat([noise(10.0), torch.ones(1)])])

@@ -1,4 +1,4 @@
-"""Salmonn on random weights: what stands where, what is trained, what a batch does, what is refused."""
+"""SalmonnModel on random weights: what stands where, what is trained, what a batch does, what is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from salmonn_mini.models.config import CONNECTORS, ConnectorConfig
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.lora import lora_scale
 from salmonn_mini.models.prompt import Prompt
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import IGNORE_INDEX, Spliced
 
 INSTRUCTIONS = ["Write it down.", "Please tell me: what is in the {garden}?", ""]
@@ -26,16 +26,16 @@ def waves(*seconds: float) -> list[Tensor]:
 
 
 @pytest.fixture(scope="module")
-def model() -> Salmonn:
+def model() -> SalmonnModel:
     return tiny_salmonn()
 
 
 @pytest.fixture(scope="module")
-def encoded(model: Salmonn) -> Features:
+def encoded(model: SalmonnModel) -> Features:
     return model.encode(waves(1.0, 2.3, 0.5))
 
 
-def of_kind(kind: str) -> Salmonn:
+def of_kind(kind: str) -> SalmonnModel:
     connector = ConnectorConfig.from_dict(tiny_config().connector.to_dict() | {"kind": kind})
     return tiny_salmonn(config=tiny_config(connector=connector))
 
@@ -43,7 +43,7 @@ def of_kind(kind: str) -> Salmonn:
 # --- the splice ------------------------------------------------------------------------------------------------------
 
 
-def picture(model: Salmonn, spliced: Spliced, H: Tensor) -> list[str]:
+def picture(model: SalmonnModel, spliced: Spliced, H: Tensor) -> list[str]:
     """Two lines a clip: what stands at each place, and under it ^ where the loss looks."""
     table = model.llm.get_input_embeddings().weight
     lines = []
@@ -63,7 +63,7 @@ def picture(model: Salmonn, spliced: Spliced, H: Tensor) -> list[str]:
     return lines
 
 
-def test_what_stands_where_and_where_the_loss_looks(model: Salmonn) -> None:
+def test_what_stands_where_and_where_the_loss_looks(model: SalmonnModel) -> None:
     """s start, t text, # audio token, e end symbol, . padding; the loss looks at ^ alone."""
     H, lengths = torch.randn(2, 3, model.llm.config.hidden_size), torch.tensor([2, 3])
     before = "s" + "t" * (len(model.prompt.before) - 1)
@@ -90,7 +90,7 @@ def test_what_stands_where_and_where_the_loss_looks(model: Salmonn) -> None:
     assert spliced.position_ids[0, -len(rows[0]) :].tolist() == list(range(len(rows[0])))
 
 
-def test_the_prompt_is_laid_out_as_published(model: Salmonn) -> None:
+def test_the_prompt_is_laid_out_as_published(model: SalmonnModel) -> None:
     prompt = model.prompt
     text = prompt.tokenizer.decode(prompt.before + prompt.after("Which {word}?"))
     assert text.replace(" ", "") == "<s>user:<speech></speech>which{word}?\nassistant:"
@@ -101,7 +101,7 @@ def test_the_prompt_is_laid_out_as_published(model: Salmonn) -> None:
         Prompt(model.tokenizer, "{}", "<end>")
 
 
-def test_the_end_may_be_cut_off(model: Salmonn) -> None:
+def test_the_end_may_be_cut_off(model: SalmonnModel) -> None:
     H, lengths = torch.randn(1, 3, model.llm.config.hidden_size), torch.tensor([3])
     spliced = model.splice(H, lengths, ["I"], ["the farmer buys a red apple"], max_answer_tokens=2)
     kept = spliced.labels[spliced.labels != IGNORE_INDEX].tolist()
@@ -111,7 +111,7 @@ def test_the_end_may_be_cut_off(model: Salmonn) -> None:
 # --- loss and probability --------------------------------------------------------------------------------------------
 
 
-def test_the_loss_is_the_whole_models_on_the_answer_alone(model: Salmonn, encoded: Features) -> None:
+def test_the_loss_is_the_whole_models_on_the_answer_alone(model: SalmonnModel, encoded: Features) -> None:
     """Against transformers' own forward over the whole row, clip by clip."""
     total, tokens = 0.0, 0
     for features, instruction, answer in zip(encoded.clips(), INSTRUCTIONS, ANSWERS, strict=True):
@@ -129,7 +129,7 @@ def test_the_loss_is_the_whole_models_on_the_answer_alone(model: Salmonn, encode
 
 
 def test_log_prob_is_the_sum_of_generations_own_scores(
-    model: Salmonn, encoded: Features, monkeypatch: pytest.MonkeyPatch
+    model: SalmonnModel, encoded: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = model.generate(encoded, INSTRUCTIONS, max_new_tokens=6)
     ids = [[*answer.token_ids[:5], model.prompt.end] for answer in answers]
@@ -150,7 +150,7 @@ def test_log_prob_is_the_sum_of_generations_own_scores(
     )
 
 
-def learned(model: Salmonn, encoded: Features) -> tuple[Tensor, Tensor, dict[str, Tensor], list[Tensor]]:
+def learned(model: SalmonnModel, encoded: Features) -> tuple[Tensor, Tensor, dict[str, Tensor], list[Tensor]]:
     """Loss, by row too, and gradients of a training step with dropout; and what the LLM's layers and the loss kept."""
     kept: list[Tensor] = []
     H, lengths = model.get_audio_features(encoded)
@@ -243,7 +243,7 @@ def test_features_move_as_tensors_do(encoded: Features, target: tuple) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_features_may_be_of_another_type(model: Salmonn, encoded: Features, dtype: torch.dtype) -> None:
+def test_features_may_be_of_another_type(model: SalmonnModel, encoded: Features, dtype: torch.dtype) -> None:
     H, _ = model.get_audio_features(encoded)
     other, _ = model.get_audio_features(encoded.to(dtype))
     assert other.dtype == torch.float32
@@ -268,7 +268,7 @@ def test_a_model_in_half_precision(kind: str, dtype: torch.dtype, atol: float) -
     assert len(half.generate(features, INSTRUCTIONS, max_new_tokens=3)) == 3
 
 
-def test_layer_norms_do_not_overflow_in_float16(model: Salmonn) -> None:
+def test_layer_norms_do_not_overflow_in_float16(model: SalmonnModel) -> None:
     half = tiny_salmonn().to(torch.float16)
     loud = Features(whisper=torch.randn(1, 50, 16) * 1e6, whisper_lengths=torch.tensor([50]))
     expected = model.ln_speech(loud.whisper)
@@ -278,7 +278,7 @@ def test_layer_norms_do_not_overflow_in_float16(model: Salmonn) -> None:
 # --- what is trained -------------------------------------------------------------------------------------------------
 
 
-def test_frozen_means_frozen(model: Salmonn) -> None:
+def test_frozen_means_frozen(model: SalmonnModel) -> None:
     model = tiny_salmonn()
     model.train()
     training = {name for name, module in model.named_modules() if module.training}
@@ -299,7 +299,7 @@ def test_frozen_means_frozen(model: Salmonn) -> None:
     assert all(".attention.self." in name for name in still)
 
 
-def test_trainable_state_goes_into_another_model(model: Salmonn, encoded: Features) -> None:
+def test_trainable_state_goes_into_another_model(model: SalmonnModel, encoded: Features) -> None:
     other = tiny_salmonn(seed=1)
     for parameter in other.connector.parameters():  # as in a stage that trains LoRA alone
         parameter.requires_grad_(False)
@@ -334,7 +334,9 @@ def test_one_encoder_is_enough(encoder: str) -> None:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def test_sampling_follows_its_seed_and_leaves_the_callers_alone(model: Salmonn, encoded: Features) -> None:
+def test_sampling_follows_its_seed_and_leaves_the_callers_alone(
+    model: SalmonnModel, encoded: Features
+) -> None:
     settings = {"max_new_tokens": 8, "do_sample": True, "temperature": 2.0, "top_p": 1.0}
     torch.manual_seed(5)
     first = model.generate(encoded, INSTRUCTIONS, seed=7, **settings)
@@ -346,7 +348,7 @@ def test_sampling_follows_its_seed_and_leaves_the_callers_alone(model: Salmonn, 
 
 
 def test_an_answer_ends_with_its_end_symbol_or_says_that_it_does_not(
-    model: Salmonn, encoded: Features, monkeypatch: pytest.MonkeyPatch
+    model: SalmonnModel, encoded: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = model.generate(encoded, INSTRUCTIONS, max_new_tokens=3, min_new_tokens=3)[0]
     assert len(answer.token_ids) == 3 and not answer.ended
@@ -355,7 +357,7 @@ def test_an_answer_ends_with_its_end_symbol_or_says_that_it_does_not(
     assert again.token_ids == answer.token_ids[:2] and again.ended
 
 
-def test_the_lora_scale_changes_the_answer_and_comes_back(model: Salmonn, encoded: Features) -> None:
+def test_the_lora_scale_changes_the_answer_and_comes_back(model: SalmonnModel, encoded: Features) -> None:
     model = tiny_salmonn()
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -372,7 +374,7 @@ def test_the_lora_scale_changes_the_answer_and_comes_back(model: Salmonn, encode
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
-def test_texts_that_do_not_match_the_clips(model: Salmonn, encoded: Features) -> None:
+def test_texts_that_do_not_match_the_clips(model: SalmonnModel, encoded: Features) -> None:
     with pytest.raises(SalmonnError, match="instructions: 1 for 3 clips"):
         model.generate(encoded, ["Listen."])
     with pytest.raises(SalmonnError, match="answers: 2 for 3 clips"):
@@ -381,7 +383,7 @@ def test_texts_that_do_not_match_the_clips(model: Salmonn, encoded: Features) ->
         model.generate(encoded, "abc")
 
 
-def test_clips_that_cannot_be_encoded(model: Salmonn) -> None:
+def test_clips_that_cannot_be_encoded(model: SalmonnModel) -> None:
     with pytest.raises(SalmonnError, match="no clips to encode"):
         model.encode([])
     with pytest.raises(SalmonnError, match=r"a clip of shape \(0,\)"):

@@ -24,7 +24,7 @@ from salmonn_mini.audio import to_waveform
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS, SalmonnConfig
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.pretrained import backbones, devices
 from salmonn_mini.toy.backbones.text import train_tokenizer
 from salmonn_mini.toy.world.text_tasks import TextSample
@@ -437,7 +437,7 @@ def test_nothing_half_written_is_left(toy: Path, tmp_path: Path, monkeypatch: py
 
 def test_a_model_that_did_not_come_from_files_is_saved_too(tmp_path: Path) -> None:
     model = tiny_salmonn()
-    assert type(model) is Salmonn
+    assert type(model) is SalmonnModel
     pretrained.save(model, tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
     assert values.pop("info") == {}

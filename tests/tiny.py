@@ -17,7 +17,7 @@ from salmonn_mini.models.config import (
 )
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.pretrained import save_backbones
 from salmonn_mini.toy.backbones.text import train_tokenizer
 from salmonn_mini.toy.world.text_tasks import TextSample
@@ -55,7 +55,9 @@ def tiny_config(dropout: float = 0.1, **changes: object) -> SalmonnConfig:
     return SalmonnConfig(name="tiny", pad_to_30s=False, **parts).replace(**changes)
 
 
-def tiny_salmonn(seed: int = 0, config: SalmonnConfig | None = None, kind: type = Salmonn) -> Salmonn:
+def tiny_salmonn(
+    seed: int = 0, config: SalmonnConfig | None = None, kind: type = SalmonnModel
+) -> SalmonnModel:
     """Random weights; equal seeds give equal models."""
     config = config or tiny_config()
     whisper, beats, llm, tokenizer = _parts(seed, config)

@@ -21,7 +21,7 @@ from salmonn_mini.evaluation.metrics.following import STORY_WORDS
 from salmonn_mini.evaluation.metrics.words import basic, loops
 from salmonn_mini.files import replacing, write_json
 from salmonn_mini.models.config import SAMPLE_RATE
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import Answer
 from salmonn_mini.toy.world import text_tasks
 from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_long_speech
@@ -77,7 +77,7 @@ ACTIVATION_DATA: dict[str, ActivationData] = {
 
 
 def self_generated(
-    model: Salmonn, kind: str = "story", n: int = SAMPLES, seed: int = 0, *, scale: float | None = None
+    model: SalmonnModel, kind: str = "story", n: int = SAMPLES, seed: int = 0, *, scale: float | None = None
 ) -> list[ToyExample]:
     """n examples whose answers the model gave itself at a reduced LoRA scale.
 
@@ -132,7 +132,7 @@ def save_examples(examples: Sequence[ToyExample], folder: Path | str) -> Path:
     return folder / "manifest.json"
 
 
-def tune_on_text(model: Salmonn, examples: Sequence[ToyExample], lr: float) -> None:
+def tune_on_text(model: SalmonnModel, examples: Sequence[ToyExample], lr: float) -> None:
     """Activation tuning without audio: one step an example, in place; the words stand before the instruction.
 
     Nothing passes the connector, so LoRA alone is trained.

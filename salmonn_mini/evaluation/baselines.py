@@ -20,7 +20,7 @@ from salmonn_mini.models.config import PRESETS, SalmonnConfig
 from salmonn_mini.models.encoders.beats import Beats
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
 from salmonn_mini.models.features import Features, length_mask
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.pretrained import beats_tags, load_backbones, load_whisper_for_generation
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
@@ -40,10 +40,10 @@ def spectrogram_only(config: SalmonnConfig) -> SalmonnConfig:
     return config.replace(name=f"{config.name}-spectrogram", whisper=None)
 
 
-class Cascade(Salmonn):
+class Cascade(SalmonnModel):
     """A SALMONN without a connector: the words of a transcript and of tags stand in the place of the sound.
 
-    LoRA is as new, so that the LLM is itself at every LoRA scale. Everything else is `Salmonn`'s: features are
+    LoRA is as new, so that the LLM is itself at every LoRA scale. Everything else is `SalmonnModel`'s: features are
     encoded once, answers generated and scored.
 
     Args:

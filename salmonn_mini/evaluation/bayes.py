@@ -17,7 +17,7 @@ from torch import Tensor
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 
 BATCH_SIZE = 64  # pairs of instruction and answer in one forward pass
 NO_INSTRUCTION = ""
@@ -71,7 +71,7 @@ class BayesTable:
 
 
 def bayes_table(
-    model: Salmonn, clip: Features, instructions: Sequence[str], answers: Sequence[str]
+    model: SalmonnModel, clip: Features, instructions: Sequence[str], answers: Sequence[str]
 ) -> BayesTable:
     """Score every answer under every instruction, and under none, for one clip.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 
 CONTROLS = {
     "silence": "zeros of the clip's length",
@@ -57,7 +57,7 @@ def other_clips(names: Sequence[str], seed: int) -> list[int]:
 
 
 @contextmanager
-def without_audio_tokens(model: Salmonn, control: str) -> Iterator[None]:
+def without_audio_tokens(model: SalmonnModel, control: str) -> Iterator[None]:
     """Under `no_audio` the model's H is empty within the block: <Speech></Speech>."""
 
     def empty(features: Features) -> tuple[Tensor, Tensor]:

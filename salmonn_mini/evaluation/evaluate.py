@@ -25,7 +25,7 @@ from salmonn_mini.evaluation.metrics.measures import score
 from salmonn_mini.evaluation.report import Report, prediction_of
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.lora import current_scale, lora_scale
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import Answer
 from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_examples
 from salmonn_mini.toy.world.clips import render
@@ -69,7 +69,7 @@ class EncodedExamples:
 
 
 def encode_examples(
-    model: Salmonn,
+    model: SalmonnModel,
     examples: Sequence[ToyExample],
     *,
     control: str = "",
@@ -98,7 +98,7 @@ def length_batches(waves: Sequence[Tensor], batch_size: int) -> list[list[int]]:
 
 
 def generate_answers(
-    model: Salmonn,
+    model: SalmonnModel,
     encoded: EncodedExamples,
     *,
     scale: float | None = None,
@@ -111,7 +111,7 @@ def generate_answers(
     Args:
         control: under `no_audio` the model is given no audio tokens.
         bar: counts the clips.
-        decoding: as for `Salmonn.generate`; greedy, and at most MAX_NEW_TOKENS, unless said otherwise.
+        decoding: as for `SalmonnModel.generate`; greedy, and at most MAX_NEW_TOKENS, unless said otherwise.
     """
     answers: dict[int, Answer] = {}
     settings = {"max_new_tokens": MAX_NEW_TOKENS} | decoding
@@ -151,7 +151,7 @@ def score_answers(
 
 
 def evaluate(
-    model: Salmonn,
+    model: SalmonnModel,
     tasks: Iterable[str],
     n: int,
     seed: int,
@@ -174,7 +174,7 @@ def evaluate(
         held_out: with wordings of the prompts that are never used in training.
         control: a row of `control.CONTROLS`: answer a second time without the clips' own sound.
         normalizer: of error rates, a row of `words.NORMALIZERS`.
-        decoding: as for `Salmonn.generate`, as `num_beams=4`.
+        decoding: as for `SalmonnModel.generate`, as `num_beams=4`.
 
     Raises:
         SalmonnError: an unknown task, split or control, n below 1, a negative seed, `other` with one clip, and all
@@ -190,7 +190,7 @@ def evaluate(
 
 
 def answer_tasks(
-    model: Salmonn,
+    model: SalmonnModel,
     chosen: Mapping[str, Sequence[ToyExample]],
     scales: Sequence[float],
     kinds: Sequence[str],

@@ -25,7 +25,7 @@ from salmonn_mini.evaluation.report import STAMP, Report, json_line, with_scores
 from salmonn_mini.evaluation.sweep import Sweep, check_scales
 from salmonn_mini.files import write_text
 from salmonn_mini.models.lora import current_scale
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import Answer
 
 MAX_UNREADABLE = 0.05  # more clips than this share that cannot be read end the run
@@ -46,7 +46,7 @@ def select_tasks(samples: Sequence[Sample], tasks: Sequence[str]) -> list[Sample
 
 
 def evaluate_manifest(
-    model: Salmonn, samples: Sequence[Sample], *, lora_scale: float | None = None, **settings: Any
+    model: SalmonnModel, samples: Sequence[Sample], *, lora_scale: float | None = None, **settings: Any
 ) -> Report:
     """Answer and score a manifest's clips at one LoRA scale.
 
@@ -62,7 +62,7 @@ def evaluate_manifest(
 
 
 def sweep_manifest(
-    model: Salmonn,
+    model: SalmonnModel,
     samples: Sequence[Sample],
     scales: Sequence[float],
     *,
@@ -83,7 +83,7 @@ def sweep_manifest(
         control: a row of `control.CONTROLS`: answer a second time without the clips' own sound.
         normalizer: of error rates, a row of `words.NORMALIZERS`.
         rows_file: rows are written there as they come; a run that finds rows there answers what is missing.
-        decoding: as for `Salmonn.generate`.
+        decoding: as for `SalmonnModel.generate`.
 
     Raises:
         SalmonnError: rows of another run in `rows_file`; more than MAX_UNREADABLE of the clips cannot be read; a task

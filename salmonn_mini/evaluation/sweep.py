@@ -16,7 +16,7 @@ from salmonn_mini.evaluation.evaluate import answer_tasks, draw_task
 from salmonn_mini.evaluation.report import Report, shown
 from salmonn_mini.files import write_json
 from salmonn_mini.models.lora import lora_scale
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 
@@ -61,7 +61,7 @@ class Sweep:
         return cells
 
 
-def check_scales(model: Salmonn, scales: Sequence[float]) -> list[float]:
+def check_scales(model: SalmonnModel, scales: Sequence[float]) -> list[float]:
     """The scales, each once; raises SalmonnError at none, and at one that cannot be set."""
     scales = [float(scale) for scale in dict.fromkeys(scales)]
     if not scales:
@@ -73,7 +73,7 @@ def check_scales(model: Salmonn, scales: Sequence[float]) -> list[float]:
 
 
 def sweep(
-    model: Salmonn,
+    model: SalmonnModel,
     tasks: Iterable[str],
     n: int,
     seed: int,
@@ -89,7 +89,7 @@ def sweep(
     Args:
         scales: absolute factors s in W + s·BA, 4.0 as trained, 0 the LLM alone.
         stage, name: for the reports.
-        decoding: as for `Salmonn.generate`.
+        decoding: as for `SalmonnModel.generate`.
 
     Raises:
         SalmonnError: no scale, or all that `evaluate` refuses.

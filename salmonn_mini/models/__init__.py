@@ -1,1 +1,1 @@
-"""The model: encoders, windows, Q-Former, connectors, LoRA, splice, and `Salmonn` itself."""
+"""The model: encoders, windows, Q-Former, connectors, LoRA, splice, and `SalmonnModel` itself."""

@@ -41,7 +41,7 @@ from salmonn_mini.models.state import check_fit
 MAX_LOGITS = 2**26  # 256 MB in float32: 2,000 tokens of answers with Vicuna's vocabulary
 
 
-class Salmonn(nn.Module):
+class SalmonnModel(nn.Module):
     """SALMONN from its parts; `llm` gets its LoRA here.
 
     Args:
@@ -88,7 +88,7 @@ class Salmonn(nn.Module):
         """The LLM of transformers, its adapted layers included, without peft's wrapper."""
         return self.llm.get_base_model()
 
-    def train(self, mode: bool = True) -> Salmonn:
+    def train(self, mode: bool = True) -> SalmonnModel:
         """Training mode for what is trained; what is frozen stays in evaluation mode, without dropout."""
         super().train(mode)
         for part in (self.whisper, self.beats, self.llm):

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from salmonn_mini.audio import load_audio, to_waveform
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models import salmonn as network
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.models.features import Features
+from salmonn_mini.models.salmonn import SalmonnModel
 
 Audio = str | os.PathLike[str] | Tensor | np.ndarray | tuple[Tensor | np.ndarray, int]
 MAX_NEW_TOKENS = 80  # of `generate`
 BATCH = 8  # clips that are answered at once
 
 
-class Answering(network.Salmonn):
-    """`models.Salmonn` with `answer` and `stream`."""
+class Answering(SalmonnModel):
+    """`SalmonnModel` with `answer` and `stream`."""
 
     @overload
     def answer(self, audio: list[Audio], prompt: str, **decoding: Any) -> list[str]: ...

@@ -51,7 +51,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 @dataclasses.dataclass(frozen=True)
 class Backbones:
-    """What `Salmonn` is put together from; an encoder is None where the configuration has none."""
+    """What `SalmonnModel` is put together from; an encoder is None where the configuration has none."""
 
     whisper: WhisperEncoder | None
     beats: Beats | None

@@ -3,7 +3,7 @@
 A saved model is what training changed, and its configuration; the frozen parts stay where they are.
 
     config.json           SalmonnConfig, and under "info" what its maker wrote down (stage, recipe, …)
-    adapter.safetensors   Salmonn.trainable_state()
+    adapter.safetensors   SalmonnModel.trainable_state()
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from huggingface_hub import ModelHubMixin
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import load_json
-from salmonn_mini.models import salmonn as network
 from salmonn_mini.models.config import SalmonnConfig
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import load_tensors, save_folder
 from salmonn_mini.pretrained.answering import Answering
 from salmonn_mini.pretrained.backbones import (
@@ -44,7 +44,7 @@ class Salmonn(
     pipeline_tag="audio-text-to-text",
     paper_url="https://huggingface.co/papers/2310.13289",
 ):
-    """`models.Salmonn` that is loaded and saved, and answers questions about audio files and arrays.
+    """`SalmonnModel` that is loaded and saved, and answers questions about audio files and arrays.
 
     `save_pretrained` and `push_to_hub` are huggingface_hub's; they store what `save` stores.
 
@@ -176,7 +176,7 @@ def load(
     return _load_source(source, runtime.dtype, bits).to(runtime.device)
 
 
-def save(model: network.Salmonn, folder: PathLike, *, info: Mapping[str, Any] | None = None) -> None:
+def save(model: SalmonnModel, folder: PathLike, *, info: Mapping[str, Any] | None = None) -> None:
     """Write what training changed, and the configuration; each file whole or not at all.
 
     Args:

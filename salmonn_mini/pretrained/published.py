@@ -30,7 +30,7 @@ from salmonn_mini.models.config import (
     SalmonnConfig,
     WhisperShape,
 )
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import check_fit, load_pickle
 from salmonn_mini.pretrained.backbones import Backbones, PathLike, find_torch_file
 
@@ -118,7 +118,7 @@ def published_config(published: Published, parts: Backbones, sources: Mapping[st
     return config.as_published()
 
 
-def load_published_weights(model: Salmonn, published: Published) -> None:
+def load_published_weights(model: SalmonnModel, published: Published) -> None:
     """Put the checkpoint's weights into a model of its sizes; without LoRA in it, LoRA stays without effect.
 
     Raises:
@@ -135,7 +135,7 @@ def load_published_weights(model: Salmonn, published: Published) -> None:
 
 
 def published_name(name: str) -> str:
-    """How the published code calls a parameter of `models.Salmonn`."""
+    """How the published code calls a parameter of `SalmonnModel`."""
     start = next((start for start in _NAMES if name.startswith(start)), "")
     return _NAMES.get(start, "") + name.removeprefix(start)
 

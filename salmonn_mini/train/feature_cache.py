@@ -29,7 +29,7 @@ from salmonn_mini.data import BadClip, ClipDataset, map_in_order, prefetch, usab
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import remove_abandoned, replacing
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 
 IN_USE_SECONDS = 3600
 ENCODE_BATCH = 25  # clips of like length in one forward pass
@@ -47,7 +47,7 @@ LIBRARIES = (torch.__version__, transformers.__version__)
 
 
 def encode_dataset(
-    model: Salmonn, clips: ClipDataset, cache: Path, accelerator: Accelerator, workers: int = 0
+    model: SalmonnModel, clips: ClipDataset, cache: Path, accelerator: Accelerator, workers: int = 0
 ) -> list[Features | BadClip]:
     """The features of each clip in float16, from `cache` or computed and stored there; processes share the work.
 
@@ -110,14 +110,14 @@ def tensor_digest(tensors: dict[str, Tensor]) -> bytes:
     return digest.digest()
 
 
-def fingerprint(model: Salmonn) -> str:
+def fingerprint(model: SalmonnModel) -> str:
     """A digest of some numbers of every weight: enough to distinguish models."""
     few = {name: p.detach().flatten()[:: max(1, p.numel() // 256)] for name, p in model.named_parameters()}
     return tensor_digest(few).hex()
 
 
 def _files(
-    model: Salmonn, clips: ClipDataset, shards: list[range], cache: Path, accelerator: Accelerator
+    model: SalmonnModel, clips: ClipDataset, shards: list[range], cache: Path, accelerator: Accelerator
 ) -> list[Path]:
     """The shards' files. One process reads the sound for the names, and tells the others."""
     names = [None] * len(shards)
@@ -127,7 +127,7 @@ def _files(
     return [cache / f"{name}.safetensors" for name in broadcast_object_list(names)]
 
 
-def _encoder_digest(model: Salmonn) -> bytes:
+def _encoder_digest(model: SalmonnModel) -> bytes:
     package = Path(salmonn_mini.__file__).parent
     settings = (CACHE_DTYPE, model.config.pad_to_30s, model.device.type, *LIBRARIES)
     digest = hashlib.sha256(repr(settings).encode())
@@ -145,7 +145,7 @@ def _touch(files: Sequence[Path]) -> None:
             os.utime(file)
 
 
-def _encode(model: Salmonn, waves: Sequence[Tensor | BadClip]) -> list[Features | BadClip]:
+def _encode(model: SalmonnModel, waves: Sequence[Tensor | BadClip]) -> list[Features | BadClip]:
     order = sorted(usable(waves), key=lambda i: len(waves[i]))
     encoded: dict[int, Features | BadClip] = {
         i: wave for i, wave in enumerate(waves) if isinstance(wave, BadClip)
@@ -174,7 +174,7 @@ def _store(file: Path, clips: list[Features | BadClip]) -> None:
         safetensors.torch.save_file(tensors, temporary / file.name, metadata=metadata)
 
 
-def _load(file: Path, model: Salmonn, clips: ClipDataset, shard: range) -> list[Features | BadClip]:
+def _load(file: Path, model: SalmonnModel, clips: ClipDataset, shard: range) -> list[Features | BadClip]:
     """A shard; one that another run has deleted meanwhile is computed again."""
     if not file.exists():
         _store(file, _encode(model, clips.waves(shard)))

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from salmonn_mini.data import ClipDataset
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.checkpointing import RunDirectory, read_checkpoint
 from salmonn_mini.train.feature_cache import fingerprint, progress
 from salmonn_mini.train.launch import make_accelerator
@@ -52,7 +52,7 @@ MAX_NONFINITE_STEPS = 3  # steps in a row without a finite loss and gradient
 
 
 def fit(
-    model: Salmonn,
+    model: SalmonnModel,
     clips: ClipDataset | StreamingDataset,
     recipe: Recipe,
     *,
@@ -112,7 +112,7 @@ class _Run:
     """A model, its optimizer, and how far they are."""
 
     def __init__(
-        self, model: Salmonn, recipe: Recipe, accelerator: Accelerator, directory: RunDirectory
+        self, model: SalmonnModel, recipe: Recipe, accelerator: Accelerator, directory: RunDirectory
     ) -> None:
         self.model, self.recipe, self.accelerator, self.directory = model, recipe, accelerator, directory
         self.net = model

@@ -13,7 +13,7 @@ from torch import nn
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.lora import ADAPTER
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.recipe import Recipe
 from salmonn_mini.train.sharding import is_sharded
 
@@ -45,7 +45,7 @@ def make_optimizer(trained: dict[str, nn.Parameter], recipe: Recipe) -> torch.op
 
 
 @contextmanager
-def set_trainable(model: Salmonn, parts: tuple[str, ...]) -> Iterator[None]:
+def set_trainable(model: SalmonnModel, parts: tuple[str, ...]) -> Iterator[None]:
     """Within the block the other trained parts are frozen too."""
     named = dict(model.named_parameters())
     others = [name for name, p in named.items() if p.requires_grad and trainable_part(name) not in parts]
@@ -59,7 +59,7 @@ def set_trainable(model: Salmonn, parts: tuple[str, ...]) -> Iterator[None]:
             now[name].requires_grad_(True)
 
 
-def set_dropout(model: Salmonn, p: float) -> None:
+def set_dropout(model: SalmonnModel, p: float) -> None:
     """Change the dropout of the connector and of LoRA."""
     for module in model.connector.modules():
         if isinstance(module, nn.Dropout):
@@ -72,7 +72,7 @@ def set_dropout(model: Salmonn, p: float) -> None:
 
 
 @contextmanager
-def restored_on_error(model: Salmonn) -> Iterator[None]:
+def restored_on_error(model: SalmonnModel) -> Iterator[None]:
     """If the block raises, the trained weights become what they were; no gradient is left in any case."""
     before = {name: p.to("cpu", copy=True) for name, p in model.trainable_state().items()}
     try:
@@ -101,7 +101,7 @@ def deterministic() -> Iterator[None]:
 
 
 @contextmanager
-def compiled(model: Salmonn, on: bool) -> Iterator[None]:
+def compiled(model: SalmonnModel, on: bool) -> Iterator[None]:
     """Within the block, if `on`, the layers of both encoders and of the LLM are compiled by torch.compile.
 
     Raises:
@@ -119,7 +119,7 @@ def compiled(model: Salmonn, on: bool) -> Iterator[None]:
             block._compiled_call_impl = None  # torch has no public call for it
 
 
-def transformer_blocks(model: Salmonn) -> list[nn.Module]:
+def transformer_blocks(model: SalmonnModel) -> list[nn.Module]:
     """The layers of both encoders and of the LLM, to be compiled one by one."""
     blocks = list(model.llm.get_base_model().model.layers)
     for encoder in (model.whisper, model.beats):
@@ -145,7 +145,7 @@ def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
 
 
 @contextmanager
-def training_mode(model: Salmonn, gradient_checkpointing: bool) -> Iterator[None]:
+def training_mode(model: SalmonnModel, gradient_checkpointing: bool) -> Iterator[None]:
     """Training mode within the block; afterwards mode and gradient checkpointing are what they were."""
     before = model.training
     switch = gradient_checkpointing and not any(

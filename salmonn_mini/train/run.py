@@ -22,7 +22,7 @@ from salmonn_mini.data import (
 from salmonn_mini.data.packed import LINES
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SalmonnConfig, preset
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.toy.dataset import ToyDataset
 from salmonn_mini.train.feature_cache import evict
 from salmonn_mini.train.loop import fit
@@ -61,7 +61,7 @@ def train_recipe(recipe: Recipe, *, fresh: bool = False) -> Path:
     return directory
 
 
-def initial_model(recipe: Recipe) -> Salmonn:
+def initial_model(recipe: Recipe) -> SalmonnModel:
     """The model that a run begins with, Whisper and the LLM in the recipe's dtype or quantized.
 
     Raises:
@@ -143,7 +143,7 @@ def _digest(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-def _check_frozen_parts(model: Salmonn, overrides: Mapping[str, Any]) -> None:
+def _check_frozen_parts(model: SalmonnModel, overrides: Mapping[str, Any]) -> None:
     """What a recipe's `config` says of a frozen part is what the part is."""
     for name in ("whisper", "beats", "llm"):
         shape = getattr(model.config, name)

@@ -45,7 +45,7 @@ from salmonn_mini.files import append_json, complete_lines
 from salmonn_mini.models.config import FRAMES_PER_SECOND, SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.models.connectors import CtcCompression, SegmentQFormer, Stacking
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.windows import n_windows
 from salmonn_mini.train.feature_cache import encode_dataset
 from salmonn_mini.train.recipe import Recipe
@@ -98,7 +98,12 @@ class CachedSource:
     """All clips' features, encoded before the first step."""
 
     def __init__(
-        self, model: Salmonn, clips: ClipDataset, recipe: Recipe, accelerator: Accelerator, directory: Path
+        self,
+        model: SalmonnModel,
+        clips: ClipDataset,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        directory: Path,
     ) -> None:
         self.accelerator = accelerator
         encoded = encode_dataset(model, clips, Path(recipe.cache_dir), accelerator, recipe.workers)
@@ -142,7 +147,7 @@ class StreamingSource:
 
     def __init__(
         self,
-        model: Salmonn,
+        model: SalmonnModel,
         streams: StreamingDataset,
         recipe: Recipe,
         accelerator: Accelerator,
@@ -271,7 +276,7 @@ class _Quarantine:
 class ContextLimit:
     """The LLM's context, into which prompt, sound and answer must fit."""
 
-    def __init__(self, model: Salmonn) -> None:
+    def __init__(self, model: SalmonnModel) -> None:
         self.model, self.context = model, model.llm.config.max_position_embeddings
         self.fixed = len(model.prompt.before) + len(model.prompt.after(""))
 
@@ -288,7 +293,7 @@ class ContextLimit:
         return f"prompt, sound and answer take {tokens:,} tokens, but the LLM reads at most {self.context:,}"
 
 
-def audio_tokens(model: Salmonn, frames: int) -> int:
+def audio_tokens(model: SalmonnModel, frames: int) -> int:
     """The audio tokens M of a clip with so many frames T; of CTC compression the most there can be."""
     connector = model.connector
     if isinstance(connector, CtcCompression):

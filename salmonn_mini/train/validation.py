@@ -10,7 +10,7 @@ from salmonn_mini.data import ClipDataset, usable
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.metrics.words import word_errors
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.feature_cache import encode_dataset
 
 BATCH_SIZE = 16  # clips that are transcribed together
@@ -26,7 +26,9 @@ class Validation:
         SalmonnError: none of the clips can be read.
     """
 
-    def __init__(self, model: Salmonn, clips: ClipDataset, cache: Path, accelerator: Accelerator) -> None:
+    def __init__(
+        self, model: SalmonnModel, clips: ClipDataset, cache: Path, accelerator: Accelerator
+    ) -> None:
         self.accelerator = accelerator
         encoded = encode_dataset(model, clips, cache, accelerator)
         self.examples = [clips.examples[i] for i in usable(encoded)]
@@ -37,7 +39,7 @@ class Validation:
                 f"({encoded[0].reason}): correct eval_manifest"
             )
 
-    def wer(self, model: Salmonn) -> float:
+    def wer(self, model: SalmonnModel) -> float:
         """The word error rate of greedy answers, as a fraction; the model must be in evaluation mode."""
         errors = words = 0
         for start in range(0, len(self.examples), BATCH_SIZE):

@@ -19,7 +19,7 @@ from salmonn_mini.evaluation.bayes import bayes_table
 from salmonn_mini.evaluation.claims.models import MODELS, RATES, STEPS, Draw, Models
 from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers, score_answers
 from salmonn_mini.models.lora import lora_drift, lora_scale
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.toy.backbones.scores import answer_texts
 from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_long_speech
 from salmonn_mini.toy.world.text_tasks import TextSample, caption
@@ -96,7 +96,7 @@ class Bayes:
         return [_gaps(model, example) for example in draw_task("story", BAYES_CLIPS, models.seed)]
 
 
-def _gaps(model: Salmonn, example: ToyExample) -> dict:
+def _gaps(model: SalmonnModel, example: ToyExample) -> dict:
     ((_, features),) = encode_examples(model, [example]).batches
     rival = example.words or caption(example.plan.events)
     trained = TASKS["asr" if example.words else "audio_caption"]

@@ -17,7 +17,7 @@ from salmonn_mini.errors import unknown
 from salmonn_mini.evaluation.activation_tuning import SAMPLES, save_examples, self_generated, tune_on_text
 from salmonn_mini.evaluation.claims.causes import FewInstructions, LongAnswers, ManyInstructions
 from salmonn_mini.evaluation.evaluate import EncodedExamples, encode_examples
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.toy.world.audio_tasks import ToyExample
 from salmonn_mini.train import Recipe, load_recipe
 
@@ -91,11 +91,11 @@ class Models:
         self.device = device
         self._encoded: dict[tuple, EncodedExamples] = {}
 
-    def __getitem__(self, name: str) -> Salmonn:
+    def __getitem__(self, name: str) -> SalmonnModel:
         """The model of a row of MODELS, trained if it is not there."""
         return pretrained.load(self.trained(name), device=self.device)
 
-    def encoded(self, model: Salmonn, draw: Draw, task: str, n: int) -> EncodedExamples:
+    def encoded(self, model: SalmonnModel, draw: Draw, task: str, n: int) -> EncodedExamples:
         """The features of n clips that `draw` gives: the same for all models with the same encoders."""
         key = (draw, task, n, model.config.whisper, model.config.beats)
         if key not in self._encoded:

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from salmonn_mini.evaluation.tables import aligned
 from salmonn_mini.models.config import SalmonnConfig, preset
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import IGNORE_INDEX
 from salmonn_mini.pretrained.devices import missing_for_quantization, pick_device
 from salmonn_mini.tools.bench.flops import (
@@ -182,7 +182,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 class Step:
     """A model with its optimizer and clips, ready to take a training step under any ablation."""
 
-    def __init__(self, model: Salmonn, clips: int, clip_seconds: float) -> None:
+    def __init__(self, model: SalmonnModel, clips: int, clip_seconds: float) -> None:
         self.model, self.config, self.clip_seconds = model, model.config, clip_seconds
         self.device = model.device
         self.waves = [noise(clip_seconds, seed).to(self.device) for seed in range(clips)]
@@ -259,9 +259,9 @@ class Step:
 
 
 def loss_with_all_logits(
-    model: Salmonn, features: Features, prompts: list[str], answers: list[str]
+    model: SalmonnModel, features: Features, prompts: list[str], answers: list[str]
 ) -> Tensor:
-    """The same loss as `Salmonn.forward` gives, by way of every token's logits, as the published code takes it."""
+    """The loss of `SalmonnModel.forward` by way of every token's logits, as the published code takes it."""
     spliced = model.splice(*model.get_audio_features(features), prompts, answers)
     logits = model.llm.get_base_model()(
         inputs_embeds=spliced.inputs_embeds,

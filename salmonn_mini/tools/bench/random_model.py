@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 
 SPECIAL = ("[PAD]", "<s>", "</s>", "<unk>")
 PROMPT = "Transcribe the speech ."
@@ -26,7 +26,7 @@ def random_model(
     device: torch.device = CPU,
     dtype: torch.dtype = torch.float32,
     bits: int | None = None,
-) -> Salmonn:
+) -> SalmonnModel:
     """A SALMONN of a configuration's sizes with random weights and a vocabulary of numbered words.
 
     Args:
@@ -43,7 +43,7 @@ def random_model(
             beats = Beats(BeatsConfig.from_dict(config.beats.sizes())) if config.beats else None
         if bits is not None:
             quantize(llm, bits, device)
-        return Salmonn(config.replace(end="</s>"), whisper, beats, llm, tokenizer).to(device)
+        return SalmonnModel(config.replace(end="</s>"), whisper, beats, llm, tokenizer).to(device)
 
 
 def quantize(llm: nn.Module, bits: int, device: torch.device) -> None:

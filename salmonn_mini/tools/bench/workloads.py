@@ -13,7 +13,7 @@ import torch
 
 from salmonn_mini.models.config import BeatsShape, ConnectorConfig, LlmShape, SalmonnConfig, WhisperShape
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.tools.bench.random_model import PROMPT, answer_of, noise, random_model
 from salmonn_mini.tools.bench.timing import (
     Times,
@@ -90,7 +90,7 @@ def bench(name: str, *, runs: int = 3) -> dict[str, Any]:
     }
 
 
-def measure_published(model: Salmonn, runs: int) -> Times:
+def measure_published(model: SalmonnModel, runs: int) -> Times:
     """Everything padded to 30 s, as published; then the same clips trimmed."""
     clips = [noise(SECONDS, seed) for seed in range(CLIPS)]
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-5)
@@ -102,7 +102,7 @@ def measure_published(model: Salmonn, runs: int) -> Times:
 
 
 def _works(
-    model: Salmonn, clips: list[torch.Tensor], optimizer: torch.optim.Optimizer, kind: str
+    model: SalmonnModel, clips: list[torch.Tensor], optimizer: torch.optim.Optimizer, kind: str
 ) -> list[Work]:
     four, one = clips[:4], clips[:1]
     cached = model.encode(four)
@@ -131,7 +131,7 @@ def compare_published(times: Times, mm: float) -> dict[str, Any]:
     return {"published_mm": PUBLISHED_MM, "times_as_fast": faster, "published_peak_bytes": PUBLISHED_BYTES}
 
 
-def measure_long(model: Salmonn, runs: int) -> Times:
+def measure_long(model: SalmonnModel, runs: int) -> Times:
     """Encoding and an answer for each length."""
     clips = {f"{minutes} min": noise(60 * minutes, seed=0) for minutes in MINUTES}
     write(model, model.encode([clips[f"{MINUTES[0]} min"]]))  # what only the first call costs
@@ -152,7 +152,7 @@ WORKLOADS = {
 }
 
 
-def write(model: Salmonn, features: Features, *, num_beams: int = 1) -> None:
+def write(model: SalmonnModel, features: Features, *, num_beams: int = 1) -> None:
     """Write NEW_TOKENS tokens for each clip."""
     prompts = [PROMPT] * len(features)
     model.generate(
@@ -161,7 +161,7 @@ def write(model: Salmonn, features: Features, *, num_beams: int = 1) -> None:
 
 
 def _step(
-    name: str, model: Salmonn, encode: Callable[[], Features], optimizer: torch.optim.Optimizer
+    name: str, model: SalmonnModel, encode: Callable[[], Features], optimizer: torch.optim.Optimizer
 ) -> Times:
     """A training step, its forward pass (encoding included) and its backward pass."""
     model.train()

@@ -102,8 +102,9 @@ def sweep_manifest(
             examples = tuple(clips.examples[i] for i in numbers)
             rows = []
             for kind in kinds:
-                batch = (list(range(len(numbers))), model.encode(waves[kind]))
-                encoded = EncodedExamples(examples, (batch,))
+                if kind != "no_audio":  # whose features are never used
+                    features = model.encode(waves[kind])
+                encoded = EncodedExamples(examples, ((list(range(len(numbers))), features),))
                 for scale in scales:
                     answers = generate_answers(model, encoded, scale=scale, control=kind, **decoding)
                     stamped = {"lora_scale": scale, "control": kind, "normalizer": normalizer}

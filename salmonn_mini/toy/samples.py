@@ -72,7 +72,7 @@ def _said(gender: str, mood: str = "neutral") -> Callable[[ToyExample], bool]:
     return fits
 
 
-def _heard(*events: str) -> Callable[[ToyExample], bool]:
+def _sounds(*events: str) -> Callable[[ToyExample], bool]:
     return lambda example: example.plan.events == events
 
 
@@ -107,16 +107,16 @@ SAMPLES: tuple[SampleSpec, ...] = (
     SampleSpec("question_man.wav", "spoken_query_qa", _said("male")),
     SampleSpec("command_woman.wav", "slot_filling", _said("female")),
     SampleSpec("command_man.wav", "slot_filling", _said("male")),
-    SampleSpec("sound_dog.wav", "audio_caption", _heard("dog")),
-    SampleSpec("sound_siren.wav", "audio_caption", _heard("siren")),
-    SampleSpec("sound_waves.wav", "audio_caption", _heard("waves")),
-    SampleSpec("sound_rain_then_bell.wav", "audio_caption", _heard("rain", "bell")),
-    SampleSpec("sound_knock_then_baby.wav", "audio_qa", _heard("knock", "baby")),
+    SampleSpec("sound_dog.wav", "audio_caption", _sounds("dog")),
+    SampleSpec("sound_siren.wav", "audio_caption", _sounds("siren")),
+    SampleSpec("sound_waves.wav", "audio_caption", _sounds("waves")),
+    SampleSpec("sound_rain_then_bell.wav", "audio_caption", _sounds("rain", "bell")),
+    SampleSpec("sound_knock_then_baby.wav", "audio_qa", _sounds("knock", "baby")),
     SampleSpec("music_piano_fast_happy.wav", "music_caption", _played("piano", "fast", "happy")),
     SampleSpec("music_violin_slow_sad.wav", "music_caption", _played("violin", "slow", "sad")),
     SampleSpec("music_drum_fast_sad.wav", "music_qa", _played("drum", "fast", "sad")),
     SampleSpec("speech_over_dog.wav", "speech_qa", _said("female"), background="dog"),
-    SampleSpec("question_over_waves.wav", "co_reasoning", _heard("waves")),
+    SampleSpec("question_over_waves.wav", "co_reasoning", _sounds("waves")),
     SampleSpec("two_overlapped.wav", "overlapped_speech", _two("female", "male")),
     SampleSpec("two_turns_same_speaker.wav", "speaker_verification", _two("male", "male", same=True)),
     SampleSpec("two_turns_other_speaker.wav", "speaker_verification", _two("female", "female")),
@@ -124,10 +124,10 @@ SAMPLES: tuple[SampleSpec, ...] = (
     SampleSpec("form_44100_hz.wav", "gender", _said("male"), rate=44_100),
     SampleSpec("form_8000_hz.wav", "gender", _said("female"), rate=8_000),
     SampleSpec("form_mp3.mp3", "gender", _said("male"), rate=44_100, stereo=True),
-    SampleSpec("form_ogg.ogg", "audio_caption", _heard("bird")),
+    SampleSpec("form_ogg.ogg", "audio_caption", _sounds("bird")),
     SampleSpec("form_flac.flac", "gender", _said("female")),
-    SampleSpec("form_70_seconds.ogg", "audio_caption", _heard("rain"), seconds=70.0),
-    SampleSpec("form_very_short.wav", "audio_caption", _heard("knock"), seconds=0.15),
+    SampleSpec("form_70_seconds.ogg", "audio_caption", _sounds("rain"), seconds=70.0),
+    SampleSpec("form_very_short.wav", "audio_caption", _sounds("knock"), seconds=0.15),
 )
 
 

@@ -169,8 +169,8 @@ class Recipe(Settings):
             get_task(name)
             rule(_is_share(share), "tasks", "shares of at least 0", f"change {name}")
         rule(not self.tasks or sum(self.tasks.values()) > 0, "tasks", "of some share", "raise one")
-        watched = self.eval_every is None or self.eval_manifest is not None or not self.sources
-        rule(watched, "eval_manifest", "given for eval_every", "name one that is not trained on")
+        known = self.eval_every is None or self.eval_manifest is not None or not self.sources
+        rule(known, "eval_manifest", "given for eval_every", "name one that is not trained on")
 
     def _check_toy(self) -> None:
         rule, least = self._rule, f"at least batch_size = {self.batch_size}"

@@ -96,21 +96,21 @@ def keep(keep: Student) -> None:
     expect(list(keep(_POOL[:4], 3, 20)), [0], "All that four answers yield")
 
 
-def _told(n: int, stops: int = 1) -> str:
+def _words(n: int, stops: int = 1) -> str:
     """n different words and some full stops."""
     return " ".join([f"word{chr(97 + i % 26)}{i}" for i in range(n)] + ["."] * stops)
 
 
 _LOOP = "the rain falls down "
 _POOL = [
-    Answer(_told(24), (2,), True),
+    Answer(_words(24), (2,), True),
     Answer("the rain falls on the roof again .", (2,), True),
-    Answer(_told(19, stops=2), (2,), True),
-    Answer(_told(30), (2,), False),
-    Answer(3 * _LOOP + _told(16), (2,), True),
-    Answer(2 * _LOOP + _told(32), (2,), True),
-    Answer(_told(20), (2,), True),
-    Answer(_told(26), (2,), True),
+    Answer(_words(19, stops=2), (2,), True),
+    Answer(_words(30), (2,), False),
+    Answer(3 * _LOOP + _words(16), (2,), True),
+    Answer(2 * _LOOP + _words(32), (2,), True),
+    Answer(_words(20), (2,), True),
+    Answer(_words(26), (2,), True),
 ]
 
 

@@ -196,7 +196,7 @@ enter(
 The LLM is frozen. What does it cost in training that it does not cost in answering?
 - Gradients and moments for its 13 billion numbers.
   Only what is trained has these.
-+ What its layers keep for the way back.
++ What its layers keep for the backward pass.
   The gradient must pass through the LLM to reach LoRA and the Q-Former, so inner values are kept.
 - Nothing.
   Then no gradient could pass through it. That is true of the encoders: nothing before them is trained.

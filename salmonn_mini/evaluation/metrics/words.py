@@ -50,7 +50,7 @@ def _letter(character: str) -> str:
 def whisper(text: str) -> str:
     """transformers' EnglishTextNormalizer; `basic` where it would tear words apart at their combining marks.
 
-    Spellings (colour, color) stay apart: transformers comes without the table that equates them.
+    British and American spellings stay apart: transformers comes without the table that equates them.
     """
     composed = unicodedata.normalize("NFC", text)
     marked = any(unicodedata.category(character)[0] == "M" for character in composed)

@@ -163,9 +163,9 @@ def _wind(rng: Generator, samples: int) -> np.ndarray:
     gust = synth.wander(rng, samples, rng.uniform(0.5, 1.0))
     base, span = rng.uniform(250, 400), rng.uniform(250, 500)
     out = 0.35 * synth.noise(rng, samples, 60, 500, 1) * (0.3 + gust)
-    for centre in np.linspace(base, base + span, 6):  # a resonance that moves, by cross-fading fixed ones
-        near = np.exp(-(((centre - base) / span - gust) ** 2) / 0.03)
-        out += synth.noise(rng, samples, centre * 0.95, centre * 1.05, 1) * near * (0.3 + gust)
+    for center in np.linspace(base, base + span, 6):  # a resonance that moves, by cross-fading fixed ones
+        near = np.exp(-(((center - base) / span - gust) ** 2) / 0.03)
+        out += synth.noise(rng, samples, center * 0.95, center * 1.05, 1) * near * (0.3 + gust)
     return out
 
 

@@ -53,8 +53,8 @@ def story_of_statement(statement: Statement, rng: np.random.Generator) -> str:
 def story_of_sounds(events: Sequence[str], rng: np.random.Generator) -> str:
     """A story whose hero hears the sounds."""
     hero = _pick(rng, ("man", "woman", "boy", "girl", "farmer", "king", "queen"))
-    heard = " and then ".join(SOUND_FACTS[event]["source"] for event in events)
-    turn = f"one day the {hero} heard {heard} and was very {_pick(rng, _FEELINGS)} ."
+    causes = " and then ".join(SOUND_FACTS[event]["source"] for event in events)
+    turn = f"one day the {hero} heard {causes} and was very {_pick(rng, _FEELINGS)} ."
     return _tell(_a(_pick(rng, _CHARACTERS) + " " + hero), f"the {hero}", _pick(rng, _HOMES), turn, rng)
 
 

@@ -75,10 +75,10 @@ def tone(
 
 
 def formants(*peaks: tuple[np.ndarray | float, float, float]) -> Callable[[np.ndarray], np.ndarray]:
-    """Gain over frequency with resonances (centre Hz, bandwidth Hz, gain); a centre may be a curve (S,)."""
+    """Gain over frequency with resonances (center Hz, bandwidth Hz, gain); a center may be a curve (S,)."""
 
     def gain(frequency: np.ndarray | float) -> np.ndarray:
-        return sum(g / (1 + ((frequency - centre) / width) ** 2) for centre, width, g in peaks)
+        return sum(g / (1 + ((frequency - center) / width) ** 2) for center, width, g in peaks)
 
     return gain
 

@@ -139,7 +139,7 @@ def _request(u: Utterance) -> dict:
 
 
 def _finish(wave: np.ndarray, mood: str) -> np.ndarray:
-    """espeak's samples (22,050 Hz) as a trimmed, mood-shaped, levelled clip at 16 kHz."""
+    """espeak's samples (22,050 Hz) as a trimmed, mood-shaped, leveled clip at 16 kHz."""
     from scipy.signal import resample_poly
 
     wave = resample_poly(wave, 320, 441)  # 16,000 / 22,050

@@ -177,7 +177,6 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("evaluate --tasks ,", "--tasks names no task: give one of asr"),
         ("evaluate --samples 0", "'0' must be a whole number of at least 1"),
         ("backbones --dtype float8", "unknown --dtype 'float8': did you mean 'float32'?"),
-        ("data", "arguments are required: WHAT"),
         ("data songs", "unknown command 'songs': choose one of samples, import, audit, pack"),
         ("doctor --preset 14b", "unknown preset '14b': did you mean '13b'?"),
         ("bench --config huge", "unknown benchmark 'huge': choose one of published-small, long-audio"),
@@ -212,6 +211,36 @@ def test_an_old_name_is_refused_with_the_new_one(capsys, argv, said):
 def test_without_a_command_there_is_help_and_an_example(capsys):
     status, out, err = run(capsys, "")
     assert (status, err) == (0, "") and "commands:" in out and "salmonn-mini answer data_samples/*.wav" in out
+    assert max(map(len, out.splitlines())) <= 90
+    status, out, err = run(capsys, "data")
+    assert (status, err) == (0, "") and "commands:" in out and "import" in out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "answer",
+        "evaluate",
+        "sweep",
+        "activate --out x",
+        "claims --verify",
+        "claims",
+        "doctor",
+        "plan",
+        "bench",
+        "backbones",
+    ],
+)
+def test_the_first_sign_of_life_comes_before_torch(line, clip):
+    """In a process that cannot import torch, what is said is said before."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from salmonn_mini.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = [*line.split(), *([clip] if line == "answer" else [])]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    first, *_ = done.stderr.splitlines()
+    assert first.endswith(" …") and not first.startswith("error"), done.stderr
 
 
 @pytest.mark.parametrize("prompt", ["", " \n "])

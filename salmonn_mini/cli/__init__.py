@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from salmonn_mini import __version__
 from salmonn_mini.cli import (
@@ -81,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="SALMONN in miniature: a language model that listens.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=16),
     )
     root.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     root.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -1,4 +1,4 @@
-"""Let a model write the data of activation tuning itself, at a reduced LoRA scale."""
+"""Generate the stage-3 data with the model itself, at a low LoRA scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train the toy's Whisper, BEATs and language model from scratch; an interrupted run resumes."""
+"""Train the toy's Whisper, BEATs and LLM from scratch; resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure speed and memory with random weights, as JSON; takes minutes."""
+"""Measure speed and memory with random weights; takes minutes."""
 
 from __future__ import annotations
 

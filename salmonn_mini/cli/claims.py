@@ -1,4 +1,4 @@
-"""Measure the paper's claims with the toy and give a verdict on each; an interrupted run resumes."""
+"""Measure the paper's claims with the toy, with verdicts; resumes."""
 
 from __future__ import annotations
 

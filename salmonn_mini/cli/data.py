@@ -1,4 +1,4 @@
-"""Make the toy world's data; import, look through and pack data of one's own."""
+"""Make the toy's samples; import, audit and pack your own data."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ what FOLDER holds, as the data sets come (nothing is fetched; rows without a sou
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(title="what to do", metavar="WHAT", required=True)
+    parser.set_defaults(make=lambda _: parser.print_help())
+    kinds = parser.add_subparsers(title="commands", metavar="COMMAND")
     samples = kinds.add_parser("samples", help="the clips of data_samples/, the same every time")
     samples.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("data_samples"), help="(data_samples)"

@@ -1,4 +1,4 @@
-"""Check packages, accelerator, memory and weights; downloads nothing."""
+"""Check packages, accelerator, memory, weights; downloads nothing."""
 
 from __future__ import annotations
 

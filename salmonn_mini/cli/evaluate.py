@@ -1,4 +1,4 @@
-"""Score a model on the clips of a manifest, or on new clips of the toy world."""
+"""Score a model on a manifest, or on new clips of the toy world."""
 
 from __future__ import annotations
 

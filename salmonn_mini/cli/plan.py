@@ -1,4 +1,4 @@
-"""Estimate a recipe's batch, samples, epochs and hours; without a recipe, GPU hours of all."""
+"""Estimate a recipe's batch, epochs and hours, or GPU hours of all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train by a recipe; a run that was stopped resumes."""
+"""Train from a recipe; an interrupted run resumes."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from salmonn_mini.cli import main
 from salmonn_mini.models.config import PRESETS, preset
-from salmonn_mini.tools.bench import ablations, flops, random_model, timing, workloads
-from salmonn_mini.tools.doctor.memory import needs
+from salmonn_mini.tools.bench import ablations, random_model, timing, workloads
+from salmonn_mini.tools.estimates import arithmetic, needs
 from salmonn_mini.train.optim import transformer_blocks
 
 CPU = torch.device("cpu")
@@ -115,11 +115,14 @@ def test_a_preset_means_ablations_and_other_benchmarks_have_none(tiny, capsys) -
 def test_on_a_cpu_small_layers_stand_for_large_ones(monkeypatch) -> None:
     measured = []
     monkeypatch.setattr(ablations, "PRODUCT", {"cpu": 64})
-    monkeypatch.setattr(ablations, "measure", lambda config, *_, **__: measured.append(config) or {})
+    monkeypatch.setattr(
+        ablations, "random_model", lambda config, **_: measured.append(config) or nn.Identity()
+    )
+    monkeypatch.setattr(ablations, "Step", lambda *_: SimpleNamespace(row=lambda *_: {}))
     ablations.compare("13b")
     ablations.compare("toy")
     ablations.compare("13b", layers=1)
-    small, toy, large = measured
+    small, toy, large = dict.fromkeys(measured)  # in two types each
     assert small == ablations.cut(preset("small"), 2) and small.llm.num_hidden_layers == 2
     assert toy == preset("toy")
     assert large.llm.hidden_size == 5120 and large.whisper.encoder_layers == 1
@@ -132,8 +135,7 @@ def test_every_ablation_gives_the_same_loss(tiny) -> None:
     losses = {}
     for name, setting in ablations.ablations(CPU).items():
         with step.applied(setting) as features, torch.no_grad():
-            encoded = model.encode(step.waves) if features is None else features
-            losses[name] = step.loss(replace(setting, dtype="float32"), encoded).item()
+            losses[name] = step.loss(replace(setting, dtype="float32"), features).item()
     base = losses.pop("as usual")
     short = {name: loss for name, loss in losses.items() if "tokens" not in name and "padded" not in name}
     assert all(loss == pytest.approx(base, abs=1e-5) for loss in short.values()), short
@@ -144,13 +146,12 @@ def test_every_ablation_gives_the_same_loss(tiny) -> None:
 def test_settings_go_back_to_where_they_were(tiny) -> None:
     model = random_model.random_model(tiny_config())
     step = ablations.Step(model, clips=1, clip_seconds=0.5)
-    every = ablations.Ablation(
-        "float32", attention="eager", checkpointing=True, pad_to_30s=True, compiled=True
-    )
+    every = ablations.Ablation(eager=True, checkpointing=True, pad_to_30s=True, compiled=True)
     blocks = transformer_blocks(model)
     assert len(blocks) == 2 + 1 + 1  # the LLM's, Whisper's, BEATs'
     with step.applied(every):
-        assert model.config.pad_to_30s and blocks[0].training and blocks[0]._compiled_call_impl is not None
+        model.train()  # as a step does
+        assert model.config.pad_to_30s and blocks[0]._compiled_call_impl is not None
         assert model.llm.get_base_model().config._attn_implementation == "eager"
     assert not model.config.pad_to_30s and not model.training
     assert not any(block.training or block._compiled_call_impl for block in blocks)
@@ -176,7 +177,7 @@ def test_a_row_that_does_not_fit_costs_itself_alone(tiny, monkeypatch) -> None:
 
 def test_bytes_stand_beside_accelerates() -> None:
     for name, billions in (("7b", 7.5), ("13b", 13.8)):
-        sums = flops.arithmetic(preset(name))
+        sums = arithmetic(preset(name))
         parameters = sum(sums["parameters"].values())
         assert parameters == pytest.approx(billions * 1e9, rel=0.01)
         assert sums["accelerate"]["weights in 16 bits"] == pytest.approx(2 * parameters, rel=0.005)
@@ -200,7 +201,8 @@ def test_answers_have_their_number_of_tokens() -> None:
 def test_frozen_parts_are_made_in_their_precision_and_trained_ones_in_float32() -> None:
     model = random_model.random_model(tiny_config(), dtype=torch.bfloat16)
     for name, parameter in model.named_parameters():
-        expected = torch.float32 if parameter.requires_grad else torch.bfloat16
+        full = parameter.requires_grad or name.startswith("beats.")
+        expected = torch.float32 if full else torch.bfloat16
         assert parameter.dtype == expected, name
     assert torch.get_default_dtype() == torch.float32
     moments = ablations.Step(model, 1, 0.5).optimizer.param_groups[0]["params"]

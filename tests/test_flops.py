@@ -13,7 +13,7 @@ from salmonn_mini.tools.bench.ablations import Ablation, Step
 from salmonn_mini.tools.bench.flops import counted, step_flops, tokens_of
 from salmonn_mini.tools.bench.random_model import random_model
 
-BASE = Ablation("float32", answer_tokens=8)
+BASE = Ablation(answer_tokens=8)
 WINDOW_SAMPLES = 160_000  # the tiny encoders take 10 s at once
 
 
@@ -22,7 +22,7 @@ def step(seconds: float, clips: int = 2, **changes: object) -> Step:
 
 
 def check(step: Step, ablation: Ablation = BASE) -> None:
-    expected = step_flops(step.config, step.work(ablation))["total"]
+    expected = step_flops(step.config, replace(ablation, **step.sizes))["total"]
     with step.applied(ablation) as features:
         done = counted(lambda: step.train(ablation, features))
     assert done == expected + counted(lambda: spectra(step, ablation))
@@ -45,7 +45,7 @@ def spectra(step: Step, ablation: Ablation) -> None:
         {"pad_to_30s": True},
         {"cached": True},
         {"prompt_logits": True},
-        {"attention": "eager"},
+        {"eager": True},
         {"answer_tokens": 100},
     ],
     ids=str,
@@ -80,7 +80,7 @@ def test_one_encoder(name: str) -> None:
 def test_at_full_scale_the_parts_are_of_the_known_size() -> None:
     """Whisper-large's encoder on 30 s: 2 · 637 M · 1500 and its attention; the LLM twice 2 · 13 G a token."""
     config = preset("13b")
-    work = replace(step(1.0).work(BASE), clips=1, seconds=30.0, pad_to_30s=True)
+    work = replace(BASE, seconds=30.0, pad_to_30s=True)
     flops = step_flops(config, work)
     assert flops["whisper"] == pytest.approx(2 * 637e6 * 1500 + 32 * 4 * 1500**2 * 1280, rel=0.03)
     assert flops["llm"] == pytest.approx(2 * 2 * 12.7e9 * tokens_of(config, work), rel=0.03)

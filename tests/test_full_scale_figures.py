@@ -10,7 +10,7 @@ from salmonn_mini.course.figures import full_scale
 from salmonn_mini.course.plots import Picture
 from salmonn_mini.models.config import preset
 from salmonn_mini.tools.bench.flops import StepWork, step_flops
-from salmonn_mini.tools.doctor.memory import needs
+from salmonn_mini.tools.estimates import needs
 
 
 def number(pattern: str, picture: Picture) -> float:

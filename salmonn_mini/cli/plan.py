@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 
 from salmonn_mini.cli.console import say
 from salmonn_mini.cli.options import positive, whole
@@ -50,7 +51,7 @@ def _one(arguments: argparse.Namespace) -> int:
         samples_per_second=arguments.samples_per_second,
         clips=arguments.clips,
     )
-    print(json.dumps(plan.to_dict()) if arguments.json else plan.table())
+    print(json.dumps(asdict(plan)) if arguments.json else plan.table())
     return 0
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.tables import aligned
 from salmonn_mini.models.config import preset
+from salmonn_mini.tools import size
 from salmonn_mini.train.recipe import STAGES, Recipe, load_recipe
 
 SIZES = ("small", "7b", "13b")
@@ -38,10 +39,6 @@ class Plan:
     epoch: int | None
     epochs: float | None
     hours: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON."""
-        return asdict(self)
 
     def table(self) -> str:
         """For the terminal, a line a number."""
@@ -111,35 +108,24 @@ def costs(tflops: Sequence[float] = TFLOPS) -> list[dict[str, Any]]:
 
     `flops` are of one clip's training step, `memory` the bytes that it takes of a GPU.
     """
-    from salmonn_mini.tools.bench.flops import arithmetic  # which counts parameters, with torch
+    from salmonn_mini.tools.estimates import arithmetic  # which counts parameters, with torch
 
     rows = []
     for name in SIZES:
-        sums = arithmetic(preset(name))
+        estimate = arithmetic(preset(name))
         for stage in STAGES:
             recipe = load_recipe(f"{name}-stage{stage}")
-            for clips, flops in sums["flops_per_sample"].items():
-                hours = {
-                    speed: make_plan(recipe, 1, samples_per_second=speed * 1e12 / flops["total"]).hours
-                    for speed in tflops
-                }
-                rows.append(
-                    {
-                        "recipe": f"{name}-stage{stage}",
-                        "clips": clips,
-                        "samples": recipe.steps * recipe.batch_size,
-                        "flops": flops["total"],
-                        "memory": sums["bytes"]["training"],
-                        "gpu_hours": hours,
-                    }
-                )
+            for clips, flops in estimate["flops_per_sample"].items():
+                total = flops["total"]
+                plans = {x: make_plan(recipe, 1, samples_per_second=x * 1e12 / total) for x in tflops}
+                row = {"recipe": f"{name}-stage{stage}", "clips": clips, "flops": total}
+                row |= {"samples": plans[tflops[0]].samples, "memory": estimate["bytes"]["training"]}
+                rows.append(row | {"gpu_hours": {x: plan.hours for x, plan in plans.items()}})
     return rows
 
 
 def costs_table(rows: Sequence[dict[str, Any]], price: float | None = None) -> str:
     """For the terminal; with the price of a GPU hour what each run costs, in place of hours."""
-    from salmonn_mini.tools.doctor.finding import size
-
     speeds, unit = list(rows[0]["gpu_hours"]), "h" if price is None else ""
     cells = [
         ["recipe", "clips", "samples", "TFLOP a clip", "memory", *(f"{speed:g} TFLOP/s" for speed in speeds)]

@@ -24,15 +24,8 @@ from salmonn_mini.course.plots import (
     annotate_bar,
 )
 from salmonn_mini.models.config import FRAMES_PER_SECOND, SalmonnConfig, preset
-from salmonn_mini.tools.bench.flops import (
-    ANSWER_TOKENS,
-    CLIP_SECONDS,
-    TEXT_TOKENS,
-    StepWork,
-    step_flops,
-    tokens_of,
-)
-from salmonn_mini.tools.doctor.memory import ADAM, LAYER, needs
+from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
+from salmonn_mini.tools.estimates import ADAM, LAYER, needs
 from salmonn_mini.tools.plan import make_plan
 from salmonn_mini.train.recipe import load_recipe
 
@@ -64,7 +57,7 @@ def memory_parts(
     need, shape = needs(config), config.llm
     vocabulary = shape.sizes()["vocab_size"]
     words = (1 if shape.tie_word_embeddings else 2) * vocabulary * shape.hidden_size
-    tokens = clips * tokens_of(config, StepWork(1, 30.0, TEXT_TOKENS, ANSWER_TOKENS, pad_to_30s=True))
+    tokens = clips * tokens_of(config, StepWork(seconds=30.0, pad_to_30s=True))
     inputs = 2 * shape.num_hidden_layers if checkpointing else 0
     whole = LAYER * (1 if checkpointing else shape.num_hidden_layers)
     heads = max(one.encoder_attention_heads for one in (config.whisper, config.beats) if one)
@@ -74,7 +67,7 @@ def memory_parts(
         "trained parts": ADAM * need.parameters["trained"],
         "layers": tokens * shape.hidden_size * (inputs + whole),
         "encoder attention": clips * 3 * 4 * heads * (30 * FRAMES_PER_SECOND) ** 2,
-        "logits": clips * ANSWER_TOKENS * vocabulary * LOGIT,
+        "logits": clips * StepWork.answer_tokens * vocabulary * LOGIT,
     }
 
 
@@ -102,15 +95,14 @@ def memory(model: str, clips: int, LLM_bits: int = 16, checkpointing: str = "off
     return picture
 
 
-def step_work(model: str, seconds: float = CLIP_SECONDS) -> Picture:
+def step_work(model: str, seconds: float = StepWork.seconds) -> Picture:
     """FLOPs of a training step with one clip: as published, trimmed, and with features from the cache."""
     config = preset(model)
-    common = {"clips": 1, "seconds": seconds, "text_tokens": TEXT_TOKENS, "answer_tokens": ANSWER_TOKENS}
     rows = {
-        "padded to 30 s, all logits": StepWork(**common, pad_to_30s=True, prompt_logits=True),
-        "padded to 30 s": StepWork(**common, pad_to_30s=True),
-        "the clip's own frames": StepWork(**common),
-        "own frames, features cached": StepWork(**common, cached=True),
+        "padded to 30 s, all logits": StepWork(seconds=seconds, pad_to_30s=True, prompt_logits=True),
+        "padded to 30 s": StepWork(seconds=seconds, pad_to_30s=True),
+        "the clip's own frames": StepWork(seconds=seconds),
+        "own frames, features cached": StepWork(seconds=seconds, cached=True),
     }
     flops = {name: step_flops(config, work) for name, work in rows.items()}
     said = "; ".join(f"{name} {part['total'] / 1e12:.2f}" for name, part in flops.items())
@@ -128,10 +120,10 @@ def step_work(model: str, seconds: float = CLIP_SECONDS) -> Picture:
 
 
 def samples_per_second(
-    config: SalmonnConfig, tflops: float, seconds: float = CLIP_SECONDS, padded: bool = True
+    config: SalmonnConfig, tflops: float, seconds: float = StepWork.seconds, padded: bool = True
 ) -> float:
     """Clips that a GPU trains on in a second if it reaches `tflops` TFLOP/s: an estimate."""
-    work = StepWork(1, seconds, TEXT_TOKENS, ANSWER_TOKENS, pad_to_30s=padded)
+    work = StepWork(seconds=seconds, pad_to_30s=padded)
     return tflops * 1e12 / step_flops(config, work)["total"]
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, WhisperConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, WhisperConfig
 
 from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
 from salmonn_mini.models.salmonn import SalmonnModel
 
-SPECIAL = ("[PAD]", "<s>", "</s>", "<unk>")
+SPECIAL = {"pad_token": "[PAD]", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 PROMPT = "Transcribe the speech ."
 CPU = torch.device("cpu")
 
@@ -30,24 +27,27 @@ def random_model(
     """A SALMONN of a configuration's sizes with random weights and a vocabulary of numbered words.
 
     Args:
-        dtype: of the frozen parts, which are made in it at once; what is trained is float32.
-        bits: 8 or 4 for an LLM kept in so many, by bitsandbytes.
+        device: "meta" gives a model that takes no memory.
+        dtype: Whisper's and the LLM's; BEATs and what is trained have float32.
+        bits: 8 or 4 for an LLM quantized by bitsandbytes.
     """
     torch.manual_seed(0)
-    tokenizer = numbered_words(config.llm.vocab_size)
+    llm_config = LlamaConfig(**config.llm.sizes(), pad_token_id=0, bos_token_id=1, eos_token_id=2)
     with device:
-        with _default(dtype):
-            whisper = WhisperEncoder(WhisperConfig(**config.whisper.sizes())) if config.whisper else None
-            sizes = config.llm.sizes() | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-            llm = LlamaForCausalLM(LlamaConfig(**sizes, attn_implementation=config.llm.attention))
-            beats = Beats(BeatsConfig.from_dict(config.beats.sizes())) if config.beats else None
+        whisper = (
+            WhisperEncoder(WhisperConfig(**config.whisper.sizes())).to(dtype) if config.whisper else None
+        )
+        beats = Beats(BeatsConfig.from_dict(config.beats.sizes())) if config.beats else None
+        attention = config.llm.attention
+        llm = AutoModelForCausalLM.from_config(llm_config, dtype=dtype, attn_implementation=attention)
         if bits is not None:
             quantize(llm, bits, device)
+        tokenizer = numbered_words(config.llm.vocab_size)
         return SalmonnModel(config.replace(end="</s>"), whisper, beats, llm, tokenizer).to(device)
 
 
 def quantize(llm: nn.Module, bits: int, device: torch.device) -> None:
-    """Keep the matrices of an LLM's layers in 8 bits (LLM.int8) or 4 (NF4); the words' stay as they are."""
+    """Keep the matrices of an LLM's layers in 8 bits (LLM.int8) or 4 (NF4); the embeddings stay as they are."""
     import bitsandbytes as bnb  # not among this project's requirements: it is of use on a GPU alone
 
     for module in list(llm.model.layers.modules()):
@@ -67,12 +67,10 @@ def quantize(llm: nn.Module, bits: int, device: torch.device) -> None:
 
 def numbered_words(count: int) -> PreTrainedTokenizerFast:
     """A tokenizer for w4 w5 w6 …: `count` words, the special ones among them."""
-    words = [*SPECIAL, *(f"w{i}" for i in range(len(SPECIAL), count))]
-    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    words = [*SPECIAL.values(), *(f"w{i}" for i in range(len(SPECIAL), count))]
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, SPECIAL["unk_token"]))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="[PAD]", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=core, **SPECIAL)
 
 
 def answer_of(tokens: int) -> str:
@@ -83,13 +81,3 @@ def answer_of(tokens: int) -> str:
 def noise(seconds: float, seed: int) -> torch.Tensor:
     """White noise (S,) at 16 kHz."""
     return 0.1 * torch.randn(round(seconds * SAMPLE_RATE), generator=torch.Generator().manual_seed(seed))
-
-
-@contextmanager
-def _default(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 CPU = torch.device("cpu")
 
 Times = dict[str, float]  # a row's name and its seconds
-Work = Callable[[], Times]
+Work = Callable[[], object]
 
 
 def now(device: torch.device = CPU) -> float:
@@ -25,36 +25,28 @@ def now(device: torch.device = CPU) -> float:
     return time.perf_counter()
 
 
-def seconds(do: Callable[[], object], device: torch.device = CPU) -> float:
+def seconds(do: Work, device: torch.device = CPU) -> float:
     """How long a piece of work takes."""
     start = now(device)
     do()
     return now(device) - start
 
 
-def calibrate(
-    size: int = 2048, runs: int = 5, device: torch.device = CPU, dtype: torch.dtype = torch.float32
-) -> float:
-    """Seconds of a matrix product size³, the fastest of several."""
+def calibrate(size: int = 2048, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
+    """Seconds of a matrix product size³, the fastest of five."""
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     a @ b  # libraries choose their kernel at the first call
-    return min(seconds(lambda: a @ b, device) for _ in range(runs))
+    return min(seconds(lambda: a @ b, device) for _ in range(5))
 
 
-def timed(name: str, do: Callable[[], object]) -> Work:
-    """A piece of work with one row."""
-    return lambda: {name: seconds(do)}
-
-
-def fastest(works: Sequence[Work], runs: int) -> Times:
-    """The least seconds of each row; the runs take turns, so that a disturbance meets all works alike."""
+def fastest(works: Mapping[str, Work], runs: int) -> Times:
+    """The least CPU seconds of each row; the runs take turns, so that a disturbance meets all works alike."""
     times: Times = {}
     with tqdm(total=runs * len(works), leave=False) as bar:
         for _ in range(runs):
-            for work in works:
-                for name, spent in work().items():
-                    times[name] = min(spent, times.get(name, spent))
-                    bar.set_description(name)
+            for name, work in works.items():
+                bar.set_description(name)
+                times[name] = min(seconds(work), times.get(name, float("inf")))
                 bar.update()
     return times
 
@@ -85,7 +77,6 @@ def peak_bytes(device: torch.device = CPU) -> int:
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(line for line in status.read_text().split("\n") if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
     memory = psutil.Process().memory_info()
     return getattr(memory, "peak_wset", memory.rss)

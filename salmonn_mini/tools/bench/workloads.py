@@ -1,56 +1,52 @@
-"""Encoding, training and answering at the sizes at which the published code was timed, and on minutes of audio.
+"""Published-small and long-audio: their sizes, their work, and what follows from the times.
 
-The unit "mm" is the time of a 2048³ float32 matrix product on the same thread, so that two machines can be compared.
+Published-small is the work that the published code was timed at, and what that cannot do: clips that are trimmed,
+cached, in one batch. The unit "mm" is the time of a 2048³ float32 matrix product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import torch
 
-from salmonn_mini.models.config import BeatsShape, ConnectorConfig, LlmShape, SalmonnConfig, WhisperShape
+from salmonn_mini.models.config import ConnectorConfig, LlmShape, SalmonnConfig, WhisperShape, preset
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
-from salmonn_mini.tools.bench.random_model import PROMPT, answer_of, noise, random_model
-from salmonn_mini.tools.bench.timing import (
-    Times,
-    Work,
-    calibrate,
-    fastest,
-    now,
-    one_thread,
-    peak_bytes,
-    timed,
-)
+from salmonn_mini.tools.bench.ablations import Ablation, Step
+from salmonn_mini.tools.bench.random_model import PROMPT, noise, random_model
+from salmonn_mini.tools.bench.timing import Times, Work, calibrate, fastest, one_thread, peak_bytes
 
-
-def _config(
-    name: str, width: int, ffn: int, heads: int, layers: int, llm_layers: int, **parts: Any
-) -> SalmonnConfig:
-    """Published sizes but for Whisper's and the LLM's width, heads and layers."""
-    whisper = WhisperShape(
-        d_model=width, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=ffn,
-        decoder_layers=1, decoder_attention_heads=heads, decoder_ffn_dim=ffn,
-    )  # fmt: skip
-    llm = LlmShape(
-        hidden_size=width, intermediate_size=43 * width // 16, num_hidden_layers=llm_layers,
-        num_attention_heads=heads, num_key_value_heads=heads,
-    )  # fmt: skip
-    return SalmonnConfig(name=name, whisper=whisper, llm=llm, **parts)
-
-
-SMALL = _config("published-small", 512, 2048, 8, 6, 8, connector=ConnectorConfig(tail="drop"))
-NARROW = _config(
-    "long-audio", 256, 1024, 4, 2, 2,
-    beats=BeatsShape(
-        encoder_layers=2, encoder_embed_dim=256, encoder_ffn_embed_dim=1024, encoder_attention_heads=4, embed_dim=128
+SMALL = SalmonnConfig(
+    name="published-small",
+    whisper=WhisperShape(
+        d_model=512,
+        encoder_layers=6,
+        encoder_attention_heads=8,
+        encoder_ffn_dim=2048,
+        decoder_attention_heads=8,
     ),
-    connector=ConnectorConfig(hidden_size=256, num_attention_heads=4, intermediate_size=1024, tail="drop"),
-)  # fmt: skip
-# The published code at SMALL, in mm: 4 clips of 10 s, 88 tokens each, some 20 tokens to predict, 32 to write.
+    llm=LlmShape(
+        hidden_size=512,
+        intermediate_size=1376,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+    ),
+    connector=ConnectorConfig(tail="drop"),
+)
+TOY = preset("toy")
+NARROW = TOY.replace(  # in the published windows: 30 s, 88 tokens
+    name="long-audio",
+    whisper=TOY.whisper.replace(max_source_positions=1500),
+    llm=TOY.llm.replace(max_position_embeddings=2048, attention="sdpa"),
+    connector=TOY.connector.replace(window_seconds=ConnectorConfig.window_seconds, tail="drop"),
+    pad_to_30s=True,
+)
+# The published code at the sizes of SMALL, in mm: 4 clips of 10 s, 88 tokens each, some 20 tokens to predict, 32 to
+# write.
 PUBLISHED_MM = {
     "step": 113,
     "step: forward": 100,
@@ -64,18 +60,20 @@ PUBLISHED_BYTES = 2.8e9
 SECONDS = 10  # of a clip
 CLIPS = 8  # in a batch
 NEW_TOKENS = 32
-ANSWER_TOKENS = 20
 MINUTES = (1, 2, 4, 8)
 
 
 def bench(name: str, *, runs: int = 3) -> dict[str, Any]:
     """The measurements of published-small or long-audio, ready for JSON; each piece of work is timed `runs` times."""
-    config, measure, summary = WORKLOADS[name]
+    small = name == "published-small"
+    times: Times = {}
     with one_thread():
         before = calibrate()
-        model = random_model(config())
-        times = measure(model, runs)
+        model = random_model(SMALL if small else NARROW)
+        for works in published(model) if small else long_audio(model):
+            times |= fastest(works, runs)
         mm = min(before, calibrate())
+    conclusions = against_published(times, mm) if small else growth(times)
     return {
         "config": name,
         "torch": torch.__version__,
@@ -85,94 +83,58 @@ def bench(name: str, *, runs: int = 3) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in model.parameters()),
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "work": {row: {"seconds": round(t, 3), "mm": round(t / mm, 1)} for row, t in times.items()},
-        **summary(times, mm),
+        **conclusions,
         "peak_bytes": peak_bytes(),
     }
 
 
-def measure_published(model: SalmonnModel, runs: int) -> Times:
+def published(model: SalmonnModel) -> Iterator[dict[str, Work]]:
     """Everything padded to 30 s, as published; then the same clips trimmed."""
     clips = [noise(SECONDS, seed) for seed in range(CLIPS)]
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-5)
-    times: Times = {}
+    four, one, usual = clips[:4], clips[:1], Ablation()
+    step = Step(model, len(four), SECONDS)
     for kind, padded in (("", True), (", trimmed", False)):
         model.config = model.config.replace(pad_to_30s=padded)
-        times |= fastest(_works(model, clips, optimizer, kind), runs)
-    return times
+        cached = model.encode(four)
+        works: dict[str, Work] = {
+            "encode 4 clips": lambda: model.encode(four),
+            "encode 1 clip": lambda: model.encode(one),
+            "step": lambda: step.train(usual),
+            "step: forward": lambda: step.loss(usual),
+            "step, cached": lambda cached=cached: step.train(usual, cached),
+            "greedy, 1 clip": lambda: write(model, model.encode(one)),
+            "beam 4, 1 clip": lambda: write(model, model.encode(one), num_beams=4),
+            "greedy, 8 clips": lambda: write(model, model.encode(clips)),
+        }
+        yield {f"{row}{kind}": work for row, work in works.items()}
 
 
-def _works(
-    model: SalmonnModel, clips: list[torch.Tensor], optimizer: torch.optim.Optimizer, kind: str
-) -> list[Work]:
-    four, one = clips[:4], clips[:1]
-    cached = model.encode(four)
-    return [
-        timed(f"encode 4 clips{kind}", lambda: model.encode(four)),
-        timed(f"encode 1 clip{kind}", lambda: model.encode(one)),
-        lambda: _step(f"step{kind}", model, lambda: model.encode(four), optimizer),
-        lambda: _step(f"step, cached{kind}", model, lambda: cached, optimizer),
-        timed(f"greedy, 1 clip{kind}", lambda: write(model, model.encode(one))),
-        timed(f"beam 4, 1 clip{kind}", lambda: write(model, model.encode(one), num_beams=4)),
-        timed(f"greedy, 8 clips{kind}", lambda: write(model, model.encode(clips))),
-    ]
-
-
-def compare_published(times: Times, mm: float) -> dict[str, Any]:
+def against_published(times: Times, mm: float) -> dict[str, Any]:
     """How many times as fast as the published code each row is; 8 clips against 8 single ones."""
-    often = {"step, cached": ("step", 1), "greedy, 8 clips": ("greedy, 1 clip", CLIPS)}
-    rows = {
-        row: often.get(row.removesuffix(", trimmed"), (row.removesuffix(", trimmed"), 1)) for row in times
-    }
-    faster = {
-        row: round(count * PUBLISHED_MM[published] * mm / times[row], 2)
-        for row, (published, count) in rows.items()
-        if published in PUBLISHED_MM
-    }
+    times["step: backward"] = times["step"] - times["step: forward"]  # and the optimizer's
+    rivals = {"step, cached": ("step", 1), "greedy, 8 clips": ("greedy, 1 clip", CLIPS)}
+    faster = {}
+    for row, spent in times.items():
+        work = row.removesuffix(", trimmed")
+        rival, count = rivals.get(work, (work, 1))
+        faster[row] = round(count * PUBLISHED_MM[rival] * mm / spent, 2)
     return {"published_mm": PUBLISHED_MM, "times_as_fast": faster, "published_peak_bytes": PUBLISHED_BYTES}
 
 
-def measure_long(model: SalmonnModel, runs: int) -> Times:
+def long_audio(model: SalmonnModel) -> Iterator[dict[str, Work]]:
     """Encoding and an answer for each length."""
     clips = {f"{minutes} min": noise(60 * minutes, seed=0) for minutes in MINUTES}
     write(model, model.encode([clips[f"{MINUTES[0]} min"]]))  # what only the first call costs
-    return fastest(
-        [timed(name, lambda clip=clip: write(model, model.encode([clip]))) for name, clip in clips.items()],
-        runs,
-    )
+    yield {name: lambda clip=clip: write(model, model.encode([clip])) for name, clip in clips.items()}
 
 
-def growth(times: Times, mm: float) -> dict[str, Any]:
+def growth(times: Times) -> dict[str, Any]:
     """How much longer each doubling takes: 2 where time grows with the length, 4 with its square."""
     return {"growth": {f"{a} to {b}": round(times[b] / times[a], 2) for a, b in pairwise(times)}}
 
 
-WORKLOADS = {
-    "published-small": (lambda: SMALL, measure_published, compare_published),
-    "long-audio": (lambda: NARROW, measure_long, growth),
-}
-
-
 def write(model: SalmonnModel, features: Features, *, num_beams: int = 1) -> None:
     """Write NEW_TOKENS tokens for each clip."""
-    prompts = [PROMPT] * len(features)
-    model.generate(
-        features, prompts, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, num_beams=num_beams
-    )
-
-
-def _step(
-    name: str, model: SalmonnModel, encode: Callable[[], Features], optimizer: torch.optim.Optimizer
-) -> Times:
-    """A training step, its forward pass (encoding included) and its backward pass."""
-    model.train()
-    start = now()
-    features = encode()
-    loss = model(features, [PROMPT] * len(features), [answer_of(ANSWER_TOKENS)] * len(features)).mean
-    forward = now()
-    loss.backward()
-    backward = now()
-    optimizer.step()
-    optimizer.zero_grad()
-    end = now()
     model.eval()
-    return {name: end - start, f"{name}: forward": forward - start, f"{name}: backward": backward - forward}
+    exactly = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS}
+    model.generate(features, [PROMPT] * len(features), num_beams=num_beams, **exactly)

@@ -1,7 +1,7 @@
 """Is everything there that a preset needs? Environment, accelerator, memory, weights; nothing is downloaded.
 
-Each check yields findings. Versions are checked before torch or transformers is imported: where torch and torchaudio
-do not match, importing them fails with a message that names neither.
+Versions are checked before torch or transformers is imported: where torch and torchaudio do not match, importing them
+fails with a message that names neither.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from salmonn_mini.models.config import preset
-from salmonn_mini.tools.doctor.environment import check_environment
-from salmonn_mini.tools.doctor.finding import FAIL, OK, WARN, Finding
+from salmonn_mini.tools.doctor.environment import FAIL, OK, WARN, Finding, check_environment
 
 __all__ = ["FAIL", "OK", "WARN", "Finding", "examine"]
 
@@ -29,16 +28,15 @@ def examine(
     Raises:
         SalmonnError: no such preset or device.
     """
-    config = preset(name)
-    environment = []
-    yield "environment", (environment.append(one) or one for one in check_environment())
-    if any(finding.level == FAIL for finding in environment):
+    config, failed = preset(name), []
+    yield "environment", (failed.append(one.level == FAIL) or one for one in check_environment())
+    if any(failed):
         yield "accelerator, memory, weights", [Finding(WARN, "skipped", "fix the environment first")]
         return
     from salmonn_mini.pretrained.devices import pick_runtime
     from salmonn_mini.tools.doctor import memory, weights  # only now: they import torch
 
     picked = pick_runtime(**{"device": "auto", "dtype": "auto"} | runtime)
-    yield "accelerator", memory.check_accelerator(config, picked)
+    yield "accelerator", [memory.check_accelerator(config, picked)]
     yield "memory", memory.check_memory(config, picked)
     yield "weights", weights.check_weights(config, sources or {})

@@ -1,4 +1,4 @@
-"""Python, the packages and their versions, and what they can do. Versions are checked before anything is imported."""
+"""Python, the packages and their versions, and what they can do."""
 
 from __future__ import annotations
 
@@ -6,91 +6,94 @@ import importlib
 import importlib.metadata as metadata
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
-from salmonn_mini.tools.doctor.finding import FAIL, OK, Finding
-
+OK, WARN, FAIL = "OK", "WARN", "FAIL"
 PROJECT = "salmonn-mini"
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 INSTALL = "run `make env`, then restart Python (in a notebook: its kernel)"
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What a check finds: the value and the rule; the remedy where it is not OK."""
+
+    level: str
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"[{self.level}]".ljust(7) + self.text + (f": {self.remedy}" if self.remedy else "")
+
+
 def check_environment() -> Iterator[Finding]:
     """Python's version, the packages', and whether the imports and the sound library work."""
-    try:
-        project = metadata.distribution(PROJECT)
-    except metadata.PackageNotFoundError:
+    project = metadata.metadata(PROJECT) if installed(PROJECT) else None
+    if project is None:
         yield Finding(FAIL, f"{PROJECT} is not installed", "uv pip install --no-deps --editable .")
         return
-    yield check_python(platform.python_version(), project.metadata["Requires-Python"])
-    packages = list(check_packages([Requirement(line) for line in project.requires or ()]))
+    python = Requirement(f"python{project['Requires-Python']}")
+    packages = list(check_packages([python, *map(Requirement, metadata.requires(PROJECT) or ())]))
     yield from packages
     if all(finding.level == OK for finding in packages):
         yield from check_imports()
 
 
-def check_python(version: str, accepted: str) -> Finding:
-    """Python's own version against `requires-python`."""
-    if version in SpecifierSet(accepted):
-        return Finding(OK, f"python {version} on {platform.system()} {platform.machine()}")
-    return Finding(
-        FAIL, f"python {version}, but {accepted} is needed", "make the environment with another python"
-    )
-
-
 def check_packages(requirements: list[Requirement]) -> Iterator[Finding]:
     """Each requirement against what is installed: a line for each that fails, one for all others."""
     wanted = [r for r in requirements if r.marker is None or r.marker.evaluate()]
-    failed = 0
+    fine = []
     for requirement in wanted:
         found = installed(requirement.name)
-        if not (found and requirement.specifier.contains(found, prereleases=True)):
-            failed += 1
-            yield Finding(
-                FAIL, f"{requirement.name} is {found or 'not installed'}, {requirement} is needed", INSTALL
-            )
-    if len(wanted) > failed:
-        yield Finding(OK, f"{len(wanted) - failed} packages OK")
+        if found and requirement.specifier.contains(found, prereleases=True):
+            fine.append(requirement)
+        else:
+            text = f"{requirement.name} is {found or 'not installed'}, {requirement} is needed"
+            yield Finding(FAIL, text, INSTALL)
+    if fine:
+        machine = f"{platform.system()} {platform.machine()}"
+        yield Finding(OK, f"{len(fine)} requirements met, python {platform.python_version()} on {machine}")
 
 
 def check_imports() -> Iterator[Finding]:
-    """Whether the heavy packages can be imported, and which sound can be read and made."""
-    for module in ("salmonn_mini.audio", "transformers", "peft", "accelerate"):
+    """Whether the heavy packages can be imported, which sound can be read, and whether espeak-ng speaks."""
+    for module in (
+        "salmonn_mini.audio",
+        "transformers",
+        "peft",
+        "accelerate",
+        "salmonn_mini.toy.world.voice",
+    ):
         try:
             importlib.import_module(module)
         except Exception as problem:  # an ImportError mostly, but a binary that does not fit raises anything
-            reason = f"{type(problem).__name__}: {problem}".split("\n")[0]
-            yield Finding(FAIL, f"`import {module}` fails ({reason})", INSTALL)
+            yield Finding(FAIL, f"`import {module}` fails ({_reason(problem)})", INSTALL)
             return
     import soundfile
 
-    missing = [name for name in FORMATS if name not in soundfile.available_formats()]
-    if missing:
-        yield Finding(
-            FAIL, f"libsndfile {soundfile.__libsndfile_version__} cannot read {', '.join(missing)}", INSTALL
-        )
-    else:
-        yield Finding(OK, f"libsndfile {soundfile.__libsndfile_version__} reads {', '.join(FORMATS)}")
-    yield check_voice()
-
-
-def check_voice() -> Finding:
-    """Whether espeak-ng, the toy world's voice, speaks."""
     from salmonn_mini.toy.world.voice import VOICES, Utterance, speak
 
+    library = f"libsndfile {soundfile.__libsndfile_version__}"
+    if missing := [name for name in FORMATS if name not in soundfile.available_formats()]:
+        yield Finding(FAIL, f"{library} cannot read {', '.join(missing)}", INSTALL)
+    else:
+        yield Finding(OK, f"{library} reads {', '.join(FORMATS)}")
     try:
         speak([Utterance("yes", next(iter(VOICES)))])
+        yield Finding(OK, f"espeak-ng speaks with {len(VOICES)} voices")
     except Exception as problem:  # of a process that cannot start, or a library that cannot be loaded
-        reason = str(problem).split("\n")[0] if str(problem) else type(problem).__name__
-        return Finding(FAIL, f"espeak-ng does not speak ({reason})", "reinstall espeakng-loader")
-    return Finding(OK, f"espeak-ng speaks with {len(VOICES)} voices")
+        yield Finding(FAIL, f"espeak-ng does not speak ({_reason(problem)})", "reinstall espeakng-loader")
 
 
 def installed(name: str) -> str | None:
-    """The installed version of a package, None if there is none."""
+    """The installed version of a package, or Python's; None if there is none."""
     try:
-        return metadata.version(name)
+        return platform.python_version() if name == "python" else metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _reason(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}".split("\n")[0]

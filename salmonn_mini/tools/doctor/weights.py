@@ -3,80 +3,78 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
+from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from salmonn_mini.models.config import SalmonnConfig
 from salmonn_mini.pretrained import toy_folder
 from salmonn_mini.pretrained.source import toy_stages
-from salmonn_mini.tools.doctor.finding import FAIL, OK, WARN, Finding, size
-from salmonn_mini.tools.doctor.memory import needs
+from salmonn_mini.tools import size
+from salmonn_mini.tools.doctor.environment import FAIL, OK, WARN, Finding
+from salmonn_mini.tools.estimates import needs
 
 BEATS_HOME = "https://github.com/microsoft/unilm/tree/master/beats"
 TORCH_FILES = (".bin", ".pt", ".pth")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
-
-Shapes = dict[str, tuple[int, ...]]
+LAST = {  # a key that only weights of these sizes have: its end, and the sizes in it
+    "whisper": ("encoder.layers.{}.fc1.weight", "encoder_layers", "encoder_ffn_dim", "d_model"),
+    "beats": ("encoder.layers.{}.fc1.weight", "encoder_layers", "encoder_ffn_embed_dim", "encoder_embed_dim"),
+    "llm": ("layers.{}.mlp.up_proj.weight", "num_hidden_layers", "intermediate_size", "hidden_size"),
+}
 
 
 def check_weights(config: SalmonnConfig, sources: Mapping[str, str]) -> Iterator[Finding]:
-    """Each part's files: found or missing, how large, how many tensors, of the right sizes or not."""
-    for part, source in (default_sources(config) | dict(sources)).items():
+    """Each part's files: found or missing, how large, how many tensors, of the right sizes or not.
+
+    `sources` name places instead of the preset's own: Hub ids, a file's name for BEATs, the toy's folders.
+    """
+    shapes = {"whisper": config.whisper, "beats": config.beats, "llm": config.llm}
+    own = {part: shape.hub or str(toy_folder() / part) for part, shape in shapes.items() if shape}
+    if config.name == "toy":
+        own |= {f"stage{n}": str(toy_folder() / f"stage{n}") for n in toy_stages() or [1]}
+    else:
+        own["checkpoint"] = config.checkpoint
+    for part, source in (own | dict(sources)).items():
         if source:
             yield check_part(config, part, source)
         else:
             yield Finding(WARN, f"{part}: none is published for preset {config.name}", "train one")
 
 
-def default_sources(config: SalmonnConfig) -> dict[str, str]:
-    """Where the preset's parts come from: Hub ids, a file name for BEATs, the toy's own folders."""
-    shapes = {"whisper": config.whisper, "beats": config.beats, "llm": config.llm}
-    sources = {part: shape.hub or str(toy_folder() / part) for part, shape in shapes.items() if shape}
-    if config.name != "toy":
-        return sources | {"checkpoint": config.checkpoint}
-    return sources | {f"stage{n}": str(toy_folder() / f"stage{n}") for n in toy_stages() or [1]}
-
-
 def check_part(config: SalmonnConfig, part: str, source: str) -> Finding:
     """One part's weights."""
-    path = Path(source) if Path(source).exists() else cached(source)
+    path, get = Path(source) if Path(source).exists() else cached(source), remedy(source)
     if path is None:
-        return Finding(
-            FAIL, f"{part}: {source} is not here (about {size(_expected(config, part))})", remedy(source)
-        )
+        return Finding(FAIL, f"{part}: {source} is not here (about {size(_download(config, part))})", get)
     if part == "llm" and path.is_dir() and not any((path / name).is_file() for name in TOKENIZERS):
-        return Finding(
-            FAIL, f"{part}: {path} has no {' or '.join(TOKENIZERS)}", f"copy it there; {remedy(source)}"
-        )
+        return Finding(FAIL, f"{part}: {path} has no {' or '.join(TOKENIZERS)}", f"copy it there; {get}")
     try:
         files = weight_files(path)
         shapes = {key: shape for file in files for key, shape in read_shapes(file).items()}
     except ValueError as problem:
-        return Finding(FAIL, f"{part}: {problem}", f"download it again; {remedy(source)}")
+        return Finding(FAIL, f"{part}: {problem}", f"download it again; {get}")
     tail, shape = landmark(config, part)
     found = next((own for key, own in shapes.items() if key.endswith(tail)), None)
     if found != shape:
         what = f"{tail} of shape {found}" if found else f"no {tail}"
-        return Finding(FAIL, f"{part}: {path} has {what}, preset {config.name} needs {shape}", remedy(source))
-    total = sum(file.stat().st_size for file in files)
-    plural = "s" * (len(files) > 1)
-    return Finding(OK, f"{part}: {path}, {len(files)} file{plural}, {size(total)}, {len(shapes)} tensors")
+        return Finding(FAIL, f"{part}: {path} has {what}, preset {config.name} needs {shape}", get)
+    total, plural = size(sum(file.stat().st_size for file in files)), "s" * (len(files) > 1)
+    return Finding(OK, f"{part}: {path}, {len(files)} file{plural}, {total}, {len(shapes)} tensors")
 
 
 def cached(source: str) -> Path | None:
     """The cache's copy of `owner/name` or `owner/name/file`, without asking the hub."""
     owner, name, *file = source.split("/", 2) if "/" in source else (source, "")
     try:
-        folder = Path(snapshot_download(f"{owner}/{name}", local_files_only=True))
+        path = Path(snapshot_download(f"{owner}/{name}", local_files_only=True)).joinpath(*file)
     except (LocalEntryNotFoundError, HFValidationError):
         return None
-    path = folder.joinpath(*file)
     return path if path.exists() else None
 
 
@@ -99,18 +97,17 @@ def weight_files(path: Path) -> list[Path]:
         return [path]
     for index in (*path.glob("*.safetensors.index.json"), *path.glob("*.bin.index.json")):
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        missing = [name for name in names if not (path / name).is_file()]
-        if missing:
+        if missing := [name for name in names if not (path / name).is_file()]:
             raise ValueError(f"{path} lacks {', '.join(missing)}")
         return [path / name for name in names]
-    files = sorted(path.glob("*.safetensors"))
-    files = files or sorted(file for file in path.iterdir() if file.suffix in TORCH_FILES)
+    torch_files = (file for file in path.iterdir() if file.suffix in TORCH_FILES)
+    files = sorted(path.glob("*.safetensors")) or sorted(torch_files)
     if not files:
         raise ValueError(f"{path} has no weights (.safetensors, {', '.join(TORCH_FILES)})")
     return files
 
 
-def read_shapes(file: Path) -> Shapes:
+def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """Key and shape of every tensor in a file; the tensors themselves are not read.
 
     Raises:
@@ -121,7 +118,7 @@ def read_shapes(file: Path) -> Shapes:
             with safe_open(file, "pt") as tensors:
                 return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
         state = torch.load(file, map_location="meta", mmap=True, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, SafetensorError) as problem:
+    except Exception as problem:  # a damaged file makes its reader raise whatever it stumbles over
         reason = str(problem).split("\n")[0]
         raise ValueError(f"{file} cannot be read ({reason})") from problem
     state = state.get("model", state) if isinstance(state, dict) else {}
@@ -130,33 +127,20 @@ def read_shapes(file: Path) -> Shapes:
 
 def landmark(config: SalmonnConfig, part: str) -> tuple[str, tuple[int, int]]:
     """The end of a key that only weights of these sizes have, and its shape."""
-    llm, beats, whisper = config.llm, config.beats, config.whisper
-    if part == "llm":
-        key, shape = (
-            f"layers.{llm.num_hidden_layers - 1}.mlp.up_proj",
-            (llm.intermediate_size, llm.hidden_size),
-        )
-    elif part == "beats":
-        shape = beats.encoder_ffn_embed_dim, beats.encoder_embed_dim
-        key = f"encoder.layers.{beats.encoder_layers - 1}.fc1"
-    elif part == "whisper":
-        key, shape = (
-            f"encoder.layers.{whisper.encoder_layers - 1}.fc1",
-            (whisper.encoder_ffn_dim, whisper.d_model),
-        )
-    else:
-        key = "speech_llama_proj" if part == "checkpoint" else "connector.projection"
-        shape = llm.hidden_size, config.connector.hidden_size
-    return f"{key}.weight", shape
+    if part in LAST:
+        tail, layers, *shape = LAST[part]
+        sizes = getattr(config, part).sizes()
+        return tail.format(sizes[layers] - 1), tuple(sizes[name] for name in shape)
+    projection = "speech_llama_proj" if part == "checkpoint" else "connector.projection"
+    return f"{projection}.weight", (config.llm.hidden_size, config.connector.hidden_size)
 
 
-def _expected(config: SalmonnConfig, part: str) -> float:
-    """Bytes to download: the LLM is published in 16 bits, the others in 32, Whisper with its decoder."""
+def _download(config: SalmonnConfig, part: str) -> float:
+    """Bytes: the LLM is published in 16 bits, the others in 32, Whisper with its decoder."""
     parameters = needs(config).parameters
-    if part == "llm":
-        return 2 * parameters["llm"]
     if part == "whisper":
-        shape, d = config.whisper, config.whisper.d_model
-        decoder = shape.decoder_layers * (8 * d * d + 2 * d * shape.decoder_ffn_dim) + d * shape.vocab_size
-        return 4 * (parameters["whisper"] + decoder)
-    return 4 * parameters.get(part, parameters["trained"])
+        with torch.device("meta"):
+            return (
+                4 * WhisperForConditionalGeneration(WhisperConfig(**config.whisper.sizes())).num_parameters()
+            )
+    return 2 * parameters["llm"] if part == "llm" else 4 * parameters.get(part, parameters["trained"])

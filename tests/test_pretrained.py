@@ -395,14 +395,10 @@ def test_integers_and_other_rates_are_brought_to_16_khz(toy: Path) -> None:
 @pytest.mark.parametrize(
     ("audio", "prompt", "message"),
     [
-        (
-            torch.zeros(2, 800),
-            "what",
-            r"an array of shape \(2, 800\) .* is not mono audio: give samples \(S,\)",
-        ),
+        (torch.zeros(2, 2, 800), "what", r"of shape \(2, 2, 800\) is not an audio array"),
         (torch.zeros(0), "what", "no samples"),
         (torch.full((800,), float("nan")), "what", "800 of 800 samples are NaN"),
-        ((np.zeros(800), 10), "what", "a sampling rate of 10 Hz: give 1,000 to 384,000 Hz"),
+        ((np.zeros(800), 10), "what", "sampling_rate = 10; it must be 1,000 to 384,000 Hz"),
         (3, "what", r"a int is not audio: give a path, \(samples, rate\), or a waveform at 16 kHz"),
         ([0.1, 0.2], "what", "a float is not audio"),
         ("gone.wav", "what", "gone.wav: no such file"),

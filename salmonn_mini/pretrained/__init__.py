@@ -9,7 +9,6 @@ from salmonn_mini.pretrained.source import resolve, toy_folder
 
 if TYPE_CHECKING:
     from salmonn_mini.pretrained.backbones import (
-        Backbones,
         beats_tags,
         load_backbones,
         load_beats,
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from salmonn_mini.pretrained.loading import Salmonn, build, load, read_info, save
 
 __all__ = [
-    "Backbones",
     "Salmonn",
     "beats_tags",
     "build",

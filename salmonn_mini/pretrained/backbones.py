@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download
@@ -49,8 +49,7 @@ PathLike = str | os.PathLike[str]
 Model = TypeVar("Model", bound=nn.Module)
 
 
-@dataclasses.dataclass(frozen=True)
-class Backbones:
+class Backbones(NamedTuple):
     """What `SalmonnModel` is put together from; an encoder is None where the configuration has none."""
 
     whisper: WhisperEncoder | None
@@ -72,9 +71,8 @@ def load_backbones(
     toy, llm = toy_folder(), config.llm
     whisper = load_whisper(config.whisper.hub or toy / "whisper", dtype) if config.whisper else None
     beats = load_beats(config.beats.hub or toy / "beats") if config.beats else None
-    pad, attention = llm.add_pad_row, llm.attention
-    loaded = load_llm(llm.hub or toy / "llm", dtype, add_pad_row=pad, attention=attention, bits=bits)
-    return Backbones(whisper, beats, *loaded)
+    settings = {"add_pad_row": llm.add_pad_row, "attention": llm.attention, "bits": bits}
+    return Backbones(whisper, beats, *load_llm(llm.hub or toy / "llm", dtype, **settings))
 
 
 def find_torch_file(source: PathLike) -> Path:
@@ -104,62 +102,41 @@ def download(repository: str, files: str | list[str], revision: str | None = Non
     Raises:
         SalmonnError: not on the Hub, or the Hub cannot be reached.
     """
-    try:
+    remedy = "check the path, the Hub id (owner/name) and the network"
+    with _explained(repository, "not found locally or on the Hub", remedy):
         if isinstance(files, str):
             return Path(hf_hub_download(repository, files, revision=revision))
         return Path(snapshot_download(repository, revision=revision, allow_patterns=files))
-    except (OSError, ValueError) as problem:
-        reason = str(problem).split("\n", 1)[0].rstrip(".")
-        raise SalmonnError(
-            f"{repository}: not found locally or on the Hub ({reason}); check the path, the Hub id (owner/name) and "
-            f"the network"
-        ) from problem
-
-
-# --- Whisper ---------------------------------------------------------------------------------------------------------
 
 
 def load_whisper(source: PathLike, dtype: torch.dtype = torch.float32) -> WhisperEncoder:
     """Whisper's encoder out of a whole Whisper; the decoder is not read."""
-    config = _from_pretrained(WhisperConfig, source)
-    without_decoder = copy.deepcopy(config)
-    without_decoder.decoder_layers = 0
-    model = _load_model(WhisperModel, source, only="encoder.", config=without_decoder, dtype=dtype)
     with torch.device("meta"):
-        whisper = WhisperEncoder(config)
+        whisper = WhisperEncoder(_from_pretrained(WhisperConfig, source))
+    model = _load_model(WhisperModel, source, only="encoder.", decoder_layers=0, dtype=dtype)
     whisper.encoder = model.encoder
     return whisper.eval()
 
 
-def load_whisper_for_generation(source: PathLike | None = None) -> WhisperForConditionalGeneration:
-    """A whole Whisper, which transcribes by itself; None: the toy's."""
-    source = source or toy_folder() / "whisper"
-    whisper: WhisperForConditionalGeneration = _load_model(
-        WhisperForConditionalGeneration, source, dtype=torch.float32
-    )
-    return whisper
-
-
-# --- BEATs -----------------------------------------------------------------------------------------------------------
+def load_whisper_for_generation() -> WhisperForConditionalGeneration:
+    """The toy's whole Whisper, which transcribes by itself."""
+    source = toy_folder() / "whisper"
+    return _load_model(WhisperForConditionalGeneration, source, dtype=torch.float32)  # type: ignore[no-any-return]
 
 
 def load_beats(source: PathLike) -> Beats:
     """BEATs in float32, from a folder as `save_backbones` writes it, or from what `find_torch_file` finds."""
-    if not (Path(source) / "config.json").is_file():
+    config, weights = Path(source) / "config.json", Path(source) / "model.safetensors"
+    if not config.is_file():
         return load_beats_checkpoint(find_torch_file(source))
-    config = load_json(Path(source) / "config.json")
-    beats = Beats(BeatsConfig.from_dict(config["cfg"]))
-    file = Path(source) / "model.safetensors"
-    beats.load_weights(load_tensors(file), str(file))
+    beats = Beats(BeatsConfig.from_dict(load_json(config)["cfg"]))
+    beats.load_weights(load_tensors(weights), str(weights))
     return beats.eval()
 
 
-def beats_tags(folder: PathLike | None = None) -> tuple[str, ...]:
-    """The names of a fine-tuned BEATs' classes, in order; None: the toy's."""
-    return tuple(load_json(Path(folder or toy_folder() / "beats") / "config.json")["tags"])
-
-
-# --- the LLM ---------------------------------------------------------------------------------------------------------
+def beats_tags() -> tuple[str, ...]:
+    """The names of the classes of the toy's BEATs, in order."""
+    return tuple(load_json(toy_folder() / "beats" / "config.json")["tags"])
 
 
 def load_llm(
@@ -195,9 +172,6 @@ def load_llm(
     return llm, tokenizer
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
 def save_backbones(
     folder: PathLike,
     whisper: WhisperForConditionalGeneration,
@@ -230,38 +204,37 @@ def _half(model: Model) -> Model:
     return copy.deepcopy(model).cpu().half()
 
 
-# --- transformers, quietly -------------------------------------------------------------------------------------------
-
-
 def _from_pretrained(kind: type[Any], source: PathLike, **settings: Any) -> Any:
-    with _quiet():
-        try:
-            return kind.from_pretrained(source, **settings)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
-            reason = str(problem).split("\n", 1)[0].rstrip(".")
-            raise SalmonnError(
-                f"{source}: transformers cannot load this ({reason}); "
-                "give a folder as save_pretrained writes it, or a Hub id"
-            ) from problem
+    remedy = "give a folder as save_pretrained writes it, or a Hub id"
+    with _quiet(), _explained(source, "transformers cannot load this", remedy):
+        return kind.from_pretrained(source, **settings)
 
 
 def _load_model(kind: type[Any], source: PathLike, *, only: str = "", **settings: Any) -> Any:
     """A model of transformers in which every weight that begins with `only` came from the file."""
     settings |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
     model, info = _from_pretrained(kind, source, **settings)
-    faults = [(key, f"missing {key}") for key in sorted(info["missing_keys"])]
-    faults += [(key, f"unexpected {key}") for key in sorted(info["unexpected_keys"])]
-    faults += [
-        (key, f"{key} has shape {tuple(found)}, expected {tuple(expected)}")
-        for key, found, expected in sorted(info["mismatched_keys"])
-    ]
+    faults = {key: f"missing {key}" for key in info["missing_keys"]}
+    faults |= {key: f"unexpected {key}" for key in info["unexpected_keys"]}
+    for key, found, expected in info["mismatched_keys"]:
+        faults[key] = f"{key} has shape {tuple(found)}, expected {tuple(expected)}"
     prefix = f"{model.base_model_prefix}."
-    listed = [fault for key, fault in faults if key.removeprefix(prefix).startswith(only)]
+    listed = [faults[key] for key in sorted(faults) if key.removeprefix(prefix).startswith(only)]
     if listed:
         raise SalmonnError(
             f"{source} does not fit its config.json: {'; '.join(listed)}; download or write the folder again"
         )
     return model.eval()
+
+
+@contextmanager
+def _explained(source: PathLike, fault: str, remedy: str) -> Iterator[None]:
+    """What a library raises, in one line."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as problem:
+        reason = str(problem).split("\n", 1)[0].rstrip(".")
+        raise SalmonnError(f"{source}: {fault} ({reason}); {remedy}") from problem
 
 
 @contextmanager

@@ -12,22 +12,18 @@ from transformers import BitsAndBytesConfig
 
 from salmonn_mini.errors import SalmonnError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
 FULL_PRECISION = ["lm_head"]  # not quantized: the loss is taken from it
 
 
 def pick_device(device: str | torch.device | None = None, bits: int | None = None) -> torch.device:
-    """The device that is meant; "auto" takes CUDA, else MPS, else the CPU.
-
-    Args:
-        device: "auto", "cpu", "cuda", "cuda:1", "mps"; None: the CPU, or with `bits` this process's GPU.
+    """The device of that name; "auto": CUDA, else MPS, else the CPU; None: the CPU, or with `bits` this process's GPU.
 
     Raises:
         SalmonnError: an unknown device, or one that is not here.
     """
-    if device is None:
-        device = "cpu" if bits is None else f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # as launchers set it
-        return torch.device(device)
+    if device is None:  # launchers set LOCAL_RANK
+        return torch.device("cpu" if bits is None else f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(kind for kind, is_there in there.items() if is_there))
@@ -54,10 +50,10 @@ def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
-    picked = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if picked is None or picked not in DTYPES.values():
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
         raise SalmonnError(f"unknown dtype {dtype!r}: choose auto, {', '.join(DTYPES)}")
-    return picked
+    return DTYPES[name]
 
 
 @dataclass(frozen=True)
@@ -76,11 +72,7 @@ class Runtime:
 def pick_runtime(
     device: str | torch.device | None = None, dtype: str | torch.dtype = "float32", bits: int | None = None
 ) -> Runtime:
-    """What `load` makes of its arguments.
-
-    Raises:
-        SalmonnError: as `pick_device`, `pick_dtype` and `check_bits`.
-    """
+    """What `load` makes of its arguments; raises as `pick_device`, `pick_dtype` and `check_bits`."""
     picked = pick_device(device, bits)
     check_bits(bits, picked)
     return Runtime(picked, pick_dtype(dtype, picked), bits)
@@ -93,11 +85,7 @@ def missing_for_quantization(device: torch.device) -> str:
 
 
 def check_bits(bits: int | None, device: torch.device) -> None:
-    """Refuse what cannot be quantized.
-
-    Raises:
-        SalmonnError: neither 8 nor 4 bits; a device that is no GPU, or no bitsandbytes.
-    """
+    """Raises SalmonnError for neither 8 nor 4 bits, a device that is no GPU, or no bitsandbytes."""
     if bits not in (None, 8, 4):
         raise SalmonnError(f"bits is {bits!r}: choose 8 or 4, or leave it out")
     if bits is not None and (lacks := missing_for_quantization(device)):

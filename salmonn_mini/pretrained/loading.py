@@ -8,36 +8,36 @@ A saved model is what training changed, and its configuration; the frozen parts 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
 import torch
 from huggingface_hub import ModelHubMixin
+from torch import Tensor
 
+from salmonn_mini.audio import load_audio, to_waveform
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import load_json
-from salmonn_mini.models.config import SalmonnConfig
+from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
+from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import load_tensors, save_folder
-from salmonn_mini.pretrained.answering import Answering
-from salmonn_mini.pretrained.backbones import (
-    Backbones,
-    PathLike,
-    download,
-    load_backbones,
-    load_beats,
-    load_llm,
-    load_whisper,
-)
+from salmonn_mini.pretrained.backbones import PathLike, download, load_backbones
 from salmonn_mini.pretrained.devices import pick_runtime
-from salmonn_mini.pretrained.published import load_published_weights, published_config, read_published
+from salmonn_mini.pretrained.published import load_published_weights, read_published, with_sizes
 from salmonn_mini.pretrained.source import ADAPTER_FILE, ModelSource, resolve
+
+Audio = str | os.PathLike[str] | Tensor | np.ndarray | tuple[Tensor | np.ndarray, int]
+MAX_NEW_TOKENS = 80  # of `generate`
+BATCH = 8  # clips that are answered at once
 
 
 class Salmonn(
-    Answering,
+    SalmonnModel,
     ModelHubMixin,
     library_name="salmonn-mini",
     license="apache-2.0",
@@ -57,7 +57,7 @@ class Salmonn(
     @classmethod
     def from_pretrained(  # type: ignore[override]  # the mixin's would swallow unknown arguments
         cls,
-        name_or_path: PathLike,
+        name_or_path: PathLike = "toy",
         stage: int | None = None,
         *,
         revision: str | None = None,
@@ -65,8 +65,25 @@ class Salmonn(
         dtype: str | torch.dtype = "float32",
         bits: int | None = None,
     ) -> Salmonn:
-        """The same as `salmonn_mini.load`."""
-        return load(name_or_path, stage, revision=revision, device=device, dtype=dtype, bits=bits)
+        """A model in evaluation mode, by its name; `salmonn_mini.load` is the same.
+
+        Args:
+            name_or_path: "toy"; "7b" or "13b", the released models; "small", whose parts come from the Hub and whose
+                connector is untrained; a folder that `save` or a training run wrote; or a Hub id `owner/name`. The
+                BEATs of "small", "7b" and "13b" must lie in the working folder.
+            stage: of the toy: 1, 2, 3, by default the newest; 0 is untrained.
+            revision: of a Hub id: a branch, a tag or a commit.
+            device: "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda" or "mps"; None: the CPU, as in transformers.
+            dtype: of Whisper and the LLM: "float32", "bfloat16", "float16", or "auto" (bfloat16 on a GPU that computes
+                in it, else float32). BEATs and what is trained stay in float32.
+            bits: 8 or 4 to quantize the LLM, on a CUDA GPU with bitsandbytes, which is then the device.
+
+        Raises:
+            SalmonnError: no such model, stage or device, or weights that do not fit.
+        """
+        source = resolve(name_or_path, stage, revision)
+        runtime = pick_runtime(device, dtype, bits)
+        return _load_source(source, runtime.dtype, bits).to(runtime.device)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save(self, save_directory)
@@ -94,37 +111,104 @@ class Salmonn(
         1 to 30 s, 30 s of Whisper, tail frames dropped: 88 tokens).
 
         Args:
-            whisper: a folder of transformers, or a Hub id; likewise `llm`.
+            whisper, llm: a folder of transformers, or a Hub id.
             beats: a file `{'cfg', 'model'}`, or a Hub id; None for a model without BEATs.
             checkpoint: a file `{'model': …}`, or a Hub id.
-            alpha, window_seconds, stride_seconds: LoRA's and the windows', which no weight tells. None: as the
-                settings of a training run's checkpoint say, else as released: 32 and 0.333333 s.
-            heads: the Q-Former's, which no weight tells either. None: 12, as released; at a width other than the
-                released 768 it must be given.
+            alpha, heads, window_seconds, stride_seconds: LoRA's, the Q-Former's and the windows', which no weight
+                tells. None: as a training run's checkpoint says, else as released: 32, 12 (at a width other than 768
+                they must be given), 0.333333 s and windows that touch.
             pad_to_30s: False spends Whisper on the clip's own frames alone. That is not what the weights were trained
                 on: on the random ones of the tests, a clip of 2.4 s moves its tokens by 63 % of their norm.
-            device, dtype, bits: as of `load`.
+            device, dtype, bits: as of `from_pretrained`.
 
         Raises:
             SalmonnError: a file that is missing or damaged; keys that are missing, unexpected or wrongly shaped;
                 heads that are not given.
         """
         runtime = pick_runtime(device, dtype, bits)
-        published = read_published(checkpoint).with_overrides(
+        published = read_published(
+            checkpoint,
             lora_alpha=alpha,
             qformer_heads=heads,
             second_per_window=window_seconds,
             second_stride=stride_seconds,
         )
-        named = {"whisper": whisper, "beats": beats, "llm": llm, "checkpoint": checkpoint}
-        sources = {part: str(source) for part, source in named.items()}
+        sources = {
+            "name": "published",
+            "whisper": {"hub": str(whisper)},
+            "beats": None if beats is None else {"hub": str(beats)},
+            "llm": {"hub": str(llm), "add_pad_row": True},
+            "checkpoint": str(checkpoint),
+        }
+        config = SalmonnConfig.from_dict(sources).as_published().replace(pad_to_30s=pad_to_30s)
         with torch.random.fork_rng(devices=[]):
-            encoders = load_whisper(whisper, runtime.dtype), None if beats is None else load_beats(beats)
-            parts = Backbones(*encoders, *load_llm(llm, runtime.dtype, add_pad_row=True, bits=bits))
-            config = published_config(published, parts, sources).replace(pad_to_30s=pad_to_30s)
-            model = cls(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
+            parts = load_backbones(config, runtime.dtype, bits)
+            model = cls(with_sizes(config, published, parts), *parts)
         load_published_weights(model, published)
         return model.to(runtime.device)
+
+    @overload
+    def answer(self, audio: list[Audio], prompt: str, **decoding: Any) -> list[str]: ...
+
+    @overload
+    def answer(self, audio: Audio, prompt: str, **decoding: Any) -> str: ...
+
+    def answer(self, audio: Audio | list[Audio], prompt: str, **decoding: Any) -> str | list[str]:
+        """The answer about one clip, or the answers about a list of clips.
+
+        Args:
+            audio: a file's path; `(samples, rate)`, samples (S,) at `rate` Hz; samples (S,) at 16 kHz; or a list of
+                those.
+            decoding: as for `generate`: `max_new_tokens=80`, `num_beams=4`, `do_sample=True`, …
+
+        Raises:
+            SalmonnError: audio that cannot be read, an empty prompt, or more tokens than the LLM's context holds.
+        """
+        if not isinstance(audio, list):
+            return self.answer([audio], prompt, **decoding)[0]
+        texts: list[str] = []
+        for start in range(0, len(audio), BATCH):
+            features = self._encode_audio(audio[start : start + BATCH], prompt, decoding)
+            texts += [answer.text for answer in self.generate(features, [prompt] * len(features), **decoding)]
+        return texts
+
+    def stream(self, audio: Audio, prompt: str, **decoding: Any) -> Iterator[str]:
+        """The answer about one clip in pieces of text, as they are generated; arguments as for `answer`."""
+        features = self._encode_audio([audio], prompt, decoding)
+        return self.stream_generate(features, prompt, **decoding)
+
+    def check_context(self, features: Features, prompt: str, max_new_tokens: int) -> None:
+        """Raises SalmonnError if prompt, audio tokens and answer do not fit into the LLM's context."""
+        text = len(self.prompt.before) + len(self.prompt.after(prompt))
+        sound = max(self.audio_token_count(features))
+        context = self.llm.config.max_position_embeddings
+        if text + sound + max_new_tokens > context:
+            shorter = "cut the clip" if sound > text else "shorten the prompt"
+            raise SalmonnError(
+                f"prompt {text:,} + audio {sound:,} + answer {max_new_tokens:,} tokens exceed the language model's "
+                f"context of {context:,}: {shorter}, or lower max_new_tokens"
+            )
+
+    def load_waveform(self, audio: Audio, notes: list[str] | None = None) -> Tensor:
+        """X (S,) by the configuration's rules; `notes` gains a line for each fix of a file."""
+        rules = {name: getattr(self.config, name) for name in ("channels", "max_seconds", "min_seconds")}
+        if isinstance(audio, str | os.PathLike):
+            return load_audio(audio, **rules, notes=notes)
+        samples, rate = audio if isinstance(audio, tuple) and len(audio) == 2 else (audio, SAMPLE_RATE)
+        if not isinstance(samples, Tensor | np.ndarray):
+            remedy = "give a path, (samples, rate), or a waveform at 16 kHz"
+            raise SalmonnError(f"a {type(samples).__name__} is not audio: {remedy}")
+        return to_waveform(samples, rate, **rules)
+
+    def _encode_audio(self, clips: list[Audio], prompt: str, decoding: Mapping[str, Any]) -> Features:
+        if not prompt.strip():
+            raise SalmonnError(f"the prompt is {prompt!r}: ask something, such as 'Transcribe the speech.'")
+        features = self.encode([self.load_waveform(clip) for clip in clips])
+        self.check_context(features, prompt, decoding.get("max_new_tokens", MAX_NEW_TOKENS))
+        return features
+
+
+load = Salmonn.from_pretrained
 
 
 def build(
@@ -143,37 +227,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         parts = load_backbones(config, dtype, bits)
         torch.manual_seed(seed)
-        return Salmonn(config, parts.whisper, parts.beats, parts.llm, parts.tokenizer)
-
-
-def load(
-    name_or_path: PathLike = "toy",
-    stage: int | None = None,
-    *,
-    revision: str | None = None,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype = "float32",
-    bits: int | None = None,
-) -> Salmonn:
-    """A model in evaluation mode, by its name.
-
-    Args:
-        name_or_path: "toy"; "7b" or "13b", the released models; "small", whose parts come from the Hub and whose
-            connector is untrained; a folder that `save` or a training run wrote; or a Hub id `owner/name`. The
-            BEATs of "small", "7b" and "13b" must lie in the working folder.
-        stage: of the toy: 1, 2, 3, by default the newest; 0 is untrained.
-        revision: of a Hub id: a branch, a tag or a commit.
-        device: "auto" (CUDA, else MPS, else the CPU), "cpu", "cuda" or "mps"; None: the CPU, as in transformers.
-        dtype: of Whisper and the LLM: "float32", "bfloat16", "float16", or "auto" (bfloat16 on a GPU that computes
-            in it, else float32). BEATs and what is trained stay in float32.
-        bits: 8 or 4 to quantize the LLM, on a CUDA GPU with bitsandbytes, which is then the device.
-
-    Raises:
-        SalmonnError: no such model, stage or device, or weights that do not fit.
-    """
-    source = resolve(name_or_path, stage, revision)
-    runtime = pick_runtime(device, dtype, bits)
-    return _load_source(source, runtime.dtype, bits).to(runtime.device)
+        return Salmonn(config, *parts)
 
 
 def save(model: SalmonnModel, folder: PathLike, *, info: Mapping[str, Any] | None = None) -> None:
@@ -200,29 +254,18 @@ def _load_source(source: ModelSource, dtype: torch.dtype, bits: int | None) -> S
     if source.repository:
         folder = download(source.repository, ["config.json", ADAPTER_FILE], source.revision)
     if folder:
-        return _load_folder(folder, dtype, bits)
+        config, info = _read_config(folder)
+        state = load_tensors(folder / ADAPTER_FILE)
+        model = build(config, dtype=dtype, bits=bits)
+        model.load_trainable(state, folder / ADAPTER_FILE)
+        model.info = info
+        return model
     assert preset
     if not preset.checkpoint:
         return build(preset, dtype=dtype, bits=bits)
-    assert preset.whisper and preset.beats
-    model = Salmonn.from_published(
-        whisper=preset.whisper.hub,
-        beats=preset.beats.hub,
-        llm=preset.llm.hub,
-        checkpoint=preset.checkpoint,
-        dtype=dtype,
-        bits=bits,
-    )
+    hubs = {part: getattr(preset, part).hub for part in ("whisper", "beats", "llm")}
+    model = Salmonn.from_published(**hubs, checkpoint=preset.checkpoint, dtype=dtype, bits=bits)
     model.config = model.config.replace(name=preset.name)
-    return model
-
-
-def _load_folder(folder: Path, dtype: torch.dtype, bits: int | None) -> Salmonn:
-    config, info = _read_config(folder)
-    state = load_tensors(folder / ADAPTER_FILE)
-    model = build(config, dtype=dtype, bits=bits)
-    model.load_trainable(state, folder / ADAPTER_FILE)
-    model.info = info
     return model
 
 

@@ -15,21 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import (
-    BeatsShape,
-    ConnectorConfig,
-    LlmShape,
-    LoraSettings,
-    SalmonnConfig,
-    WhisperShape,
-)
+from salmonn_mini.models.config import ConnectorConfig, LlmShape, LoraSettings, SalmonnConfig, Shape
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import check_fit, load_pickle
 from salmonn_mini.pretrained.backbones import Backbones, PathLike, find_torch_file
@@ -42,7 +35,7 @@ _NAMES = {
 }
 _BUFFERS = re.compile(r"\.rotary_emb\.inv_freq$|\.position_ids$|^beats\..*\.relative_attention_bias\.weight$")
 _LORA_A = re.compile(r"\.(\w+)\.lora_A\.default\.weight$")
-_BERT_BASE = ConnectorConfig()
+_RELEASED_WIDTH, _RELEASED_HEADS = ConnectorConfig.hidden_size, ConnectorConfig.num_attention_heads
 
 
 @dataclass(frozen=True)
@@ -57,11 +50,6 @@ class Published:
     state: Mapping[str, Tensor]
     settings: Mapping[str, Any]
 
-    def with_overrides(self, **settings: Any) -> Published:
-        """With settings that the caller knows better; None leaves a setting as it is."""
-        known = {name: value for name, value in settings.items() if value is not None}
-        return replace(self, settings={**self.settings, **known})
-
     def shape(self, key: str) -> torch.Size:
         """The shape of a weight that the sizes of the model follow from."""
         if key not in self.state:
@@ -72,8 +60,8 @@ class Published:
         return self.state[key].shape
 
 
-def read_published(source: PathLike) -> Published:
-    """Read a checkpoint: a file, or a Hub id.
+def read_published(source: PathLike, **overrides: Any) -> Published:
+    """Read a checkpoint: a file, or a Hub id. `overrides` are settings that the caller knows better, None if not.
 
     Raises:
         SalmonnError: no such file, or not a checkpoint of this kind.
@@ -81,41 +69,28 @@ def read_published(source: PathLike) -> Published:
     file = find_torch_file(source)
     rule = "a SALMONN checkpoint is a file {'model': …} as published by its authors"
     checkpoint = load_pickle(file, rule)
-    model = checkpoint.get("model")
+    model, config = checkpoint.get("model"), checkpoint.get("config")
     if not isinstance(model, dict) or not all(isinstance(value, Tensor) for value in model.values()):
         raise SalmonnError(f"{file} holds {', '.join(map(str, checkpoint)) or 'nothing'}; {rule}")
-    config = checkpoint.get("config")
-    settings = config.get("model") if isinstance(config, dict) else None
     state = {key: tensor for key, tensor in model.items() if not _BUFFERS.search(key)}
-    return Published(str(file), state, settings if isinstance(settings, dict) else {})
+    settings = config.get("model") if isinstance(config, dict) else None
+    known = {name: value for name, value in overrides.items() if value is not None}
+    return Published(str(file), state, (settings if isinstance(settings, dict) else {}) | known)
 
 
-def published_config(published: Published, parts: Backbones, sources: Mapping[str, str]) -> SalmonnConfig:
-    """Every size: the connector's and LoRA's from the checkpoint, the others from the parts themselves.
-
-    `sources` are the parts' files, folders or Hub ids, by their names in `SalmonnConfig`.
-    """
-    whisper, beats, llm = parts.whisper, parts.beats, parts.llm.config
-    config = SalmonnConfig(
-        name="published",
-        whisper=WhisperShape(hub=sources["whisper"], **_same(WhisperShape(), whisper.config))
-        if whisper
-        else None,
-        beats=BeatsShape(hub=sources["beats"], **_same(BeatsShape(), beats.config)) if beats else None,
-        llm=LlmShape(
-            hub=sources["llm"],
-            vocab_size=llm.vocab_size - 1,
-            rope_theta=llm.rope_parameters["rope_theta"],
-            add_pad_row=True,
-            **_same(LlmShape(), llm, but=("vocab_size", "rope_parameters")),
-        ),
-        connector=_connector(published),
+def with_sizes(config: SalmonnConfig, published: Published, parts: Backbones) -> SalmonnConfig:
+    """`config` with every size: the connector's and LoRA's from the checkpoint, the others from the parts."""
+    llm, settings = parts.llm.config, published.settings
+    vocab_size, rope_theta = llm.vocab_size - config.llm.add_pad_row, llm.rope_parameters["rope_theta"]
+    return config.replace(
+        whisper=_sized(config.whisper, parts.whisper),
+        beats=_sized(config.beats, parts.beats),
+        llm=_sized(config.llm, parts.llm, vocab_size=vocab_size, rope_theta=rope_theta),
+        connector=_connector(config.connector, published),
         lora=_lora(published),
-        prompt=published.settings.get("prompt_template", SalmonnConfig.prompt),
-        end=published.settings.get("end_sym", SalmonnConfig.end),
-        checkpoint=sources["checkpoint"],
+        prompt=settings.get("prompt_template", config.prompt),
+        end=settings.get("end_sym", config.end),
     )
-    return config.as_published()
 
 
 def load_published_weights(model: SalmonnModel, published: Published) -> None:
@@ -140,20 +115,27 @@ def published_name(name: str) -> str:
     return _NAMES.get(start, "") + name.removeprefix(start)
 
 
-def _connector(published: Published) -> ConnectorConfig:
+def _sized(shape: Shape | LlmShape | None, part: nn.Module | None, **others: Any) -> Any:
+    """With the sizes that the part's own configuration has under the same names, and with `others`."""
+    if shape is None or part is None:
+        return None
+    same = shape.sizes().keys() & shape.to_dict().keys()
+    return shape.replace(**{name: getattr(part.config, name) for name in same} | others)
+
+
+def _connector(released: ConnectorConfig, published: Published) -> ConnectorConfig:
     settings = published.settings
     _, N, width = published.shape("speech_query_tokens")
     feed_forward = "speech_Qformer.bert.encoder.layer.{}.intermediate_query.dense.weight"
-    heads = settings.get("qformer_heads", {_BERT_BASE.hidden_size: _BERT_BASE.num_attention_heads}.get(width))
+    heads = settings.get("qformer_heads", _RELEASED_HEADS if width == _RELEASED_WIDTH else None)
     if heads is None:
         raise SalmonnError(
             f"{published.source}: no weight tells the attention heads of a Q-Former {width} wide (at "
-            f"{_BERT_BASE.hidden_size}, as released, it has {_BERT_BASE.num_attention_heads}): give heads"
+            f"{_RELEASED_WIDTH}, as released, it has {_RELEASED_HEADS}): give heads"
         )
-    seconds = settings.get("second_per_window", _BERT_BASE.window_seconds)
-    windows = settings.get("window_level_Qformer", True)
-    return ConnectorConfig(
-        kind="window_qformer" if windows else "segment_qformer",
+    seconds = settings.get("second_per_window", released.window_seconds)
+    return released.replace(
+        kind="window_qformer" if settings.get("window_level_Qformer", True) else "segment_qformer",
         hidden_size=width,
         num_attention_heads=heads,
         intermediate_size=published.shape(feed_forward.format(0))[0],
@@ -174,10 +156,3 @@ def _lora(published: Published) -> LoraSettings:
     if len(ranks) > 1:
         raise SalmonnError(f"{published.source} has LoRA of ranks {sorted(ranks)}; one rank is supported")
     return LoraSettings(r=ranks.pop(), alpha=alpha, target_modules=tuple(dict.fromkeys(found.values())))
-
-
-def _same(
-    shape: WhisperShape | BeatsShape | LlmShape, config: Any, but: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """The sizes that a library's configuration has under the same names."""
-    return {name: getattr(config, name) for name in shape.sizes() if name not in but}

@@ -36,8 +36,8 @@ def resolve(
     """What `load` and every command understand by a model's name; the toy's newest stage if none is given.
 
     Raises:
-        SalmonnError: neither a preset, a folder nor a Hub id; a stage of another model than the toy; a revision of
-            what is not on the Hub.
+        SalmonnError: neither a preset, a folder nor a Hub id; a stage that the toy lacks, or of another model; a
+            revision of what is not on the Hub.
     """
     name = os.fspath(name_or_path)
     if stage is not None and name != "toy":
@@ -46,8 +46,8 @@ def resolve(
     if revision is not None and (name in PRESETS or is_folder):
         raise SalmonnError(f"revision {revision} of {name}: only Hub ids have revisions; leave it out")
     if name == "toy":
-        stage = newest_stage() if stage is None else stage
-        folder = stage_folder(stage) if stage else None
+        stage = _toy_stage(stage)
+        folder = toy_folder() / f"stage{stage}" if stage else None
         return ModelSource(name, stage, preset=PRESETS[name], folder=folder)
     if name in PRESETS:
         return ModelSource(name, preset=PRESETS[name])
@@ -66,35 +66,22 @@ def toy_folder() -> Path:
     return Path(os.environ.get(TOY_VARIABLE) or Path(__file__).with_name("toy"))
 
 
-def stage_folder(stage: int) -> Path:
-    """The folder of a stage of the toy.
-
-    Raises:
-        SalmonnError: it is not there.
-    """
-    folder = toy_folder() / f"stage{stage}"
-    if not folder.is_dir():
-        found = ", ".join(map(str, [0, *toy_stages()]))
-        raise SalmonnError(f"no stage {stage} of the toy in {toy_folder()}: choose {found} (0: untrained)")
-    return folder
-
-
-def newest_stage() -> int:
-    """The number of the toy's newest stage.
-
-    Raises:
-        SalmonnError: none has been trained.
-    """
-    stages = toy_stages()
-    if not stages:
-        raise SalmonnError(
-            f"no trained toy in {toy_folder()}: train it with `salmonn-mini train toy-stage1`, or choose stage 0, "
-            f"untrained"
-        )
-    return stages[-1]
-
-
 def toy_stages() -> list[int]:
     """The toy's stages that are there, in order."""
     numbers = (path.name.removeprefix("stage") for path in toy_folder().glob("stage*"))
     return sorted(int(number) for number in numbers if number.isdigit())
+
+
+def _toy_stage(stage: int | None) -> int:
+    """A stage that is there, or 0, untrained; None: the newest."""
+    stages = [0, *toy_stages()]
+    if stage is None and len(stages) == 1:
+        raise SalmonnError(
+            f"no trained toy in {toy_folder()}: train it with `salmonn-mini train toy-stage1`, or choose stage 0, "
+            f"untrained"
+        )
+    stage = stages[-1] if stage is None else stage
+    if stage not in stages:
+        found = ", ".join(map(str, stages))
+        raise SalmonnError(f"no stage {stage} of the toy in {toy_folder()}: choose {found} (0: untrained)")
+    return stage

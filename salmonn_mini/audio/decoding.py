@@ -7,6 +7,7 @@ import math
 import os
 import re
 import threading
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,21 +97,21 @@ class _File(soundfile.SoundFile):
 
 def _read_head(path: str | os.PathLike) -> bytes:
     """The first bytes of a file that is there, is a file, may be read and is not empty."""
+    head, fault = b"", "empty (0 bytes); an audio file has samples: record or copy it again"
     try:
-        if os.path.isdir(path):
-            raise SalmonnError(f"{path}: a folder, not an audio file; name a file in it")
-        if not os.path.exists(path):
-            raise SalmonnError(f"{path}: no such file; check the path")
-        if not os.path.isfile(path):
-            raise SalmonnError(f"{path}: neither a file nor a link to one; copy the audio into a file first")
-        with open(path, "rb") as file:
-            head = file.read(512)
-    except PermissionError as problem:
-        raise SalmonnError(f"{path}: permission denied; change its permissions") from problem
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                head = file.read(512)
+        elif os.path.isdir(path):
+            fault = "a folder, not an audio file; name a file in it"
+        elif os.path.exists(path):
+            fault = "neither a file nor a link to one; copy the audio into a file first"
+        else:
+            fault = "no such file; check the path"
     except OSError as problem:
-        raise SalmonnError(f"{path}: cannot be opened ({problem.strerror}); check the path") from problem
+        fault = f"cannot be opened ({problem.strerror}); check the path and its permissions"
     if not head:
-        raise SalmonnError(f"{path}: empty (0 bytes); an audio file has samples: record or copy it again")
+        raise SalmonnError(f"{path}: {fault}")
     return head
 
 
@@ -130,25 +131,22 @@ def _what_it_is(head: bytes, problem: Exception) -> str:
 
 
 def _decode(path: str | os.PathLike, segment: _Segment, channels: str, max_seconds: float | None) -> Sound:
-    """Decode as mono until the end, the first damage, or a little beyond `max_seconds`."""
     with open_audio(path) as file:
         _check_form(path, file)
         rate, total = file.samplerate, _total_frames(path, file)
         first, last = segment.frames(rate, total)
         wanted = last - first
         limit = wanted if max_seconds is None else min(wanted, round((max_seconds + TOLERANCE) * rate))
-        blocks, decoded, broken = [], 0, False
+        blocks, broken = [], False
         try:
-            if first:
-                file.seek(first)
-            while len(block := file.read(int(min(BLOCK, limit - decoded)), dtype="float32", always_2d=True)):
+            for block in _blocks(file, first, limit, "float32"):
                 blocks.append(mix(torch.from_numpy(block), channels))
-                decoded += len(block)
         except soundfile.SoundFileError:
             broken = True
-        notes = [f"{file.channels} channels, {'mixed to one' if channels == 'mix' else 'the first kept'}"]
-        notes = notes if file.channels > 1 else []
-    seconds, known = decoded / rate, wanted < math.inf
+        kept = "mixed to one" if channels == "mix" else "the first kept"
+        notes = [f"{file.channels} channels, {kept}"] if file.channels > 1 else []
+    samples = torch.cat(blocks) if blocks else torch.zeros(0)
+    decoded, seconds, known = len(samples), len(samples) / rate, wanted < math.inf
     short = known and decoded < limit - TOLERANCE * rate  # decoders round lengths up to their blocks
     if total == math.inf and ((short and segment.end) or (first and not decoded)):
         raise segment.outside(first / rate + seconds)
@@ -160,7 +158,6 @@ def _decode(path: str | os.PathLike, segment: _Segment, channels: str, max_secon
     if damage and seconds < TOLERANCE:
         raise SalmonnError(f"{path}: damaged: {seconds:.2f} s can be read, too little to use; copy it again")
     notes += [f"damaged: {damage}"] if damage else []
-    samples = torch.cat(blocks) if blocks else torch.zeros(0)
     return Sound(samples, rate, wanted / rate if decoded >= limit < wanted else seconds, notes)
 
 
@@ -169,13 +166,18 @@ def cut(path: str | os.PathLike, begin: float | None, end: float | None) -> byte
     content = io.BytesIO()
     with _quiet_stderr, open_audio(path) as file:
         first, last = _Segment(path, begin or 0.0, end).frames(file.samplerate, _total_frames(path, file))
-        file.seek(first)
-        blocks = []
-        while len(block := file.read(int(min(BLOCK, last - first)), always_2d=True)):
-            blocks.append(block)
-            first += len(block)
-        soundfile.write(content, np.concatenate(blocks), file.samplerate, format="FLAC")
+        samples = np.concatenate(list(_blocks(file, first, last - first, "float64")))
+        soundfile.write(content, samples, file.samplerate, format="FLAC")
     return content.getvalue()
+
+
+def _blocks(file: soundfile.SoundFile, first: int, count: float, dtype: str) -> Iterator[np.ndarray]:
+    """At most `count` frames from `first` on, (frames, channels)."""
+    if first:
+        file.seek(first)
+    while len(block := file.read(int(min(BLOCK, count)), dtype=dtype, always_2d=True)):
+        yield block
+        count -= len(block)
 
 
 def open_audio(path: str | os.PathLike) -> _File:
@@ -193,9 +195,8 @@ def open_audio(path: str | os.PathLike) -> _File:
 
 def _check_form(path: str | os.PathLike, file: soundfile.SoundFile) -> None:
     if file.samplerate not in RATES:
-        raise SalmonnError(
-            f"{path}: sample rate {file.samplerate:,} Hz; {RATES[0]:,} to {RATES[-1]:,} Hz can be read; {CONVERT}"
-        )
+        found = f"sample rate {file.samplerate:,} Hz; {RATES[0]:,} to {RATES[-1]:,} Hz"
+        raise SalmonnError(f"{path}: {found} can be read; {CONVERT}")
     if file.channels > MAX_CHANNELS:
         raise SalmonnError(f"{path}: {file.channels} channels; at most {MAX_CHANNELS} can be read; {CONVERT}")
 
@@ -224,12 +225,8 @@ def _mp3_tells_length(path: str | os.PathLike) -> bool:
     """Whether an MP3 begins with a Xing or Info header that counts its frames (flag 1)."""
     with open(path, "rb") as file:
         tag = file.read(10)
-        if tag.startswith(b"ID3"):  # its size: 4 bytes of 7 bits
-            file.seek(
-                10 + sum((byte & 127) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
-            )
-        else:
-            file.seek(0)
+        size = sum((byte & 127) << 7 * place for place, byte in enumerate(tag[:5:-1]))  # 4 bytes of 7 bits
+        file.seek(10 + size if tag.startswith(b"ID3") else 0)
         found = re.search(rb"(?:Xing|Info)\0\0\0(.)", file.read(2_048), re.DOTALL)
     return found is not None and bool(found[1][0] & 1)
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchaudio.functional import resample
 
-from salmonn_mini.audio.decoding import MAX_CHANNELS, RATES, decode, mix
+from salmonn_mini.audio.decoding import MAX_CHANNELS, RATES, Sound, decode, mix
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_bytes
 from salmonn_mini.models.config import CHANNELS, SAMPLE_RATE
@@ -48,17 +48,15 @@ def load_audio(
         notes: gains a line for each fix (resampled, mixed down, damaged, cut, padded).
 
     Raises:
-        SalmonnError: for a file that is missing, unreadable, empty, not audio or without samples; samples
-            that are not finite or far beyond full scale; an absurd sample rate or number of channels; a
-            segment outside the file; damage that leaves less than 0.1 s.
+        SalmonnError: a file that is missing, unreadable or not audio; samples that are none, not finite or far beyond
+            full scale; an absurd rate or number of channels; a segment outside the file; nearly nothing undamaged.
     """
     _check_channels(channels)
-    notes = [] if notes is None else notes
     sound = decode(path, begin, end, channels, max_seconds)
-    _check_samples(path, sound.samples)
-    notes += sound.notes
-    X = _to_16_khz(sound.samples, sound.rate, notes)
-    return _fit(X, sound.seconds, max_seconds, min_seconds, notes)
+    X = _finish(path, sound, max_seconds, min_seconds)
+    if notes is not None:
+        notes += sound.notes
+    return X
 
 
 def to_waveform(
@@ -96,8 +94,8 @@ def to_waveform(
     if not samples.is_floating_point():
         samples = samples.double() / FULL_SCALE[samples.dtype] - int(samples.dtype == torch.uint8)
     X = mix(samples.float() if samples.dim() == 2 else samples.float()[:, None], channels)
-    _check_samples("the audio array", X)
-    return _fit(_to_16_khz(X, int(sampling_rate), []), len(X) / sampling_rate, max_seconds, min_seconds, [])
+    sound = Sound(X, int(sampling_rate), len(X) / sampling_rate, [])
+    return _finish("the audio array", sound, max_seconds, min_seconds)
 
 
 def save_wav(path: str | os.PathLike, X: Tensor) -> None:
@@ -121,36 +119,32 @@ def _check_channels(channels: str) -> None:
         raise SalmonnError(f'channels = {channels!r}; choose "mix" (their average) or "first"')
 
 
-def _check_samples(path: str | os.PathLike, samples: Tensor) -> None:
-    if not len(samples):
-        raise SalmonnError(f"{path}: no samples; an audio file needs at least one: record or copy it again")
-    if bad := int((~samples.isfinite()).sum()):
-        raise SalmonnError(
-            f"{path}: {bad} of {len(samples)} samples are NaN or infinite; save it again as 16-bit"
-        )
-    if (peak := float(samples.abs().max())) > MAX_PEAK:
-        raise SalmonnError(
-            f"{path}: peak {peak:g}; full scale is 1; divide the samples by their peak and save them again"
-        )
-
-
-def _to_16_khz(X: Tensor, rate: int, notes: list[str]) -> Tensor:
-    if rate == SAMPLE_RATE:
-        return X
-    notes.append(f"resampled from {rate:,} Hz to {SAMPLE_RATE:,} Hz")
-    # An odd rate (44,101 Hz) needs a huge filter: take the nearest small ratio, exact for usual rates.
-    ratio = Fraction(rate, SAMPLE_RATE).limit_denominator(1_000)
-    return resample(X, ratio.numerator, ratio.denominator, **KAISER)
-
-
-def _fit(
-    X: Tensor, seconds: float, max_seconds: float | None, min_seconds: float, notes: list[str]
-) -> Tensor:
+def _finish(source: str | os.PathLike, sound: Sound, max_seconds: float | None, min_seconds: float) -> Tensor:
+    """X (S,) at 16 kHz, cut or padded; what was changed is noted in `sound.notes`."""
+    X, notes = sound.samples, sound.notes
+    _check_samples(source, X)
+    if sound.rate != SAMPLE_RATE:
+        notes.append(f"resampled from {sound.rate:,} Hz to {SAMPLE_RATE:,} Hz")
+        # An odd rate (44,101 Hz) needs a huge filter: take the nearest small ratio, exact for usual rates.
+        ratio = Fraction(sound.rate, SAMPLE_RATE).limit_denominator(1_000)
+        X = resample(X, ratio.numerator, ratio.denominator, **KAISER)
     if max_seconds is not None and len(X) > (longest := round(max_seconds * SAMPLE_RATE)):
-        before = f"from {seconds:.1f} s " if seconds < math.inf else ""
+        before = f"from {sound.seconds:.1f} s " if sound.seconds < math.inf else ""
         notes.append(f"cut {before}to {max_seconds:g} s")
         X = X[:longest].clone()
     if len(X) < (shortest := round(min_seconds * SAMPLE_RATE)):
         notes.append(f"padded with silence from {len(X) / SAMPLE_RATE:.2f} s to {min_seconds:g} s")
         X = F.pad(X, (0, shortest - len(X)))
     return X
+
+
+def _check_samples(source: str | os.PathLike, samples: Tensor) -> None:
+    fault = ""
+    if not len(samples):
+        fault = "no samples; an audio file needs at least one: record or copy it again"
+    elif bad := int((~samples.isfinite()).sum()):
+        fault = f"{bad} of {len(samples)} samples are NaN or infinite; save it again as 16-bit"
+    elif (peak := float(samples.abs().max())) > MAX_PEAK:
+        fault = f"peak {peak:g}; full scale is 1; divide the samples by their peak and save them again"
+    if fault:
+        raise SalmonnError(f"{source}: {fault}")

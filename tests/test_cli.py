@@ -164,6 +164,7 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("evaluate --device tpu", "unknown --device 'tpu': did you mean 'cpu'?"),
         ("activate --out x --dtype float8", "unknown --dtype 'float8': did you mean 'float"),
         ("claims --device tpu", "unknown --device 'tpu': did you mean 'cpu'?"),
+        ("claims --dtype bfloat16", "unknown option '--dtype': "),
         (
             "bench --config long-audio --device cpu",
             "--device needs --config ablations, but --config is long-audio",

@@ -11,16 +11,11 @@ DATA = ("story", "long_qa", "long_asr")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
-    parser.add_argument("--data", choices=DATA, default="story", help="what is asked for (story)")
-    parser.add_argument(
-        "--samples", metavar="N", type=options.whole(1), default=12, help="answers to keep (12)"
-    )
-    parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), default=0, help="another seed, other clips (0)"
-    )
-    parser.add_argument(
-        "--out", metavar="FOLDER", required=True, help="gets the clips, manifest.json and prompts.json"
-    )
+    add = parser.add_argument
+    add("--data", choices=DATA, default="story", help="what is asked for (story)")
+    add("--samples", metavar="N", type=options.whole(1), default=12, help="answers to keep (12)")
+    add("--seed", metavar="N", type=options.whole(0), default=0, help="another seed, other clips (0)")
+    add("--out", metavar="FOLDER", required=True, help="gets the clips, manifest.json and prompts.json")
 
 
 def run(arguments: argparse.Namespace) -> int:

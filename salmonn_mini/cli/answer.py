@@ -12,38 +12,29 @@ from salmonn_mini.cli.console import say
 from salmonn_mini.errors import SalmonnError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from salmonn_mini.models.features import Features
     from salmonn_mini.pretrained import Salmonn
 
 PROMPT = "Transcribe the speech."
-SAMPLING = {"temperature": 1.0, "top_p": 0.9, "seed": None}
+SAMPLING = ("temperature", "top_p", "seed")
 REQUIRED = ("whisper", "llm", "checkpoint")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("clips", metavar="CLIP", nargs="+", help="an audio file: wav, flac, mp3, ogg, …")
-    parser.add_argument("--prompt", metavar="TEXT", default=PROMPT, help=f'the question ("{PROMPT}")')
+    add = parser.add_argument
+    add("clips", metavar="CLIP", nargs="+", help="an audio file: wav, flac, mp3, ogg, …")
+    add("--prompt", metavar="TEXT", default=PROMPT, help=f'the question ("{PROMPT}")')
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--stream", action="store_true", help="print each answer as it is generated")
-    form.add_argument(
-        "--json",
-        action="store_true",
-        help="a line for each clip: clip, prompt, answer, token_ids, lora_scale, model",
-    )
+    row = "a line for each clip: clip, prompt, answer, token_ids, lora_scale, model"
+    form.add_argument("--json", action="store_true", help=row)
     options.add_model(parser)
     options.add_decoding(parser, max_new_tokens=80)
-    parser.add_argument("--do-sample", action="store_true", help="sample the answer")
-    parser.add_argument("--temperature", metavar="T", type=options.positive, help="with --do-sample (1.0)")
-    parser.add_argument("--top-p", metavar="P", type=options.share, help="with --do-sample (0.9)")
-    parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), help="with --do-sample: the same answer again"
-    )
+    add("--do-sample", action="store_true", help="sample the answer")
+    add("--temperature", metavar="T", type=options.positive, help="with --do-sample (1.0)")
+    add("--top-p", metavar="P", type=options.share, help="with --do-sample (0.9)")
+    add("--seed", metavar="N", type=options.whole(0), help="with --do-sample: the same answer again")
     options.add_parts(parser, without="leave it out for a model with Whisper alone")
-    parser.add_argument(
-        "--heads", metavar="N", type=options.whole(1), help="the Q-Former's, if --checkpoint is not 768 wide"
-    )
+    add("--heads", metavar="N", type=options.whole(1), help="the Q-Former's, if --checkpoint is not 768 wide")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,15 +92,22 @@ def _model(arguments: argparse.Namespace) -> Salmonn:
 
 
 def _answer(model: Salmonn, clip: str, arguments: argparse.Namespace, state: dict[str, Any]) -> None:
-    """Answer one clip and print it."""
-    features = model.encode([_load(model, clip)])
+    """Answer one clip and print it; what was changed of its sound is said."""
+    notes: list[str] = []
+    X = model.load_waveform(clip, notes)
+    if notes:
+        say(f"note: {clip}: {', '.join(notes)}")
+    features = model.encode([X])
     try:
         model.check_context(features, arguments.prompt, arguments.max_new_tokens)
     except SalmonnError as problem:
         raise SalmonnError(f"{clip}: {problem}") from problem
     name = f"{clip}: " if len(arguments.clips) > 1 else ""
     if arguments.stream:
-        _stream(name, model, features, arguments)
+        print(name, end="", flush=True)
+        for piece in model.stream_generate(features, arguments.prompt, **_decoding(arguments)):
+            print(piece, end="", flush=True)
+        print(flush=True)
         return
     (answer,) = model.generate(features, [arguments.prompt], **_decoding(arguments))
     if arguments.json:
@@ -119,26 +117,7 @@ def _answer(model: Salmonn, clip: str, arguments: argparse.Namespace, state: dic
         print(f"{name}{answer.text}", flush=True)
 
 
-def _stream(name: str, model: Salmonn, features: Features, arguments: argparse.Namespace) -> None:
-    print(name, end="", flush=True)
-    for piece in model.stream_generate(features, arguments.prompt, **_decoding(arguments)):
-        print(piece, end="", flush=True)
-    print(flush=True)
-
-
 def _decoding(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("max_new_tokens", "num_beams", "repetition_penalty", "do_sample")
     drawn = [name for name in SAMPLING if getattr(arguments, name) is not None]
     return {name: getattr(arguments, name) for name in (*names, *drawn)}
-
-
-def _load(model: Salmonn, clip: str) -> Tensor:
-    """The clip by the model's own rules; what was changed is said."""
-    from salmonn_mini.audio import load_audio
-
-    notes: list[str] = []
-    rules = {name: getattr(model.config, name) for name in ("channels", "max_seconds", "min_seconds")}
-    X = load_audio(clip, **rules, notes=notes)
-    if notes:
-        say(f"note: {clip}: {', '.join(notes)}")
-    return X

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--verify", action="store_true", help="measure nothing; check claims.json against the measured rows")
     add("--runs", metavar="FOLDER", default="runs/claims", help="trained models and caches (runs/claims)")
     add("--rows", metavar="FOLDER", help="measured rows, claims.json beside it (default: the package's own)")
-    options.add_device(parser, precision=False)  # the toy is trained and asked in float32
+    options.add_device(parser)  # the toy is trained and asked in float32
     add("--markdown", metavar="FILE", help="also write the table as Markdown")
 
 

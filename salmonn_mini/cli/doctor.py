@@ -11,7 +11,7 @@ from salmonn_mini.models.config import preset
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="P", default="toy", help="toy (default), small, 7b or 13b")
-    options.add_device(parser)
+    options.add_runtime(parser)
     options.add_parts(parser, without="by default each part is looked for where the preset has it")
 
 

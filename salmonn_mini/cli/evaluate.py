@@ -19,55 +19,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     add_clips(parser, samples=200)
     options.add_decoding(parser, max_new_tokens=100)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--control",
         choices=("silence", "other", "reversed", "no_audio"),
         help="score a second time without each clip's own sound: what of a score needs it?",
     )
-    parser.add_argument(
+    add(
         "--java",
         nargs="+",
         default=[],
         choices=("meteor", "spider"),
         help="measure captions by these too, for --json; they need Java and pip install -e '.[captions]'",
     )
-    parser.add_argument(
+    add(
         "--normalizer",
         choices=("basic", "whisper", "none"),
         default="basic",
         help="of error rates: basic folds case and punctuation, whisper is OpenAI's for English (basic)",
     )
-    parser.add_argument("--score", metavar="ROWS", help="score the answers that --per-sample wrote; no model")
-    parser.add_argument(
+    add("--score", metavar="ROWS", help="score the answers that --per-sample wrote; no model")
+    add(
         "--json", metavar="FILE", nargs="?", const="-", help="print the scores as JSON, or write them to FILE"
     )
-    parser.add_argument(
-        "--per-sample",
-        metavar="FILE",
-        help="write every answer there, a JSON line each; with --manifest a stopped run resumes from it",
-    )
+    rows = "write every answer there, a JSON line each; with --manifest a stopped run resumes from it"
+    add("--per-sample", metavar="FILE", help=rows)
 
 
 def add_clips(parser: argparse.ArgumentParser, samples: int) -> None:
     """Which clips are answered: for `evaluate` and `sweep`."""
-    parser.add_argument("--manifest", metavar="FILE", help="its clips (default: new clips of the toy world)")
-    parser.add_argument("--prompts", metavar="FILE", help="prompts of its tasks (default: the task table's)")
-    parser.add_argument(
-        "--samples",
-        metavar="N",
-        type=options.whole(1),
-        default=samples,
-        help=f"clips of each toy task ({samples})",
-    )
-    parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), default=0, help="draws toy clips and prompts (0)"
-    )
-    parser.add_argument(
-        "--tasks",
-        metavar="NAME",
-        nargs="+",
-        help=f"default: the manifest's, or the toy stage's; toy tasks: {', '.join(TASKS)}",
-    )
+    add, whole = parser.add_argument, options.whole
+    add("--manifest", metavar="FILE", help="its clips (default: new clips of the toy world)")
+    add("--prompts", metavar="FILE", help="prompts of its tasks (default: the task table's)")
+    count = f"clips of each toy task ({samples})"
+    add("--samples", metavar="N", type=whole(1), default=samples, help=count)
+    add("--seed", metavar="N", type=whole(0), default=0, help="draws toy clips and prompts (0)")
+    tasks = f"default: the manifest's, or the toy stage's; toy tasks: {', '.join(TASKS)}"
+    add("--tasks", metavar="NAME", nargs="+", help=tasks)
 
 
 def read_clips(arguments: argparse.Namespace) -> tuple[list[Sample], dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from salmonn_mini.cli.console import say
@@ -17,34 +18,23 @@ if TYPE_CHECKING:
 PARTS = ("whisper", "beats", "llm", "checkpoint")
 
 
+def number(rule: str, holds: Callable[[float], bool], kind: type = float) -> Callable[[str], Any]:
+    """The type of a finite number, or with `kind` int a whole one, that holds to a rule."""
+
+    def parse(text: str) -> Any:
+        with suppress(ValueError):
+            value = kind(text)
+            if -math.inf < value < math.inf and holds(value):
+                return value
+        name = "whole number" if kind is int else "number"
+        raise argparse.ArgumentTypeError(f"{text!r} must be a {name} {rule}")
+
+    return parse
+
+
 def whole(minimum: int) -> Callable[[str], int]:
     """The type of a whole number of at least `minimum`."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least {minimum}")
-        return value
-
-    return parse
-
-
-def number(rule: str, holds: Callable[[float], bool]) -> Callable[[str], float]:
-    """The type of a finite number that holds to a rule."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and holds(value)):
-            raise argparse.ArgumentTypeError(f"{text!r} must be a number {rule}")
-        return value
-
-    return parse
+    return number(f"of at least {minimum}", lambda value: value >= minimum, int)
 
 
 positive = number("above 0", lambda value: value > 0)
@@ -53,37 +43,35 @@ finite = number("such as 4.0 or 0.5", lambda value: True)
 
 
 def add_model(parser: argparse.ArgumentParser, *, scale: bool = True) -> None:
-    """`--model`, `--stage`, `--revision`, and `--lora-scale` where one `scale` is used; with `add_device`."""
-    parser.add_argument(
+    """`--model`, `--stage`, `--revision`, and `--lora-scale` where one `scale` is used; with `add_runtime`."""
+    add = parser.add_argument
+    add(
         "--model",
         metavar="M",
         help="toy (default), small, 7b, 13b, a folder that training left, or a Hub id owner/name",
     )
-    parser.add_argument(
+    add(
         "--stage",
         metavar="K",
         type=whole(0),
         help="training stage of the toy (default: newest; 0: untrained)",
     )
-    parser.add_argument("--revision", metavar="R", help="of a Hub id: a branch, a tag or a commit")
-    add_device(parser)
+    add("--revision", metavar="R", help="of a Hub id: a branch, a tag or a commit")
+    add_runtime(parser)
     if scale:
-        parser.add_argument(
-            "--lora-scale",
-            metavar="S",
-            type=finite,
-            help="s in W + s·BA: 4.0 as trained, 0 the language model alone",
-        )
+        help_text = "s in W + s·BA: 4.0 as trained, 0 the language model alone"
+        add("--lora-scale", metavar="S", type=finite, help=help_text)
 
 
-def add_device(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
-    """`--device`, and with `precision` `--dtype` and `--bits`: where a model runs and in what."""
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
-        default="auto",
-        help="auto: the accelerator, if any",
-    )
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device`: where a model runs."""
+    devices = ("auto", "cpu", "cuda", "mps")
+    parser.add_argument("--device", choices=devices, default="auto", help="auto: the accelerator, if any")
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """`--device`, `--dtype` and `--bits`: where a model runs and in what."""
+    add_device(parser)
     parser.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16", "float16"),
@@ -96,11 +84,7 @@ def add_device(parser: argparse.ArgumentParser, *, precision: bool = True) -> No
 
 
 def load_model(arguments: argparse.Namespace) -> Salmonn:
-    """The model of `add_model`'s options; stderr tells which one before torch is imported, then where it runs.
-
-    Raises:
-        SalmonnError: as `pretrained.load`.
-    """
+    """The model of `add_model`'s options; stderr tells which one before torch is imported, then where it runs."""
     from salmonn_mini import pretrained
 
     source = pretrained.resolve(arguments.model or "toy", arguments.stage, arguments.revision)
@@ -109,11 +93,7 @@ def load_model(arguments: argparse.Namespace) -> Salmonn:
 
 
 def pick_runtime(arguments: argparse.Namespace) -> dict[str, Any]:
-    """`pretrained.load`'s device, dtype and bits by `add_device`'s options, told on stderr.
-
-    Raises:
-        SalmonnError: what is not here.
-    """
+    """`pretrained.load`'s device, dtype and bits by `add_runtime`'s options, told on stderr."""
     from salmonn_mini.pretrained import devices
 
     runtime = devices.pick_runtime(arguments.device, arguments.dtype, arguments.bits)
@@ -135,16 +115,10 @@ def task_names(given: list[str] | None) -> list[str]:
 
 def add_decoding(parser: argparse.ArgumentParser, max_new_tokens: int) -> None:
     """How answers are searched for."""
-    parser.add_argument(
-        "--num-beams", metavar="N", type=whole(1), default=1, help="width of the beam search (1)"
-    )
-    parser.add_argument(
-        "--max-new-tokens", metavar="N", type=whole(1), default=max_new_tokens,
-        help=f"length of an answer at most ({max_new_tokens})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--repetition-penalty", metavar="P", type=positive, default=1.0, help="above 1 against loops (1.0)"
-    )
+    add, most = parser.add_argument, f"length of an answer at most ({max_new_tokens})"
+    add("--num-beams", metavar="N", type=whole(1), default=1, help="width of the beam search (1)")
+    add("--max-new-tokens", metavar="N", type=whole(1), default=max_new_tokens, help=most)
+    add("--repetition-penalty", metavar="P", type=positive, default=1.0, help="above 1 against loops (1.0)")
 
 
 def add_parts(parser: argparse.ArgumentParser, without: str) -> None:

@@ -385,6 +385,14 @@ def test_a_file_an_array_and_a_waveform_get_the_same_answer(toy: Path, tmp_path:
     ]  # more than are answered at once
 
 
+def test_arrays_follow_the_rules_of_the_configuration_too(toy: Path) -> None:
+    model = pretrained.load("toy", 0)
+    model.config = model.config.as_published()  # the first channel, at least 1 s
+    clip = waves()[0][:8_000]
+    X = model.load_waveform((torch.stack([clip, torch.zeros(8_000)], 1), 16_000))
+    assert torch.equal(X[:8_000], clip) and len(X) == 16_000
+
+
 def test_integers_and_other_rates_are_brought_to_16_khz(toy: Path) -> None:
     wave = waves()[0].clamp(-0.9, 0.9)
     coded = (wave * 2**15).round().short().numpy()

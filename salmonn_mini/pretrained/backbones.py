@@ -16,12 +16,11 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download
 from safetensors import SafetensorError
-from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -46,7 +45,6 @@ from salmonn_mini.pretrained.source import HUB_ID, toy_folder
 
 TORCH_FILES = (".pt", ".pth")
 PathLike = str | os.PathLike[str]
-Model = TypeVar("Model", bound=nn.Module)
 
 
 class Backbones(NamedTuple):
@@ -71,7 +69,7 @@ def load_backbones(
     toy, llm = toy_folder(), config.llm
     whisper = load_whisper(config.whisper.hub or toy / "whisper", dtype) if config.whisper else None
     beats = load_beats(config.beats.hub or toy / "beats") if config.beats else None
-    settings = {"add_pad_row": llm.add_pad_row, "attention": llm.attention, "bits": bits}
+    settings: dict[str, Any] = {"add_pad_row": llm.add_pad_row, "attention": llm.attention, "bits": bits}
     return Backbones(whisper, beats, *load_llm(llm.hub or toy / "llm", dtype, **settings))
 
 
@@ -200,7 +198,7 @@ def save_backbones(
     save_folder(folder / "beats", once, "model.safetensors", config)
 
 
-def _half(model: Model) -> Model:
+def _half(model: Any) -> Any:
     return copy.deepcopy(model).cpu().half()
 
 

@@ -12,7 +12,7 @@ from transformers import BitsAndBytesConfig
 
 from salmonn_mini.errors import SalmonnError
 
-DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FULL_PRECISION = ["lm_head"]  # not quantized: the loss is taken from it
 
 

@@ -13,13 +13,14 @@ from tiny import tiny_salmonn, tiny_toy
 
 from salmonn_mini.audio import save_wav
 from salmonn_mini.cli import main
-from salmonn_mini.data.manifest import Sample, read_manifest
+from salmonn_mini.data.manifest import Sample, read_manifest, try_clip
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluation import control, manifest
+from salmonn_mini.evaluation import control, sources
 from salmonn_mini.evaluation.evaluate import evaluate
 from salmonn_mini.evaluation.manifest import evaluate_manifest, select_tasks, sweep_manifest
 from salmonn_mini.evaluation.metrics.words import basic, character_errors, wer
-from salmonn_mini.evaluation.report import Report, load_report, with_scores
+from salmonn_mini.evaluation.report import Report, load_report
+from salmonn_mini.evaluation.rows import RowLog, with_scores
 
 DATA = Path(__file__).parents[1] / "data_samples"
 QUICK = {"max_new_tokens": 4}
@@ -41,16 +42,16 @@ def clips(folder: Path, *samples: tuple[str, str], same: bool = False) -> list[S
     return made
 
 
-def stop_after(batches: int, monkeypatch) -> None:
-    add, calls = manifest.RowLog.add, Counter()
+def stop_after(adds: int, monkeypatch) -> None:
+    add, calls = RowLog.add, Counter()
 
     def stopping(log, rows):
         calls["add"] += 1
-        if calls["add"] > batches:
+        if calls["add"] > adds:
             raise KeyboardInterrupt
         add(log, rows)
 
-    monkeypatch.setattr(manifest.RowLog, "add", stopping)
+    monkeypatch.setattr(RowLog, "add", stopping)
 
 
 def test_the_wer_of_the_samples_is_jiwers_on_the_written_rows(model, tmp_path) -> None:
@@ -95,7 +96,7 @@ def test_a_stopped_run_resumes_and_answers_nothing_twice(model, tmp_path, monkey
     settings = {"rows_file": tmp_path / "rows.jsonl", "control": "silence", "batch_size": 2, **QUICK}
     whole = evaluate_manifest(model, samples, **settings | {"rows_file": None})
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        stop_after(2, patch)
+        stop_after(4, patch)  # two batches, each with and without its sound
         evaluate_manifest(model, samples, **settings)
     with (tmp_path / "rows.jsonl").open("a") as file:
         file.write('{"index": 6, "cli')  # as a killed process leaves it
@@ -143,10 +144,10 @@ def test_unreadable_clips_are_counted_and_named(model, tmp_path, monkeypatch) ->
         SalmonnError, match=r"1 of 4 clips cannot be read, more than 5%; the first is .*2\.wav"
     ):
         evaluate_manifest(model, samples, **QUICK)
-    monkeypatch.setattr(manifest, "MAX_UNREADABLE", 0.5)
+    monkeypatch.setattr(sources, "MAX_UNREADABLE", 0.5)
     report = evaluate_manifest(model, samples, control="other", **QUICK)
-    assert report.tasks["asr"]["n"] == 3 and "1 clips could not be read" in report.table()
-    assert len(report.to_dict()["unreadable"]) == 1
+    assert report.tasks["asr"]["n"] == 3 and "1 clips were skipped" in report.table()
+    assert len(report.to_dict()["skipped"]) == 1
 
 
 def test_a_task_that_is_not_there_is_refused(tmp_path) -> None:
@@ -167,7 +168,7 @@ def test_a_sweep_has_a_report_for_each_scale(model, tmp_path) -> None:
 
 def test_what_each_control_gives_the_encoders(model, tmp_path, monkeypatch) -> None:
     samples = clips(tmp_path, *[("asr", "a")] * 4)
-    own = [manifest.try_clip(sample, model.config) for sample in samples]
+    own = [try_clip(sample, model.config) for sample in samples]
     given: list = []
     encode = model.encode
     monkeypatch.setattr(model, "encode", lambda waves: given.append(waves) or encode(waves))
@@ -194,8 +195,8 @@ def test_no_audio_gives_no_tokens_and_the_model_keeps_its_own(model, tmp_path, m
     report = evaluate_manifest(model, samples, control="no_audio", **QUICK)
     assert lengths[0] > 0 and lengths[1] == 0
     assert "get_audio_features" not in vars(model)
-    assert Counter(row["control"] for row in report.rows) == {"": 2, "no_audio": 2}
-    silent = [row["answer"] for row in report.rows if row["control"]]
+    assert Counter(row.get("control", "") for row in report.rows) == {"": 2, "no_audio": 2}
+    silent = [row["answer"] for row in report.rows if "control" in row]
     assert silent[0] != "" or silent[0] == silent[1]
 
 
@@ -211,18 +212,18 @@ def test_the_table_has_a_column_and_what_is_kept(model) -> None:
 
 
 def test_a_wer_keeps_what_is_right() -> None:
-    row = {"task": "asr", "reference": "a b c d", "words": "", "sounds": "", "ended": True}
+    row = {"task": "asr", "prompt": "", "reference": "a b c d", "words": "", "sounds": "", "ended": True}
     given = {"": "a b c d", "silence": "a b", "other": "x y z a b c"}
     for name, kept in (("silence", 0.5), ("other", 0.0)):
         rows = with_scores([row | {"answer": given[kind], "control": kind} for kind in ("", name)])
-        assert Report("m", None, 0, 4.0, rows).share_kept("asr") == kept
+        assert Report("m", None, 0, 4.0, tuple(rows)).share_kept("asr") == kept
     rows = with_scores(
         [
             row | {"answer": given[kind], "control": control}
             for kind, control in (("other", ""), ("", "silence"))
         ]
     )
-    assert Report("m", None, 0, 4.0, rows).share_kept("asr") is None  # there was nothing to keep
+    assert Report("m", None, 0, 4.0, tuple(rows)).share_kept("asr") is None  # there was nothing to keep
 
 
 def test_another_clip_is_never_its_own(model, tmp_path) -> None:

@@ -38,7 +38,11 @@ def test_wer_adds_up_errors_before_it_divides() -> None:
     references = ["the cat sits", "a dog"]
     given_ = ["the cat", "a big red dog"]  # one deletion; two insertions
     assert words.wer(references, given_) == 3 / 5
-    assert words.per(["k æ t", "d ɔ ɡ"], ["k æ t", "d ɔ k s"]) == 2 / 6
+    pairs = [
+        Prediction("phone_recognition", "k æ t", "k æ t"),
+        Prediction("phone_recognition", "d ɔ ɡ", "d ɔ k s"),
+    ]
+    assert summarize("phone_recognition", score(pairs))["value"] == 2 / 6
 
 
 def test_insertions_against_nothing_count_as_jiwer_counts_them() -> None:
@@ -48,7 +52,7 @@ def test_insertions_against_nothing_count_as_jiwer_counts_them() -> None:
 
 @pytest.mark.parametrize(("references", "given_"), [([], []), (["a"], []), (["a"], ["a", "b"])])
 def test_sets_that_are_empty_or_do_not_pair_are_refused(references: list, given_: list) -> None:
-    for measure in (words.wer, words.per, lambda *sides: words.bleu(*sides, "de")):
+    for measure in (words.wer, lambda *sides: words.bleu(*sides, "de")):
         with pytest.raises(SalmonnError, match="give at least one, and as many of both"):
             measure(references, given_)
     with pytest.raises(SalmonnError, match="asr: no samples to score"):

@@ -9,8 +9,7 @@ from tiny import tiny_salmonn
 from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluation.evaluate import evaluate
-from salmonn_mini.evaluation.sweep import sweep
+from salmonn_mini.evaluation.evaluate import evaluate, sweep
 from salmonn_mini.models.lora import current_scale
 
 

@@ -13,7 +13,7 @@ from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 
 if TYPE_CHECKING:
-    from salmonn_mini.evaluation.sweep import Sweep
+    from salmonn_mini.evaluation.report import Sweep
 
 FIGURES = (".png", ".svg", ".pdf")
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         rows = {"rows_file": arguments.per_sample, "seed": arguments.seed}
         swept = sweep_manifest(model, samples, arguments.scales, **prompts, **rows, **settings)
     else:
-        from salmonn_mini.evaluation.sweep import sweep
+        from salmonn_mini.evaluation.evaluate import sweep
 
         swept = sweep(model, tasks, arguments.samples, arguments.seed, arguments.scales, **settings)
     if arguments.json not in (None, "-"):

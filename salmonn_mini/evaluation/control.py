@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from salmonn_mini.errors import SalmonnError, unknown
-from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 
 CONTROLS = {
@@ -24,11 +23,11 @@ CONTROLS = {
 }
 
 
-def check_control(control: str | None) -> str:
-    """The control's name, "" for None; raises SalmonnError at an unknown one."""
+def controls_of(control: str | None) -> list[str]:
+    """What is asked of each clip: "", with its own sound, and the control; raises SalmonnError at an unknown one."""
     if control and control not in CONTROLS:
         raise unknown("control", control, CONTROLS)
-    return control or ""
+    return ["", control] if control else [""]
 
 
 def changed(wave: Tensor, control: str) -> Tensor:
@@ -51,7 +50,7 @@ def other_clips(names: Sequence[str], seed: int) -> list[int]:
     cycle = np.random.default_rng((seed, 23)).permutation(len(names)).tolist()
     others = [0] * len(names)
     for at, clip in enumerate(cycle):
-        turn = (cycle[(at + step) % len(cycle)] for step in range(1, len(cycle)))
+        turn = cycle[at + 1 :] + cycle[:at]
         others[clip] = next(other for other in turn if names[other] != names[clip])
     return others
 
@@ -59,17 +58,17 @@ def other_clips(names: Sequence[str], seed: int) -> list[int]:
 @contextmanager
 def without_audio_tokens(model: SalmonnModel, control: str) -> Iterator[None]:
     """Under `no_audio` the model's H is empty within the block: <Speech></Speech>."""
-
-    def empty(features: Features) -> tuple[Tensor, Tensor]:
-        B, width = len(features), model.llm.config.hidden_size
-        H = torch.zeros(B, 0, width, device=model.device)
-        return H, torch.zeros(B, dtype=torch.long, device=model.device)
-
     if control != "no_audio":
         yield
         return
-    model.get_audio_features = empty
+    model.get_audio_features = lambda features: no_tokens(model, len(features))
     try:
         yield
     finally:
         del model.get_audio_features
+
+
+def no_tokens(model: SalmonnModel, B: int) -> tuple[Tensor, Tensor]:
+    """H (B, 0, d_llm) and its lengths (B,), all 0."""
+    H = torch.zeros(B, 0, model.llm.config.hidden_size, device=model.device)
+    return H, torch.zeros(B, dtype=torch.long, device=model.device)

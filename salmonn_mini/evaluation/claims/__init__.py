@@ -23,22 +23,8 @@ from salmonn_mini.evaluation.claims.verdicts import (
 from salmonn_mini.files import load_json
 from salmonn_mini.pretrained import toy_folder
 
-__all__ = [
-    "Claim",
-    "Evidence",
-    "Rules",
-    "claims_table",
-    "decide",
-    "differing",
-    "markdown",
-    "measure_claims",
-    "read_claims",
-    "shipped",
-    "shipped_claims",
-    "terminal_table",
-]
-
-SAMPLES = 200
+__all__ = ["Claim", "Evidence", "Rules", "claims_table", "decide", "differing", "markdown", "measure_claims"]
+__all__ += ["read_claims", "shipped", "shipped_claims", "terminal_table"]
 
 
 def shipped() -> Evidence:
@@ -58,7 +44,7 @@ def measure_claims(
     evidence: Evidence,
     runs: Path,
     *,
-    n: int = SAMPLES,
+    n: int,
     device: str | None = None,
 ) -> None:
     """Measure what is missing for the claims; what is there stays. May be stopped at any time.

@@ -1,6 +1,6 @@
 """Two causes of over-fitting taken apart: few simple instructions, and short answers that leave no choice.
 
-The paper names both together (section 3.2). Each set of clips here changes one of them in the mixture of stage 2.
+The paper names both together (section 3.2). Each function gives stage 2's clips with one of them changed.
 """
 
 from __future__ import annotations
@@ -19,40 +19,32 @@ from salmonn_mini.train import Recipe
 LONG_SHARE = 0.25
 
 
-class FewInstructions(ToyDataset):
-    """Stage 2's clips, with a single wording for each task."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__(recipe.tasks, recipe.clips, recipe.seed)
-        self.examples = [
-            replace(q, prompt=self._prompt(q.task, q.prompt, i)) for i, q in enumerate(self.examples)
-        ]
-
-    def _prompt(self, task: str, prompt: str, number: int) -> str:
-        first = TASKS[task].prompts[0]
-        return prompt if "{}" in first else first
+def few_instructions(recipe: Recipe) -> ToyDataset:
+    """A single wording for each task; what fills a gap stays the clip's own."""
+    clips = ToyDataset(recipe.tasks, recipe.clips, recipe.seed)
+    firsts = {task: TASKS[task].prompts[0] for task in recipe.tasks}
+    fixed = {task: first for task, first in firsts.items() if "{}" not in first}
+    clips.examples = [replace(one, prompt=fixed.get(one.task, one.prompt)) for one in clips.examples]
+    return clips
 
 
-class ManyInstructions(FewInstructions):
+def many_instructions(recipe: Recipe) -> ToyDataset:
     """The same clips and answers, with some hundred wordings for each task."""
+    clips = ToyDataset(recipe.tasks, recipe.clips, recipe.seed)
+    for i, one in enumerate(clips.examples):
+        rng, wordings = np.random.default_rng((i, 21)), TASKS[one.task].prompts
+        prompt = one.prompt if "{}" in wordings[0] else text_tasks.pick(rng, wordings)
+        clips.examples[i] = replace(one, prompt=add_affixes(rng, prompt))
+    return clips
 
-    def _prompt(self, task: str, prompt: str, number: int) -> str:
-        rng = np.random.default_rng((number, 21))
-        wordings = TASKS[task].prompts
-        chosen = prompt if "{}" in wordings[0] else text_tasks.pick(rng, wordings)
-        return add_affixes(rng, chosen)
 
-
-class LongAnswers(FewInstructions):
+def long_answers(recipe: Recipe) -> ToyDataset:
     """A single wording for each task; of a quarter of the clips the model has to tell at length what is said."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__(recipe)
-        rng = np.random.default_rng((recipe.seed, 22))
-        for i in np.flatnonzero(rng.random(len(self.examples)) < LONG_SHARE):
-            statement = grammar.draw(grammar.draw_statement, rng, "train")
-            plan = ClipPlan(draw_seed(rng), (draw_utterance(statement.text, rng),))
-            prompt = text_tasks.TEXT_ONLY_PROMPTS["detail"][0]
-            answer = text_tasks.detail(statement)
-            self.toy_examples[i] = ToyExample("detail", plan, prompt, answer, statement.text)
-            self.examples[i] = replace(self.examples[i], task="detail", prompt=prompt, answer=answer)
+    clips, rng = few_instructions(recipe), np.random.default_rng((recipe.seed, 22))
+    for i in np.flatnonzero(rng.random(len(clips)) < LONG_SHARE):
+        statement = grammar.draw(grammar.draw_statement, rng, "train")
+        plan = ClipPlan(draw_seed(rng), (draw_utterance(statement.text, rng),))
+        prompt, answer = text_tasks.TEXT_ONLY_PROMPTS["detail"][0], text_tasks.detail(statement)
+        clips.toy_examples[i] = ToyExample("detail", plan, prompt, answer, statement.text)
+        clips.examples[i] = replace(clips.examples[i], task="detail", prompt=prompt, answer=answer)
+    return clips

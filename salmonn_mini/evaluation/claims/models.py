@@ -15,8 +15,9 @@ from salmonn_mini import pretrained, train
 from salmonn_mini.data import ClipDataset
 from salmonn_mini.errors import unknown
 from salmonn_mini.evaluation.activation_tuning import SAMPLES, save_examples, self_generated, tune_on_text
-from salmonn_mini.evaluation.claims.causes import FewInstructions, LongAnswers, ManyInstructions
-from salmonn_mini.evaluation.evaluate import EncodedExamples, encode_examples
+from salmonn_mini.evaluation.claims.causes import few_instructions, long_answers, many_instructions
+from salmonn_mini.evaluation.evaluate import encode_examples
+from salmonn_mini.evaluation.sources import EncodedExamples
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.toy.world.audio_tasks import ToyExample
 from salmonn_mini.train import Recipe, load_recipe
@@ -58,6 +59,10 @@ def _encoders(**config: Any) -> Variant:
     return Variant("toy-stage1", changes=SHORT | {"config": config})
 
 
+def _heated(clips: Callable[[Recipe], ClipDataset] | None = None, **changes: Any) -> Variant:
+    return Variant("toy-stage2", "stage1", HEATED | changes, clips=clips)
+
+
 MODELS: dict[str, Variant] = {
     "stage1": Variant("toy-stage1"),
     "stage2": Variant("toy-stage2", "stage1"),
@@ -71,24 +76,20 @@ MODELS: dict[str, Variant] = {
     "whisper_only": _encoders(beats=None),
     "beats_only": _encoders(whisper=None),
     "segment": _encoders(connector={"kind": "segment_qformer", "segment_query_tokens": 16}),
-    "few": Variant("toy-stage2", "stage1", HEATED, clips=FewInstructions),
-    "many_instructions": Variant("toy-stage2", "stage1", HEATED, clips=ManyInstructions),
-    "long_answers": Variant("toy-stage2", "stage1", HEATED, clips=LongAnswers),
+    "few": _heated(few_instructions),
+    "many_instructions": _heated(many_instructions),
+    "long_answers": _heated(long_answers),
 }
 MODELS |= {f"shots_{n}": _stage3(shots=n) for n in SHOTS if n != SAMPLES}
-MODELS |= {
-    f"moved_{rate:g}_{steps}": Variant("toy-stage2", "stage1", HEATED | {"lora_lr": rate, "steps": steps})
-    for rate in RATES
-    for steps in STEPS
-}
+MOVED = {(rate, steps): f"moved_{rate:g}_{steps}" for rate in RATES for steps in STEPS}
+MODELS |= {name: _heated(lora_lr=rate, steps=steps) for (rate, steps), name in MOVED.items()}
 
 
 class Models:
     """The models of one seed, in a folder of their own."""
 
     def __init__(self, seed: int, folder: Path, cache: Path, device: str | None = None) -> None:
-        self.seed, self.folder, self.cache = seed, folder / f"seed{seed}", cache
-        self.device = device
+        self.seed, self.folder, self.cache, self.device = seed, folder / f"seed{seed}", cache, device
         self._encoded: dict[tuple, EncodedExamples] = {}
 
     def __getitem__(self, name: str) -> SalmonnModel:
@@ -110,31 +111,26 @@ class Models:
         return folder if (folder / "config.json").exists() else self._train(folder, MODELS[name])
 
     def _train(self, folder: Path, row: Variant) -> Path:
-        recipe = self._recipe(folder, row)
-        if row.clips is None and not row.as_text:
-            return train.train_recipe(recipe)
-        model = self[row.after]
-        if row.as_text:
-            tune_on_text(model, self_generated(model, row.data, row.shots, self.seed), recipe.lora_lr)
-        else:
-            train.fit(model, row.clips(recipe), recipe)
-        pretrained.save(model, folder, info={"stage": recipe.stage, "recipe": recipe.to_dict()})
-        return folder
-
-    def _recipe(self, folder: Path, row: Variant) -> Recipe:
         values = load_recipe(row.recipe).to_dict() | row.changes
         values |= {"output_dir": str(folder), "cache_dir": str(self.cache), "seed": self.seed + 1}
         if row.after:
             values["init"] = str(self.trained(row.after))
         if row.data and not row.as_text:
-            manifest = self._data(row)
+            manifest = self.folder / f"data_{row.data}_{row.shots}" / "manifest.json"
+            if not manifest.exists():
+                save_examples(self._activation_data(row), manifest.parent)
             values |= {"manifest": str(manifest), "prompts": str(manifest.with_name("prompts.json"))}
-        return Recipe.from_dict(values)
+        recipe = Recipe.from_dict(values)
+        if row.clips is None and not row.as_text:
+            return train.train_recipe(recipe)
+        model = self[row.after]
+        if row.as_text:
+            tune_on_text(model, self._activation_data(row), recipe.lora_lr)
+        else:
+            train.fit(model, row.clips(recipe), recipe)
+        pretrained.save(model, folder, info={"stage": recipe.stage, "recipe": recipe.to_dict()})
+        return folder
 
-    def _data(self, row: Variant) -> Path:
-        """The manifest of self-generated answers; a larger set begins with the smaller one's."""
-        manifest = self.folder / f"data_{row.data}_{row.shots}" / "manifest.json"
-        if not manifest.exists():
-            examples = self_generated(self[row.after], row.data, row.shots, self.seed)
-            save_examples(examples, manifest.parent)
-        return manifest
+    def _activation_data(self, row: Variant) -> list[ToyExample]:
+        """A larger set begins with the smaller one's."""
+        return self_generated(self[row.after], row.data, row.shots, self.seed)

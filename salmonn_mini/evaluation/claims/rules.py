@@ -39,9 +39,13 @@ class Test:
 
     name: str
     plus: tuple[Term, ...]
-    minus: tuple[Term, ...]
-    above: float | None
-    below: float | None
+    minus: tuple[Term, ...] = ()
+    above: float | None = None
+    below: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.plus or (self.above is None) == (self.below is None):
+            raise SalmonnError(f"test {self.name!r}: give `plus`, and either `above` or `below`")
 
     def holds(self, value: float) -> bool:
         return value > self.above if self.above is not None else value < self.below
@@ -79,34 +83,22 @@ class Rules:
 
     def __getitem__(self, number: int) -> Claim:
         """The claim with this number; raises SalmonnError where there is none."""
-        by_number = {claim.id: claim for claim in self.claims}
-        if number not in by_number:
-            raise SalmonnError(f"there is no claim {number}: choose 1 to {len(self.claims)}")
-        return by_number[number]
+        for claim in self.claims:
+            if claim.id == number:
+                return claim
+        raise SalmonnError(f"there is no claim {number}: choose 1 to {len(self.claims)}")
 
 
 def read_claims(path: Path = CLAIMS) -> Rules:
-    """The rules of claims.yaml.
-
-    Raises:
-        SalmonnError: a file without this form.
-    """
+    """The rules of claims.yaml; raises SalmonnError at a file without this form."""
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
-        claims = tuple(
-            Claim(row["id"], row["claim"], row["paper"], tuple(_test(test) for test in row["tests"]))
-            for row in table["claims"]
-        )
-        return Rules(tuple(table["seeds"]), claims)
+        for row in table["claims"]:
+            for test in row["tests"]:
+                test |= {side: tuple(map(Term.parse, test.get(side, ()))) for side in ("plus", "minus")}
+            row["tests"] = tuple(Test(**test) for test in row["tests"])
+        return Rules(tuple(table["seeds"]), tuple(Claim(**row) for row in table["claims"]))
     except (OSError, yaml.YAMLError, KeyError, TypeError) as problem:
         raise SalmonnError(
             f"{path} does not hold claims with tests ({problem}); see the shipped one"
         ) from problem
-
-
-def _test(row: dict) -> Test:
-    plus, minus = (tuple(Term.parse(text) for text in row.get(side, ())) for side in ("plus", "minus"))
-    above, below = row.get("above"), row.get("below")
-    if not plus or (above is None) == (below is None):
-        raise SalmonnError(f"test {row.get('name')!r}: give `plus`, and either `above` or `below`")
-    return Test(row["name"], plus, minus, above, below)

@@ -7,7 +7,6 @@ A file of rows is one condition of one seed. Its texts are scored anew; numbers 
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,14 +19,12 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation import tables
 from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test
 from salmonn_mini.evaluation.metrics import bootstrap
-from salmonn_mini.evaluation.metrics.measures import MEASURES, counts_of, score
+from salmonn_mini.evaluation.metrics.measures import MEASURES, score
 from salmonn_mini.evaluation.metrics.words import ratio
-from salmonn_mini.evaluation.report import group_by_task, prediction_of
-from salmonn_mini.files import replacing
+from salmonn_mini.evaluation.rows import TEXTS, Row, group_by_task, json_lines, parse_lines, prediction_of
+from salmonn_mini.files import write_bytes
 
-Rows = Sequence[Mapping[str, Any]]
 REPRODUCED, IN_PART, NOT, OPEN = "reproduced", "in part", "not", "not yet measured"
-TEXTS = ("task", "prompt", "words", "sounds", "reference", "answer", "ended")
 
 
 class Evidence:
@@ -40,19 +37,16 @@ class Evidence:
     def has(self, condition: str, seed: int) -> bool:
         return self._path(condition, seed).exists()
 
-    def save(self, condition: str, seed: int, rows: Rows) -> None:
+    def save(self, condition: str, seed: int, rows: Sequence[Row]) -> None:
         """Keep what follows from nothing else: texts, or measured numbers."""
         kept = [row if "measured" in row else {name: row[name] for name in TEXTS} for row in rows]
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
-        with replacing(self.folder) as temporary:
-            (temporary / self._path(condition, seed).name).write_bytes(gzip.compress(lines.encode(), mtime=0))
+        write_bytes(self._path(condition, seed), gzip.compress(json_lines(kept).encode(), mtime=0))
 
-    def rows(self, condition: str, seed: int) -> list[dict]:
+    def rows(self, condition: str, seed: int) -> list[Row]:
         """Raises SalmonnError where the file is missing or damaged."""
         path = self._path(condition, seed)
         try:
-            text = gzip.decompress(path.read_bytes()).decode()
-            return [json.loads(line) for line in text.removesuffix("\n").split("\n")]
+            return parse_lines(gzip.decompress(path.read_bytes()).decode())
         except (OSError, EOFError, ValueError) as problem:
             raise SalmonnError(
                 f"{path} cannot be read ({problem}); measure it: salmonn-mini claims"
@@ -61,24 +55,25 @@ class Evidence:
     def counts(self, term: Term, seeds: Sequence[int]) -> bootstrap.Counts:
         """The numbers of a term's measure, a row a sample, all seeds one after the other."""
         scores = [row for seed in seeds for row in self._scores(term.condition, seed).get(term.task, ())]
-        counts = counts_of(scores, term.measure)
+        counts = [row[term.measure] for row in scores if term.measure in row]
         if not counts:
             raise SalmonnError(f"{'/'.join(term)}: no sample has it; see MEASURES for what there is")
         return counts
 
     def _read_scores(self, condition: str, seed: int) -> dict[str, list]:
+        by_task = group_by_task(self.rows(condition, seed))
         return {
             task: [row["measured"] for row in rows]
             if "measured" in rows[0]
             else score([prediction_of(row) for row in rows])
-            for task, rows in group_by_task(self.rows(condition, seed)).items()
+            for task, rows in by_task.items()
         }
 
     def _path(self, condition: str, seed: int) -> Path:
         return self.folder / f"{condition}-{seed}.jsonl.gz"
 
 
-def figure(evidence: Evidence, test: Test, seeds: Sequence[int]) -> tuple[float, bootstrap.Interval]:
+def figure(evidence: Evidence, test: Test, seeds: Sequence[int]) -> tuple[float, tuple[float, float]]:
     """A test's figure over all seeds' samples together, and its interval.
 
     Terms with equally many samples are resampled alike: the paired bootstrap, where they are the same clips.
@@ -100,7 +95,7 @@ def decide(evidence: Evidence, claim: Claim, seeds: Sequence[int]) -> dict[str, 
     rules: list[dict[str, Any]] = [{"name": test.name, "rule": test.rule} for test in claim.tests]
     for rule, test, (value, _) in zip(rules, claim.tests, figures, strict=False):
         rule["holds"] = test.holds(value)
-    held = [rule["holds"] for rule in rules if "holds" in rule]
+    held = [rule["holds"] for rule in rules if done]
     return {
         "id": claim.id,
         "claim": claim.claim,
@@ -128,12 +123,12 @@ def markdown(table: Mapping[str, Any]) -> str:
     """The claims as a Markdown table, for the README."""
     cells = [["", "claim", "the paper", "ours [95 % interval]", "verdict"]]
     for row in table["claims"]:
-        ours = "; ".join(
-            f"{rule['name']} {value:.2f} [{low:.2f}, {high:.2f}]"
-            for rule, value, (low, high) in zip(row["rule"], row["ours"], row["interval"], strict=False)
-        )
+        figures = zip(row["rule"], row["ours"], row["interval"], strict=False)
+        ours = [f"{rule['name']} {value:.2f} [{low:.2f}, {high:.2f}]" for rule, value, (low, high) in figures]
         seeds = f" ({len(row['seeds'])} seed{'s' * (len(row['seeds']) > 1)})" if row["seeds"] else ""
-        cells.append([str(row["id"]), row["claim"], row["paper"], ours or "–", row["verdict"] + seeds])
+        cells.append(
+            [str(row["id"]), row["claim"], row["paper"], "; ".join(ours) or "–", row["verdict"] + seeds]
+        )
     return "\n".join([*tables.markdown(cells), ""])
 
 

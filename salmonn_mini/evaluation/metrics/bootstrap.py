@@ -19,13 +19,6 @@ Counts = Sequence[Sequence[float]]  # (n, k): k numbers for each of n samples
 Value = Callable[[Sequence[float]], float]  # from the k sums to the score
 
 
-class Interval(NamedTuple):
-    """A 95 % percentile interval."""
-
-    low: float
-    high: float
-
-
 class Difference(NamedTuple):
     """What a score has gained from one model to another, on the same samples, and its interval."""
 
@@ -34,7 +27,9 @@ class Difference(NamedTuple):
     high: float
 
 
-def interval(counts: Counts, value: Value, *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+def interval(
+    counts: Counts, value: Value, *, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float]:
     """The percentile interval of `value(counts added up)` (Efron & Tibshirani 1993, section 13.3).
 
     Raises:
@@ -43,9 +38,7 @@ def interval(counts: Counts, value: Value, *, seed: int = 0, resamples: int = RE
     return percentiles(resampled(counts, value, seed, resamples))
 
 
-def difference(
-    before: Counts, after: Counts, value: Value, *, seed: int = 0, resamples: int = RESAMPLES
-) -> Difference:
+def difference(before: Counts, after: Counts, value: Value, *, seed: int = 0) -> Difference:
     """`value` after minus before, with the paired bootstrap's interval: both draw the same samples each time.
 
     Raises:
@@ -55,7 +48,7 @@ def difference(
         raise SalmonnError(
             f"{len(before)} samples before and {len(after)} after: a paired difference needs the same samples in both"
         )
-    gained = resampled(after, value, seed, resamples) - resampled(before, value, seed, resamples)
+    gained = resampled(after, value, seed) - resampled(before, value, seed)
     return Difference(total(after, value) - total(before, value), *percentiles(gained))
 
 
@@ -78,8 +71,8 @@ def resampled(counts: Counts, value: Value, seed: int = 0, resamples: int = RESA
     return np.array([value(sums) for sums in (weights @ table).tolist()])
 
 
-def percentiles(scores: np.ndarray) -> Interval:
-    """The interval between the percentiles that leave LEVEL of the scores between them."""
+def percentiles(scores: np.ndarray) -> tuple[float, float]:
+    """The percentiles that leave LEVEL of the scores between them."""
     rest = 50 * (1 - LEVEL)
     low, high = np.percentile(scores, [rest, 100 - rest])
-    return Interval(float(low), float(high))
+    return float(low), float(high)

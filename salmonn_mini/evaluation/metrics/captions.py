@@ -44,23 +44,15 @@ def shared(reference: Sequence[str], answer: Sequence[str]) -> tuple[int, int]:
 def rouge_l(reference: str, answer: str) -> float:
     """ROUGE-L of one answer, 0 to 1: F-measure of the longest common subsequence of words (Lin 2004)."""
     one, other = tokens(reference), tokens(answer)
-    common = _common(one, other)
-    if not common:
-        return 0.0
-    recall, precision = common / len(one), common / len(other)
-    weight = ROUGE_BETA**2
-    return (1 + weight) * precision * recall / (recall + weight * precision)
-
-
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """The length of the longest common subsequence."""
-    row = [0] * (len(other) + 1)
+    row = [0] * (len(other) + 1)  # of the longest common subsequences' lengths
     for word in one:
-        before = row
-        row = [0]
+        before, row = row, [0]
         for j, same in enumerate(other):
             row.append(before[j] + 1 if word == same else max(before[j + 1], row[j]))
-    return row[-1]
+    if not row[-1]:
+        return 0.0
+    recall, precision, weight = row[-1] / len(one), row[-1] / len(other), ROUGE_BETA**2
+    return (1 + weight) * precision * recall / (recall + weight * precision)
 
 
 def cider_d(references: Sequence[str], answers: Sequence[str]) -> list[float]:
@@ -74,38 +66,26 @@ def cider_d(references: Sequence[str], answers: Sequence[str]) -> list[float]:
     seen = Counter(gram for grams in wanted for order in grams for gram in order)
     rarity = {gram: math.log(len(references)) - math.log(times) for gram, times in seen.items()}
     unseen = math.log(max(1, len(references)))
+
+    def weigh(grams: Counter) -> dict[tuple, float]:
+        return {gram: times * rarity.get(gram, unseen) for gram, times in grams.items()}
+
     scores = []
     for grams, answer in zip(wanted, answers, strict=True):
-        pairs = [
-            _similarity(_weigh(given, rarity, unseen), _weigh(order, rarity, unseen))
-            for given, order in zip(_ngrams(tokens(answer)), grams, strict=True)
-        ]
+        pairs = zip(_ngrams(tokens(answer)), grams, strict=True)
+        similar = sum([_similarity(weigh(given), weigh(order)) for given, order in pairs])
         excess = len(tokens(answer)) - grams[0].total()
-        scores.append(10 * math.exp(-(excess**2) / (2 * CIDER_SIGMA**2)) * sum(pairs) / CIDER_N)
+        scores.append(10 * math.exp(-(excess**2) / (2 * CIDER_SIGMA**2)) * similar / CIDER_N)
     return scores
 
 
 def _ngrams(words: Sequence[str]) -> list[Counter[tuple[str, ...]]]:
-    return [
-        Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1)) for n in range(1, CIDER_N + 1)
-    ]
+    """For each length of 1 to CIDER_N words, the runs of that length."""
+    return [Counter(zip(*(words[i:] for i in range(n)), strict=False)) for n in range(1, CIDER_N + 1)]
 
 
-def _weigh(
-    grams: Counter[tuple[str, ...]], rarity: dict[tuple[str, ...], float], unseen: float
-) -> dict[tuple[str, ...], float]:
-    return {gram: times * rarity.get(gram, unseen) for gram, times in grams.items()}
-
-
-def _similarity(answer: dict[tuple[str, ...], float], reference: dict[tuple[str, ...], float]) -> float:
+def _similarity(answer: dict[tuple, float], reference: dict[tuple, float]) -> float:
     """The cosine of two weighted counts, the answer's cut down to the reference's."""
     lengths = math.sqrt(sum(w * w for w in answer.values()) * sum(w * w for w in reference.values()))
-    if not lengths:
-        return 0.0
-    return (
-        sum(
-            min(weight, reference.get(gram, 0.0)) * reference.get(gram, 0.0)
-            for gram, weight in answer.items()
-        )
-        / lengths
-    )
+    both = [(weight, reference[gram]) for gram, weight in answer.items() if gram in reference]
+    return sum(min(pair) * pair[1] for pair in both) / lengths if lengths else 0.0

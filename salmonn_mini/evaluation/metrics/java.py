@@ -19,7 +19,7 @@ from salmonn_mini.evaluation.metrics.words import basic
 
 def meteor(references: Sequence[str], answers: Sequence[str]) -> list[float]:
     """METEOR 1.5 of each answer, 0 to 1, against one reference each (Denkowski and Lavie 2014)."""
-    return _scores("meteor", references, answers, float)
+    return _scores("meteor", references, answers)
 
 
 def spider(references: Sequence[str], answers: Sequence[str]) -> list[float]:
@@ -28,16 +28,14 @@ def spider(references: Sequence[str], answers: Sequence[str]) -> list[float]:
     Raises:
         SalmonnError: as `require`, or the parser cannot be fetched.
     """
-    spice = _scores("spice", references, answers, lambda score: score["All"]["f"])
-    return [(one + other) / 2 for one, other in zip(cider_d(references, answers), spice, strict=True)]
+    pairs = zip(cider_d(references, answers), _scores("spice", references, answers), strict=True)
+    return [(cider + spice) / 2 for cider, spice in pairs]
 
 
 JAVA: dict[str, Callable[[Sequence[str], Sequence[str]], list[float]]] = {"meteor": meteor, "spider": spider}
 
 
-def _scores(
-    name: str, references: Sequence[str], answers: Sequence[str], value: Callable[[Any], float]
-) -> list[float]:
+def _scores(name: str, references: Sequence[str], answers: Sequence[str]) -> list[float]:
     """A scorer's numbers. An answer without a word scores 0 and is not passed on: Java counts lines."""
     texts = [(basic(reference), basic(answer)) for reference, answer in zip(references, answers, strict=True)]
     asked = [i for i, pair in enumerate(texts) if all(pair)]
@@ -45,19 +43,19 @@ def _scores(
     if asked:
         wanted, given = ({i: [texts[i][side]] for i in asked} for side in (0, 1))
         _, each = _scorer(name).compute_score(wanted, given)
-        for i, score in zip(sorted(asked), each, strict=True):
-            scores[i] = float(value(score))
+        for i, score in zip(asked, each, strict=True):
+            scores[i] = float(score["All"]["f"] if name == "spice" else score)
     return scores
 
 
 def require(names: Iterable[str]) -> None:
     """Raises SalmonnError where Java or pycocoevalcap, which these measures need, is not installed."""
-    for name in names:
+    lacks = ""
+    if not shutil.which("java"):
         lacks = "Java, and no java is on the PATH: install a runtime"
-        if shutil.which("java"):
-            lacks = "the package pycocoevalcap: pip install -e '.[captions]'"
-            if importlib.util.find_spec("pycocoevalcap"):
-                continue
+    elif not importlib.util.find_spec("pycocoevalcap"):
+        lacks = "the package pycocoevalcap: pip install -e '.[captions]'"
+    for name in names if lacks else ():
         raise SalmonnError(f"{name} needs {lacks}, or leave {name} out")
 
 

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from salmonn_mini.errors import SalmonnError, unknown
@@ -83,8 +83,13 @@ def word_errors(reference: str, answer: str, normalizer_name: str = "basic") -> 
     >>> word_errors("the cat sees a red ball", "The cat sees red balls.")
     (2, 6)
     """
-    normalize = normalizer(normalizer_name)
-    return _errors(normalize(reference), normalize(answer))
+    import jiwer
+
+    reference, answer = map(normalizer(normalizer_name), (reference, answer))
+    if not reference.split():
+        return len(answer.split()), 0
+    aligned = jiwer.process_words(reference, answer)
+    return aligned.substitutions + aligned.deletions + aligned.insertions, len(reference.split())
 
 
 def character_errors(reference: str, answer: str, normalizer_name: str = "basic") -> tuple[int, int]:
@@ -94,7 +99,8 @@ def character_errors(reference: str, answer: str, normalizer_name: str = "basic"
     (1, 4)
     """
     normalize = normalizer(normalizer_name)
-    return _errors(*(" ".join("".join(normalize(text).split())) for text in (reference, answer)))
+    spaced = (" ".join("".join(normalize(text).split())) for text in (reference, answer))
+    return word_errors(*spaced, "none")
 
 
 def phone_errors(reference: str, answer: str) -> tuple[int, int]:
@@ -103,17 +109,8 @@ def phone_errors(reference: str, answer: str) -> tuple[int, int]:
     >>> phone_errors("k æ t", "k ɑ t s")
     (2, 3)
     """
-    return _errors(*(" ".join(unicodedata.normalize("NFKC", text).split()) for text in (reference, answer)))
-
-
-def _errors(reference: str, answer: str) -> tuple[int, int]:
-    import jiwer
-
-    words = len(reference.split())
-    if not words:
-        return len(answer.split()), 0
-    aligned = jiwer.process_words(reference, answer)
-    return aligned.substitutions + aligned.deletions + aligned.insertions, words
+    spaced = (" ".join(unicodedata.normalize("NFKC", text).split()) for text in (reference, answer))
+    return word_errors(*spaced, "none")
 
 
 def is_unspaced(text: str) -> bool:
@@ -137,14 +134,9 @@ def wer(references: Sequence[str], answers: Sequence[str], normalizer_name: str 
     """Word error rate of a set, a fraction; above 1 if answers are much too long.
 
     Raises:
-        SalmonnError: no pairs, or not one answer for each reference; as `per` and `bleu`.
+        SalmonnError: no pairs, or not one answer for each reference; as `bleu`.
     """
-    return ratio(_sums(lambda one, other: word_errors(one, other, normalizer_name), references, answers))
-
-
-def per(references: Sequence[str], answers: Sequence[str]) -> float:
-    """Phone error rate of a set, a fraction."""
-    return ratio(_sums(phone_errors, references, answers))
+    return ratio(_sums(partial(word_errors, normalizer_name=normalizer_name), references, answers))
 
 
 def _sums(
@@ -186,7 +178,7 @@ def bleu_value(counts: Sequence[float]) -> float:
 
 def bleu(references: Sequence[str], answers: Sequence[str], language: str) -> float:
     """BLEU4 of a set, 0 to 100; language: zh, ja, or any other."""
-    return bleu_value(_sums(lambda one, other: bleu_counts(one, other, language), references, answers))
+    return bleu_value(_sums(partial(bleu_counts, language=language), references, answers))
 
 
 # --- what an answer is like ------------------------------------------------------------------------------------------
@@ -205,5 +197,5 @@ def distinct_words(text: str) -> int:
 def loops(text: str) -> bool:
     """Whether the answer goes round in circles: one run of four words at least three times."""
     words = tokens(text)
-    runs = Counter(tuple(words[i : i + LOOP_WORDS]) for i in range(len(words) - LOOP_WORDS + 1))
+    runs = Counter(zip(*(words[i:] for i in range(LOOP_WORDS)), strict=False))
     return max(runs.values(), default=0) >= LOOP_TIMES

@@ -10,6 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperFo
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.baselines import TOY_PHRASES, TOY_VOICES, Cascade, spectrogram_only
+from salmonn_mini.evaluation.evaluate import evaluate
 from salmonn_mini.models.config import PRESETS
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
 from salmonn_mini.models.lora import lora_scale
@@ -95,6 +96,14 @@ def test_it_answers_as_its_llm_does_about_the_words(monkeypatch: pytest.MonkeyPa
                 assert token == int(logits.argmax())
                 ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
     assert model.log_prob(encoded, INSTRUCTIONS, ["a", "b"]).isfinite().all()
+
+
+def test_it_is_evaluated_as_any_model_and_knows_how_many_tokens_it_gives() -> None:
+    model = cascade()
+    encoded = model.encode(noise(1.0, 2.7))
+    assert model.audio_token_count(encoded) == model.get_audio_features(encoded)[1].tolist()
+    report = evaluate(model, ["asr"], 2, 0, max_new_tokens=2)
+    assert report.tasks["asr"]["n"] == 2 and not report.skipped
 
 
 def test_a_clip_does_not_notice_its_batch() -> None:

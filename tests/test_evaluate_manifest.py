@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny import tiny_salmonn, tiny_toy
 
+from salmonn_mini import Salmonn, pretrained
 from salmonn_mini.audio import save_wav
 from salmonn_mini.cli import main
 from salmonn_mini.data.manifest import Sample, read_manifest, try_clip
@@ -23,6 +24,13 @@ from salmonn_mini.evaluation.report import Report, load_report
 from salmonn_mini.evaluation.rows import RowLog, with_scores
 
 DATA = Path(__file__).parents[1] / "data_samples"
+GOLDEN = Path(__file__).parent / "golden"
+PUBLISHED = {
+    "whisper": GOLDEN / "salmonn" / "whisper",
+    "beats": GOLDEN / "beats" / "beats_tiny.pt",
+    "llm": GOLDEN / "salmonn" / "llama",
+    "checkpoint": GOLDEN / "salmonn" / "salmonn_tiny.pth",
+}
 QUICK = {"max_new_tokens": 4}
 
 
@@ -63,6 +71,41 @@ def test_the_wer_of_the_samples_is_jiwers_on_the_written_rows(model, tmp_path) -
     assert sorted(row["reference"] for row in rows) == sorted(sample.text for sample in samples)
     theirs = jiwer.wer([basic(row["reference"]) for row in rows], [basic(row["answer"]) for row in rows])
     assert report.tasks["asr"]["value"] == theirs == load_report(file).tasks["asr"]["value"]
+
+
+def test_published_weights_get_jiwers_wer_on_the_samples(tmp_path, capsys, monkeypatch) -> None:
+    """The command with the tiny checkpoint in the published formats: its WER is jiwer's on the rows it wrote."""
+    published = Salmonn.from_published(**PUBLISHED, heads=4)
+    monkeypatch.setattr(pretrained, "load", lambda *args, **settings: published)
+    rows, scores = tmp_path / "rows.jsonl", tmp_path / "scores.json"
+    line = ["evaluate", "--manifest", str(DATA / "manifest.json"), "--tasks", "asr", "--max-new-tokens", "6"]
+    assert main([*line, "--per-sample", str(rows), "--json", str(scores)]) == 0
+    written = [json.loads(row) for row in rows.read_text(encoding="utf-8").split("\n")[:-1]]
+    assert len(written) == len(select_tasks(read_manifest(DATA / "manifest.json"), ["asr"]))
+    assert any(row["answer"] for row in written)
+    theirs = jiwer.wer(
+        [basic(row["reference"]) for row in written], [basic(row["answer"]) for row in written]
+    )
+    assert json.loads(scores.read_text())["tasks"]["asr"]["value"] == theirs
+
+
+def test_a_clip_beyond_the_context_is_skipped_named_and_counted(model, tmp_path, monkeypatch) -> None:
+    samples = clips(tmp_path, *[("asr", f"word {i}") for i in range(3)])
+    save_wav(samples[1].path, 0.1 * torch.randn(200_000, generator=torch.Generator().manual_seed(9)))
+    settings = {"prompts": {"asr": ["Write it down."]}, **QUICK}
+    without = evaluate_manifest(model, [samples[0], samples[2]], **settings)
+    sounds = model.encode([try_clip(sample, model.config) for sample in samples])
+    first, longest, third = model.audio_token_count(sounds)
+    text = len(model.prompt.before) + len(model.prompt.after("Write it down."))
+    context = text + max(first, third) + QUICK["max_new_tokens"]  # the others just fit
+    monkeypatch.setattr(model.llm.config, "max_position_embeddings", context)
+    file = tmp_path / "rows.jsonl"
+    report = evaluate_manifest(model, samples, rows_file=file, **settings)
+    assert report.tasks == without.tasks and report.tasks["asr"]["n"] == 2 and longest > max(first, third)
+    (skipped,) = report.to_dict()["skipped"]
+    assert f"1.wav (prompt {text} + audio {longest} + answer 4 tokens exceed the LLM's context of" in skipped
+    assert f"- 1 clips were skipped: {skipped}" in report.table()
+    assert load_report(file).tasks == report.tasks
 
 
 def test_every_task_has_a_metric_and_unknown_ones_have_two(model, tmp_path) -> None:

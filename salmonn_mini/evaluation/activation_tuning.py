@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from salmonn_mini.errors import SalmonnError, unknown
+from salmonn_mini.evaluation.control import no_tokens
 from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers
 from salmonn_mini.evaluation.metrics.following import STORY_WORDS
 from salmonn_mini.evaluation.metrics.words import basic, loops
@@ -32,9 +33,14 @@ SCALE = 1.0  # the answers are generated there
 POOL = 4  # clips answered for each answer kept
 
 
+def is_long(given: Answer) -> bool:
+    """Whether an answer has ended, without loops, and is of the length that a story has at least."""
+    return given.ended and not loops(given.text) and len(basic(given.text).split()) >= STORY_WORDS
+
+
 @dataclass(frozen=True)
 class ActivationData:
-    """A row of ACTIVATION_DATA: which clips, which prompts, and which answers are kept.
+    """A row of ACTIVATION_DATA.
 
     Attributes:
         text: what it is, in words.
@@ -45,17 +51,8 @@ class ActivationData:
 
     text: str
     draw: Callable[[int, int], list[ToyExample]]
-    keeps: Callable[[Answer], bool]
+    keeps: Callable[[Answer], bool] = is_long
     scale: float | None = SCALE
-
-
-def _is_long(given: Answer) -> bool:
-    """Ended, without loops, and of the length that a story has at least."""
-    return given.ended and not loops(given.text) and len(basic(given.text).split()) >= STORY_WORDS
-
-
-def _stories(n: int, seed: int) -> list[ToyExample]:
-    return draw_task("story", n, seed, split="train")
 
 
 def _long_answers(n: int, seed: int) -> list[ToyExample]:
@@ -65,14 +62,17 @@ def _long_answers(n: int, seed: int) -> list[ToyExample]:
     return [replace(one, task="detail", prompt=prompts[i % len(prompts)]) for i, one in enumerate(examples)]
 
 
-def _long_speech(n: int, seed: int) -> list[ToyExample]:
-    return draw_long_speech(n, np.random.default_rng((seed, 8)), "train")
-
-
 ACTIVATION_DATA: dict[str, ActivationData] = {
-    "story": ActivationData("stories about speech and sounds", _stories, _is_long),
-    "long_qa": ActivationData("long answers about speech", _long_answers, _is_long),
-    "long_asr": ActivationData("transcripts of long speech", _long_speech, lambda given: True, scale=None),
+    "story": ActivationData(
+        "stories about speech and sounds", lambda n, seed: draw_task("story", n, seed, split="train")
+    ),
+    "long_qa": ActivationData("long answers about speech", _long_answers),
+    "long_asr": ActivationData(
+        "transcripts of long speech",
+        lambda n, seed: draw_long_speech(n, np.random.default_rng((seed, 8)), "train"),
+        keeps=lambda given: True,
+        scale=None,
+    ),
 }
 
 
@@ -120,13 +120,14 @@ def save_examples(examples: Sequence[ToyExample], folder: Path | str) -> Path:
         SalmonnError: a folder that cannot be written to.
     """
     folder = Path(folder)
-    rows = []
+    names = [f"{number:02d}_{example.task}.flac" for number, example in enumerate(examples, 1)]
+    rows = [
+        {"path": name, "text": example.answer, "task": example.task, "Q": example.prompt}
+        for name, example in zip(names, examples, strict=True)
+    ]
     with replacing(folder) as temporary:
-        waves = render([example.plan for example in examples])
-        for number, (example, wave) in enumerate(zip(examples, waves, strict=True), 1):
-            name = f"{number:02d}_{example.task}.flac"
+        for name, wave in zip(names, render([example.plan for example in examples]), strict=True):
             soundfile.write(temporary / name, wave, SAMPLE_RATE)
-            rows.append({"path": name, "text": example.answer, "task": example.task, "Q": example.prompt})
         write_json(temporary / "manifest.json", {"annotation": rows})
         write_json(temporary / "prompts.json", {row["task"]: ["{}"] for row in rows})
     return folder / "manifest.json"
@@ -139,12 +140,12 @@ def tune_on_text(model: SalmonnModel, examples: Sequence[ToyExample], lr: float)
     """
     lora = [p for name, p in model.named_parameters() if p.requires_grad and ".lora_" in name]
     optimizer = torch.optim.AdamW(lora, lr=lr)
-    empty = torch.zeros(1, 0, model.llm.config.hidden_size, device=model.device)
-    lengths = torch.zeros(1, dtype=torch.long, device=model.device)
     model.train()
     for example in examples:
         prompt = f"{example.words or text_tasks.caption(example.plan.events)} {example.prompt}"
-        logits, targets, _ = model.answer_logits(model.splice(empty, lengths, [prompt], [example.answer]))
+        logits, targets, _ = model.answer_logits(
+            model.splice(*no_tokens(model, 1), [prompt], [example.answer])
+        )
         cross_entropy(logits, targets).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -81,10 +81,9 @@ class Cascade(SalmonnModel):
 
     def get_audio_features(self, features: Features) -> tuple[Tensor, Tensor]:
         """The words of clips, embedded: (B, M, d_llm), and how many tokens they are (B,)."""
-        embed = self.llm.get_input_embeddings()
         ids = [torch.tensor(self.prompt.ids(text), dtype=torch.long) for text in self.words(features)]
         lengths = torch.tensor([len(row) for row in ids], device=self.device)
-        return embed(pad_sequence(ids, batch_first=True).to(self.device)), lengths
+        return self.llm.get_input_embeddings()(pad_sequence(ids, batch_first=True).to(self.device)), lengths
 
     def words(self, features: Features) -> list[str]:
         """Each clip as text: what is said, then its sounds, the likeliest tag first."""
@@ -106,21 +105,26 @@ class Cascade(SalmonnModel):
     @torch.no_grad()
     def transcribe(self, clip: Features) -> list[str]:
         """What Whisper's decoder writes, greedily, of each window of one clip."""
-        windows = clip.whisper.split(self.writer.config.max_source_positions, dim=1)
-        return [text for window in windows if (text := self._write(window))]
+        config, texts = self.writer.config, []
+        for states in clip.whisper.split(config.max_source_positions, dim=1):
+            ids, cache = [config.decoder_start_token_id], None
+            while len(ids) < config.max_target_positions and (
+                len(ids) == 1 or ids[-1] != config.eos_token_id
+            ):
+                step = self.writer(
+                    encoder_outputs=(states,),
+                    decoder_input_ids=torch.tensor([ids[-1:]], device=states.device),
+                    past_key_values=cache,
+                    use_cache=True,
+                )
+                cache = step.past_key_values
+                ids.append(int(step.logits[0, -1].argmax()))
+            texts.append(self.prompt.text(ids))
+        return [text for text in texts if text]
 
-    def _write(self, states: Tensor) -> str:
-        config, ids, cache = self.writer.config, [self.writer.config.decoder_start_token_id], None
-        while len(ids) < config.max_target_positions and (len(ids) == 1 or ids[-1] != config.eos_token_id):
-            step = self.writer(
-                encoder_outputs=(states,),
-                decoder_input_ids=torch.tensor([ids[-1:]], device=states.device),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            cache = step.past_key_values
-            ids.append(int(step.logits[0, -1].argmax()))
-        return self.prompt.text(ids)
+    def audio_token_count(self, features: Features) -> list[int]:
+        """How many tokens each clip's words have."""
+        return [len(self.prompt.ids(text)) for text in self.words(features)]
 
 
 def load_cascade(threshold: float = 0.5) -> Cascade:

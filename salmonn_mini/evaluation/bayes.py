@@ -20,7 +20,6 @@ from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 
 BATCH_SIZE = 64  # pairs of instruction and answer in one forward pass
-NO_INSTRUCTION = ""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class BayesTable:
 
     Attributes:
         log_likelihood: (A, n), log P(Y_a | X, I_i), with the end symbol.
-        log_bare: (A,), log P(Y_a | X) as the model itself gives it when there is no instruction.
+        log_bare: (A,), log P(Y_a | X) as the model itself gives it under the empty instruction.
         tokens: (A,), the tokens of each answer with its end symbol.
     """
 
@@ -83,7 +82,7 @@ def bayes_table(
             f"{len(clip)} clips, {len(instructions)} instructions, {len(answers)} answers: a table is made of one "
             f"clip and at least one of each; call it once a clip"
         )
-    asked = (*instructions, NO_INSTRUCTION)
+    asked = (*instructions, "")
     pairs = [(instruction, answer) for answer in answers for instruction in asked]
     scores = []
     for start in range(0, len(pairs), BATCH_SIZE):
@@ -91,10 +90,5 @@ def bayes_table(
         features = Features.stack([clip] * len(some))
         scores.append(model.log_prob(features, [i for i, _ in some], [y for _, y in some]).cpu())
     table = torch.cat(scores).unflatten(0, (len(answers), len(asked)))
-    return BayesTable(
-        tuple(instructions),
-        tuple(answers),
-        log_likelihood=table[:, :-1],
-        log_bare=table[:, -1],
-        tokens=torch.tensor([len(model.prompt.answer(answer)) for answer in answers]),
-    )
+    tokens = torch.tensor([len(model.prompt.answer(answer)) for answer in answers])
+    return BayesTable(tuple(instructions), tuple(answers), table[:, :-1], table[:, -1], tokens)

@@ -18,13 +18,13 @@ PAPER_STORY_WORDS = 50
 STORY_WORDS = 20  # the toy world's stories have 36 to 51 words, the paper's about 80 different ones
 KEYWORD_WORDS = 2  # words in one keyword at the most
 _KANA, _SIGN = re.compile(r"[\u3040-\u30ff]"), re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
-_SMALL_WORDS = {
-    language: frozenset(words.split())
-    for language, words in {
-        "english": "the a an is are was and of to it he she they there this that with no not i you",
-        "german": "der die das den dem des ein eine einen einem einer im und ist sind nicht er sie es",
-    }.items()
-}
+ENGLISH, GERMAN = (
+    frozenset(small_words.split())
+    for small_words in (
+        "the a an is are was and of to it he she they there this that with no not i you",
+        "der die das den dem des ein eine einen einem einer im und ist sind nicht er sie es",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -71,28 +71,6 @@ def did_caption(sample: Prediction) -> bool:
     return repeats(sample.answer, sample.sounds)
 
 
-def in_form(sample: Prediction) -> bool:
-    """The answer opens with the three words that the reference opens with, as `the answer is`."""
-    return basic(sample.answer).split()[:3] == basic(sample.reference).split()[:3]
-
-
-def in_german(answer: str) -> bool:
-    """More of German's small words than of English's."""
-    words = basic(answer).split()
-    counts = {name: sum(word in small for word in words) for name, small in _SMALL_WORDS.items()}
-    return counts["german"] > counts["english"]
-
-
-def in_japanese(answer: str) -> bool:
-    """Half of the signs or more are Japanese, and one in ten is kana, which Chinese does not have."""
-    return _share(_SIGN, answer) >= 0.5 and _share(_KANA, answer) >= 0.1
-
-
-def in_chinese(answer: str) -> bool:
-    """Half of the signs or more are Chinese, and none is kana."""
-    return _share(_SIGN, answer) >= 0.5 and not _KANA.search(answer)
-
-
 def _share(sign: re.Pattern, text: str) -> float:
     letters = "".join(basic(text).split())
     return len(sign.findall(letters)) / max(1, len(letters))
@@ -110,12 +88,17 @@ def keywords(answer: str) -> list[str]:
 def _lists_keywords(sample: Prediction) -> bool:
     words = keywords(sample.answer)
     short = all(0 < len(word.split()) <= KEYWORD_WORDS for word in words)
-    return len(words) > 1 and short and not set(" ".join(words).split()) & _SMALL_WORDS["english"]
+    return len(words) > 1 and short and not set(" ".join(words).split()) & ENGLISH
 
 
 def _answers_about_sound(sample: Prediction) -> bool:
-    echo = did_asr(sample) or did_caption(sample)
-    return not echo and in_form(sample)
+    opening, wanted = (basic(text).split()[:3] for text in (sample.answer, sample.reference))
+    return opening == wanted and not did_asr(sample) and not did_caption(sample)
+
+
+def _in_german(sample: Prediction) -> bool:
+    words = basic(sample.answer).split()
+    return sum(word in GERMAN for word in words) > sum(word in ENGLISH for word in words)
 
 
 _NO_ECHO = "the answer does not repeat the speech: its WER against the words spoken is 30 % or more (the paper's rule)"
@@ -138,15 +121,15 @@ RULES: dict[str, Rule] = {
     ),
     "translation_de": Rule(
         "more of German's small words (der, einen, im, …) than of English's (the, a, is, …) (ours)",
-        lambda sample: in_german(sample.answer),
+        _in_german,
     ),
     "translation_ja": Rule(
         "half of the signs or more are Japanese, and one in ten is kana, which Chinese does not have (ours)",
-        lambda sample: in_japanese(sample.answer),
+        lambda sample: _share(_SIGN, sample.answer) >= 0.5 and _share(_KANA, sample.answer) >= 0.1,
     ),
     "translation_zh": Rule(
         "half of the signs or more are Chinese, and none is kana (ours)",
-        lambda sample: in_chinese(sample.answer),
+        lambda sample: _share(_SIGN, sample.answer) >= 0.5 and not _KANA.search(sample.answer),
     ),
 }
 

@@ -8,7 +8,6 @@ read leaves its reason in the file instead of features.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ import torch
 import transformers
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 import salmonn_mini
@@ -33,7 +32,6 @@ from salmonn_mini.models.salmonn import SalmonnModel
 
 IN_USE_SECONDS = 3600
 ENCODE_BATCH = 25  # clips of like length in one forward pass
-STREAMS = ("whisper", "beats")
 CACHE_DTYPE = torch.float16  # half the memory; harmless: LayerNorm follows
 # Between files and features: code, and versions of libraries.
 CODE = (
@@ -42,6 +40,7 @@ CODE = (
     "models/encoders/**/*.py",
     "models/features.py",
     "models/salmonn.py",
+    "train/feature_cache.py",
 )
 LIBRARIES = (torch.__version__, transformers.__version__)
 
@@ -134,7 +133,7 @@ def _encoder_digest(model: SalmonnModel) -> bytes:
     for file in sorted(file for pattern in CODE for file in package.glob(pattern)):
         digest.update(file.read_bytes())
     for encoder in (model.whisper, model.beats):
-        digest.update(tensor_digest(encoder.state_dict()) if isinstance(encoder, nn.Module) else b"none")
+        digest.update(b"none" if encoder is None else tensor_digest(encoder.state_dict()))
     return digest.digest()
 
 
@@ -145,33 +144,28 @@ def _touch(files: Sequence[Path]) -> None:
             os.utime(file)
 
 
-def _encode(model: SalmonnModel, waves: Sequence[Tensor | BadClip]) -> list[Features | BadClip]:
-    order = sorted(usable(waves), key=lambda i: len(waves[i]))
-    encoded: dict[int, Features | BadClip] = {
-        i: wave for i, wave in enumerate(waves) if isinstance(wave, BadClip)
-    }
+def _encode(model: Salmonn, waves: Sequence[Tensor | BadClip]) -> list[Features | BadClip]:
+    order, encoded = sorted(usable(waves), key=lambda i: len(waves[i])), list(waves)
     for start in range(0, len(order), ENCODE_BATCH):
         batch = order[start : start + ENCODE_BATCH]
-        features = model.encode([waves[i] for i in batch])
-        encoded |= zip(batch, features.to(CACHE_DTYPE).to(torch.device("cpu")).clips(), strict=True)
-    return [encoded[i] for i in range(len(waves))]
+        features = model.encode([waves[i] for i in batch]).to("cpu", CACHE_DTYPE)
+        for i, clip in zip(batch, features.clips(), strict=True):
+            encoded[i] = clip
+    return encoded
 
 
-def _store(file: Path, clips: list[Features | BadClip]) -> None:
-    tensors = {}
+def _store(file: Path, clips: Sequence[Features | BadClip]) -> None:
+    """One tensor (T, D) for each clip and encoder, named "0 whisper" and so on; reasons as metadata, named "1"."""
+    tensors = {
+        f"{i} {name}": frames[0] for i in usable(clips) for name, (frames, _) in clips[i].streams().items()
+    }
+    for key, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            name = key.split()[1]
+            raise SalmonnError(f"{name}'s features exceed {CACHE_DTYPE}; use encoders that were trained to the end")
     reasons = {str(i): clip.reason for i, clip in enumerate(clips) if isinstance(clip, BadClip)}
-    good = [clips[i] for i in usable(clips)]
-    for name in STREAMS:
-        if good and getattr(good[0], name) is not None:
-            tensors[name] = torch.cat([getattr(clip, name)[0] for clip in good])
-            tensors[f"{name}_lengths"] = torch.cat([getattr(clip, f"{name}_lengths") for clip in good])
-            if not tensors[name].isfinite().all():
-                raise SalmonnError(
-                    f"{name}'s features exceed {CACHE_DTYPE}; use encoders that were trained to the end"
-                )
     with replacing(file.parent, file) as temporary:
-        metadata = {"bad": json.dumps(reasons)} if reasons else None
-        safetensors.torch.save_file(tensors, temporary / file.name, metadata=metadata)
+        safetensors.torch.save_file(tensors, temporary / file.name, metadata=reasons)
 
 
 def _load(file: Path, model: SalmonnModel, clips: ClipDataset, shard: range) -> list[Features | BadClip]:
@@ -180,22 +174,12 @@ def _load(file: Path, model: SalmonnModel, clips: ClipDataset, shard: range) -> 
         _store(file, _encode(model, clips.waves(shard)))
     _touch([file])
     with safetensors.safe_open(file, framework="pt") as content:
-        reasons = json.loads((content.metadata() or {}).get("bad", "{}"))
-    loaded: list[Features | BadClip] = [*_good(file)]
-    for i in sorted(map(int, reasons)):
-        loaded.insert(i, BadClip(reasons[str(i)]))
+        loaded: list[Any] = [{} for _ in shard]
+        for key in content.keys():
+            number, name = key.split()
+            frames = content.get_tensor(key)
+            loaded[int(number)] |= {name: frames[None], f"{name}_lengths": torch.tensor([len(frames)])}
+        loaded = [Features(**streams) for streams in loaded]
+        for number, reason in (content.metadata() or {}).items():
+            loaded[int(number)] = BadClip(reason)
     return loaded
-
-
-def _good(file: Path) -> list[Features]:
-    tensors = safetensors.torch.load_file(file)
-    n = max((len(tensor) for name, tensor in tensors.items() if name.endswith("_lengths")), default=0)
-
-    def stream(name: str) -> list[tuple[Tensor | None, Tensor | None]]:
-        if name not in tensors:
-            return [(None, None)] * n
-        lengths = tensors[f"{name}_lengths"]
-        pieces = tensors[name].split(lengths.tolist())
-        return [(piece[None], length) for piece, length in zip(pieces, lengths.split(1), strict=True)]
-
-    return [Features(*speech, *audio) for speech, audio in zip(*map(stream, STREAMS), strict=True)]

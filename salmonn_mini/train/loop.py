@@ -61,18 +61,17 @@ def fit(
 ) -> dict[str, Any]:
     """Train `model` in place, resuming a run of this recipe in its output_dir.
 
-    Several processes share each batch. The loss is the mean over the answer tokens of the whole batch, so neither
-    the number of processes nor `gradient_accumulation_steps` changes it. After an exception, such as Ctrl-C in a
-    notebook, the model is as it was before the call, and the same call resumes the run.
+    The loss is the mean over the answer tokens of the whole batch, so neither the number of processes nor
+    `gradient_accumulation_steps` changes it. After an exception, such as Ctrl-C in a notebook, the model is as it was
+    before the call, and the same call resumes the run.
 
     Args:
-        clips: the training data; streams are encoded at each step instead of being cached.
         eval_dataset: clips that are transcribed after each `eval_every` steps.
         fresh: delete a run that is in the directory, and start over.
 
     Returns:
-        The steps, the seconds spent on them in all sessions together, the steps that were skipped, the number of
-        processes, and the class that wrapped the model for them.
+        "steps"; "seconds" spent on them in all sessions together; "skipped" steps; "processes"; and "wrapper", the
+        class that wrapped the model for them.
 
     Raises:
         SalmonnError: the directory holds another run, or one with other clips; clips that cannot be used; fewer

@@ -10,10 +10,10 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,10 +73,11 @@ class StreamingDataset:
 
 def data_digest(clips: ClipDataset | StreamingDataset) -> str:
     """A digest of the rows and of the files' sizes, without reading any sound."""
-    streams = isinstance(clips, StreamingDataset)
-    examples = () if streams else clips.examples
-    rows = [(Path(e.clip).name, e.task, e.prompt, e.answer, e.group) for e in examples]
-    files = [_tar_sizes(read_index(Path(name))) for name in clips.shares] if streams else _file_sizes(clips)
+    if isinstance(clips, StreamingDataset):
+        rows, files = [], [_tar_sizes(read_index(Path(name))) for name in clips.shares]
+    else:
+        rows = [(Path(e.clip).name, e.task, e.prompt, e.answer, e.group) for e in clips.examples]
+        files = _file_sizes(clips)
     return hashlib.sha256(repr((rows, sorted(clips.shares.items()), files)).encode()).hexdigest()
 
 
@@ -90,7 +91,7 @@ def _file_sizes(clips: ClipDataset) -> list[object]:
     if isinstance(clips, PackedDataset):
         return _tar_sizes(clips.tars)
     samples = clips.samples if isinstance(clips, ManifestDataset) else ()
-    paths = [path for sample in samples for path in (sample.path, *sample.expand_wav)]
+    paths = [path for sample in samples for path in sample.files]
     return [path.stat().st_size if path.is_file() else None for path in paths]
 
 
@@ -107,26 +108,25 @@ class CachedSource:
     ) -> None:
         self.accelerator = accelerator
         encoded = encode_dataset(model, clips, Path(recipe.cache_dir), accelerator, recipe.workers)
-        limit = ContextLimit(model)
         for i in usable(encoded):
-            if reason := limit.fault(clips.examples[i], _frames(encoded[i])):
+            if reason := context_fault(model, clips.examples[i], _frames(encoded[i])):
                 encoded[i] = BadClip(reason)
         if accelerator.is_main_process:
             write_quarantine(clips.examples, encoded, directory)
         warning = check_bad_share(clips.examples, encoded, recipe.max_bad_share, directory)
         if warning and accelerator.is_main_process:
             tqdm.write(warning, file=sys.stderr)
-        self.examples = [clips.examples[i] for i in usable(encoded)]
-        self.encoded = [encoded[i] for i in usable(encoded)]
-        lengths = [_frames(features) for features in self.encoded]
-        tasks, groups = [e.task for e in self.examples], [e.group for e in self.examples]
+        self.items = [Item(clips.examples[i], encoded[i]) for i in usable(encoded)]
+        lengths = [_frames(item.encoded) for item in self.items]
+        tasks = [item.example.task for item in self.items]
+        groups = [item.example.group for item in self.items]
         self.order = BatchOrder(lengths, tasks, recipe.batch_size, recipe.seed, groups, clips.shares)
         self.tasks = sorted(set(tasks))
 
     def batch(self, step: int) -> list[Item]:
         """This process's clips of a step."""
         own = self.order[step][self.accelerator.process_index :: self.accelerator.num_processes]
-        return [Item(self.examples[i], self.encoded[i]) for i in own]
+        return [self.items[i] for i in own]
 
     def features(self, items: Sequence[Item]) -> Features:
         """A batch of some clips."""
@@ -160,32 +160,27 @@ class StreamingSource:
                 f"change it"
             )
         self.model, self.recipe, self.per_step = model, recipe, recipe.batch_size // world
-        self.seed, self.names = streams.seed, list(streams.shares)
+        self.streams, self.tasks = streams, sorted(streams.prompts or TASKS)
         self.weights = np.array(list(streams.shares.values())) / sum(streams.shares.values())
         self.tars = [
             TarStream(Path(name), streams.config, streams.seed, streams.prompts, rank=rank, world=world)
-            for name in self.names
+            for name in streams.shares
         ]
-        self.tasks = sorted(streams.prompts or TASKS)
-        self.quarantine = _Quarantine(directory / f"quarantine-{rank}.jsonl", recipe.max_bad_share)
-        self._limit, padded = ContextLimit(model), model.whisper is not None and model.config.pad_to_30s
-        self._min_frames = round(model.whisper.window_seconds * FRAMES_PER_SECOND) if padded else 0
-        self._unpack, self._workers = partial(unpack, streams.config), recipe.workers
-        self._chunk, self._batches = -1, []
+        self.quarantine = directory / f"quarantine-{rank}.jsonl"
+        self._listed = {json.loads(line)["clip"] for line in complete_lines(self.quarantine)}
+        self._seen = self._bad = 0
         self._chunks: Iterator[list[list[Item]]] | None = None
 
     def batch(self, step: int) -> list[Item]:
         """This process's clips of a step; steps come in their order, from any of them on."""
-        chunk, place = divmod(step, CHUNK)
         if self._chunks is None:
-            self._chunks = prefetch(self._read_chunks(chunk))
-        if chunk != self._chunk:
-            try:
-                self._chunk, self._batches = chunk, next(self._chunks)
-            except SalmonnError as error:
-                error.on_one_rank = True  # the other processes read other clips
-                raise
-        return self._batches[place]
+            self._chunks = prefetch(self._read_chunks(step // CHUNK))
+            self._batches = islice(chain.from_iterable(self._chunks), step % CHUNK, None)
+        try:
+            return next(self._batches)
+        except SalmonnError as error:
+            error.on_one_rank = True  # the other processes read other clips
+            raise
 
     def close(self) -> None:
         """Stop reading, and end the workers."""
@@ -196,101 +191,79 @@ class StreamingSource:
         """A batch of some clips."""
         return self.model.encode([item.encoded for item in items])
 
-    def _drawn(self, chunk: int) -> np.ndarray:
+    def _drawn(self, chunk: int) -> list[int]:
         """The number of the directory that each sample of a chunk comes from: the same in all processes."""
-        rng = np.random.default_rng((self.seed, 13, chunk))
-        return rng.choice(len(self.names), size=CHUNK * self.per_step, p=self.weights)
+        rng = np.random.default_rng((self.streams.seed, 13, chunk))
+        return rng.choice(len(self.tars), size=CHUNK * self.per_step, p=self.weights).tolist()
 
     def _read_chunks(self, first: int) -> Iterator[list[list[Item]]]:
         """The batches of one chunk after the other, endlessly."""
-        samples = map_in_order(self._unpack, self._packed(first), self._workers)
+        do = partial(unpack, self.streams.config)
+        samples = map_in_order(do, self._packed(first), self.recipe.workers)
         for chunk in count(first):
             yield self._batches_of(chunk, islice(samples, CHUNK * self.per_step))
 
     def _packed(self, first: int) -> Iterator[tuple[Example, Packed | BadClip]]:
         """The samples of one chunk after the other, still packed."""
-        begun: Counter[int] = Counter()
-        for before in range(first):
-            begun.update(self._drawn(before).tolist())
+        begun = Counter(which for before in range(first) for which in self._drawn(before))
         endless = [_endless(tar, begun[i]) for i, tar in enumerate(self.tars)]
         for chunk in count(first):
             for which in self._drawn(chunk):
                 yield next(endless[which])
 
     def _batches_of(
-        self, chunk: int, samples: Iterator[tuple[Example, Tensor | BadClip]]
+        self, chunk: int, samples: Iterable[tuple[Example, Tensor | BadClip]]
     ) -> list[list[Item]]:
         """The batches of a chunk, each of clips of like length."""
-        items: list[Item] = []
-        lost = 0
-        for example, sound in samples:
-            if not isinstance(sound, BadClip):
-                frames = max(self._min_frames, round(len(sound) * FRAMES_PER_SECOND / SAMPLE_RATE))
-                if reason := self._limit.fault(example, frames):
-                    sound = BadClip(reason)
-            self.quarantine.count(example, sound)
-            if not isinstance(sound, BadClip):
-                items += [Item(example, sound)] * (1 + lost)
-                lost = 0
-            elif items:
-                items.append(items[-1])
-            else:
-                lost += 1  # the first usable clip is used instead
-        if lost:
+        items: list[Item | None] = [Item(*sample) if self._is_usable(*sample) else None for sample in samples]
+        last = next((item for item in items if item), None)
+        if last is None:
             raise SalmonnError(
-                f"none of {lost} clips in a row can be used: {self.quarantine.file} has the reasons"
+                f"none of {len(items)} clips in a row can be used: {self.quarantine} has the reasons"
             )
+        for i, item in enumerate(items):
+            items[i] = last = item or last
         items.sort(key=lambda item: len(item.encoded))
-        order = np.random.default_rng((self.seed, 14, chunk)).permutation(CHUNK)
+        order = np.random.default_rng((self.streams.seed, 14, chunk)).permutation(CHUNK)
         return [items[i * self.per_step : (i + 1) * self.per_step] for i in order]
 
-
-class _Quarantine:
-    """Counts clips and lists the bad ones, each once, also over several sessions."""
-
-    def __init__(self, file: Path, max_bad_share: float) -> None:
-        self.file, self.max_bad_share = file, max_bad_share
-        self.listed = {json.loads(line)["clip"] for line in complete_lines(file)}
-        self.seen = self.bad = 0
-
-    def count(self, example: Example, sound: Tensor | BadClip) -> None:
-        """Count a clip.
+    def _is_usable(self, example: Example, sound: Tensor | BadClip) -> bool:
+        """Count a clip, and list a bad one, once in all sessions.
 
         Raises:
             SalmonnError: too many bad ones.
         """
-        self.seen += 1
-        if not isinstance(sound, BadClip):
-            return
-        self.bad += 1
-        if example.clip not in self.listed:
-            self.listed.add(example.clip)
-            append_json(self.file, {"clip": example.clip, "task": example.task, "reason": sound.reason})
-        if self.bad > self.max_bad_share * max(self.seen, SEEN):
+        self._seen += 1
+        if reason := sound.reason if isinstance(sound, BadClip) else self._context_fault(example, sound):
+            self._bad += 1
+            if example.clip not in self._listed:
+                self._listed.add(example.clip)
+                append_json(self.quarantine, {"clip": example.clip, "task": example.task, "reason": reason})
+        if self._bad > self.recipe.max_bad_share * max(self._seen, SEEN):
             raise SalmonnError(
-                f"{self.bad} of {self.seen} clips cannot be used, see {self.file}; that is more than max_bad_share "
-                f"= {self.max_bad_share:g}: pack the directory again, or raise max_bad_share"
+                f"{self._bad} of {self._seen} clips cannot be used, see {self.quarantine}; that is more than "
+                f"max_bad_share = {self.recipe.max_bad_share:g}: pack the directory again, or raise max_bad_share"
             )
+        return not reason
+
+    def _context_fault(self, example: Example, sound: Tensor) -> str | None:
+        seconds = len(sound) / SAMPLE_RATE
+        if self.model.whisper is not None and self.model.config.pad_to_30s:
+            seconds = max(seconds, self.model.whisper.window_seconds)
+        return context_fault(self.model, example, round(seconds * FRAMES_PER_SECOND))
 
 
-class ContextLimit:
-    """The LLM's context, into which prompt, sound and answer must fit."""
-
-    def __init__(self, model: SalmonnModel) -> None:
-        self.model, self.context = model, model.llm.config.max_position_embeddings
-        self.fixed = len(model.prompt.before) + len(model.prompt.after(""))
-
-    def fault(self, example: Example, frames: int) -> str | None:
-        """Why a clip of so many frames T does not fit; None if it does."""
-        prompt, sound = self.model.prompt, audio_tokens(self.model, frames)
-        text = len((example.prompt + example.answer).encode()) + 2
-        if self.fixed + sound + text <= self.context:
-            return None  # a token has at least one byte, so there is no need to count them
-        text = len(prompt.after(example.prompt)) + len(prompt.answer(example.answer))
-        tokens = len(prompt.before) + sound + text
-        if tokens <= self.context:
-            return None
-        return f"prompt, sound and answer take {tokens:,} tokens, but the LLM reads at most {self.context:,}"
+def context_fault(model: Salmonn, example: Example, frames: int) -> str | None:
+    """Why a clip of so many frames T does not fit into the LLM's context; None if it does."""
+    prompt, context = model.prompt, model.llm.config.max_position_embeddings
+    fixed = len(prompt.before) + audio_tokens(model, frames)
+    most = len(f"</Speech> {model.config.prompt}{example.prompt}{example.answer}".encode()) + 3
+    if fixed + most <= context:
+        return None  # a token has at least one byte, but for the end and two leading spaces: no need to count
+    tokens = fixed + len(prompt.after(example.prompt)) + len(prompt.answer(example.answer))
+    if tokens <= context:
+        return None
+    return f"prompt, sound and answer take {tokens:,} tokens, but the LLM reads at most {context:,}"
 
 
 def audio_tokens(model: SalmonnModel, frames: int) -> int:

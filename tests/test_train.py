@@ -44,7 +44,7 @@ def test_a_recipe_is_found_by_name_or_file_and_can_be_changed(tmp_path):
     assert load_recipe("recipes/toy-stage1.yaml") == load_recipe("toy-stage1")
     file = tmp_path / "my.yaml"
     file.write_text("stage: 2\noutput_dir: x\nsteps: 9\nclips: 40\nconnector_lr: 1e-3\nlora_lr: 1.e-3\n")
-    assert load_recipe(file).tasks == STAGES[2].tasks and load_recipe(file).connector_lr == 0.001
+    assert load_recipe(file).tasks == STAGES[2] and load_recipe(file).connector_lr == 0.001
 
 
 @pytest.mark.parametrize(

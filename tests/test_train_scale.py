@@ -9,8 +9,8 @@ from tiny import tiny_config, tiny_salmonn, tiny_toy
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import fit, load_recipe, optim, train_recipe
+from salmonn_mini.train.accelerator import flat
 from salmonn_mini.train.run import initial_model
-from salmonn_mini.train.tracking import flat
 
 
 def still():
@@ -135,9 +135,9 @@ def test_tensorboard_gets_every_step_once_also_of_a_run_that_was_killed(tmp_path
 def test_a_tracker_that_is_not_installed_is_left_out_and_an_unknown_one_refused(
     tmp_path, monkeypatch, capsys
 ):
-    from salmonn_mini.train import tracking
+    from salmonn_mini.train import accelerator
 
-    monkeypatch.setattr(tracking, "get_available_trackers", list)
+    monkeypatch.setattr(accelerator, "get_available_trackers", list)
     fit(tiny_salmonn(), Tones(), recipe_for(tmp_path, steps=2, trackers=["tensorboard"]))
     assert capsys.readouterr().err.count("tracker tensorboard: not installed") == 1
     with pytest.raises(

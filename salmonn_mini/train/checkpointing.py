@@ -23,15 +23,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.files import (
-    append_json,
-    complete_lines,
-    fsync,
-    load_json,
-    truncate_lines,
-    write_bytes,
-    write_json,
-)
+from salmonn_mini.files import complete_lines, fsync, load_json, write_bytes, write_json
 from salmonn_mini.pretrained.loading import ADAPTER_FILE
 from salmonn_mini.train.recipe import Recipe
 
@@ -62,14 +54,11 @@ class RunDirectory:
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock", blocking=False).acquire()
-        except Timeout as error:
-            raise SalmonnError(
-                f"{self.path}: another run is training in this directory: wait for it, or choose another output_dir"
-            ) from error
-        except OSError as error:
-            raise SalmonnError(
-                f"{self.path}: cannot be used as a directory ({error.strerror}); choose another output_dir"
-            ) from error
+        except (Timeout, OSError) as error:
+            fault = f"cannot be used as a directory ({error.strerror}):"
+            if isinstance(error, Timeout):
+                fault = "another run is training in this directory: wait for it, or"
+            raise SalmonnError(f"{self.path}: {fault} choose another output_dir") from error
         with lock:
             yield
 
@@ -123,34 +112,22 @@ class RunDirectory:
         """The steps that the latest checkpoint has."""
         return max((int(file.stem.split("-")[1]) for file in self.checkpoints()), default=0)
 
-    def log(self, row: dict[str, Any]) -> None:
-        """Append a step's row to the log."""
-        append_json(self.log_path, row)
-
     def read_log(self) -> list[dict[str, Any]]:
         """The log, a row per step."""
         return [json.loads(line) for line in complete_lines(self.log_path)]
 
-    def truncate_log(self, steps: int) -> None:
-        """Keep the rows of the first `steps` steps: a killed run may have logged more than it saved."""
-        truncate_lines(self.log_path, steps)
-
     def _check_recipe(self, recipe: Recipe) -> None:
         file = self.path / "recipe.json"
+        remedy = "choose another output_dir, or start over with --fresh, which deletes that run"
         try:  # through Recipe, so that a key which is newer than that run has its default
             before = Recipe.from_dict(load_json(file)).to_dict()
-        except (SalmonnError, OSError, UnicodeDecodeError) as error:
-            raise SalmonnError(
-                f"{file} is of another version ({error}): choose another output_dir, or start over with --fresh"
-            ) from error
+        except SalmonnError as error:
+            raise SalmonnError(f"{file} is of another version ({error}): {remedy}") from error
         now = recipe.to_dict()
         other = [key for key in now if now[key] != before[key] and key not in RESUMABLE_KEYS]
         if other:
             listed = ", ".join(f"{key} {before[key]!r} there, {now[key]!r} here" for key in other)
-            raise SalmonnError(
-                f"{self.path} holds a run of another recipe ({listed}): "
-                f"choose another output_dir, or start over with --fresh, which deletes that run"
-            )
+            raise SalmonnError(f"{self.path} holds a run of another recipe ({listed}): {remedy}")
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:

@@ -56,13 +56,17 @@ def encode_dataset(
         SalmonnError: features that float16 cannot hold, or a cache that cannot be written to.
     """
     shards = clips.shards()
-    files = _files(model, clips, shards, cache, accelerator)
+    names: list[str | None] = [None] * len(shards)
+    if accelerator.is_main_process:  # which reads the sound for the names, and tells the others
+        encoders = _encoder_digest(model)
+        names = [hashlib.sha256(encoders + clips.key(shard)).hexdigest()[:32] for shard in shards]
+    files = [cache / f"{name}.safetensors" for name in broadcast_object_list(names)]
     _touch(files)
     missing = [i for i, file in enumerate(files) if not file.exists()]
     if missing:
         total = sum(len(shards[i]) for i in missing)
         with progress(accelerator, desc="encoding clips", unit="clip", total=total) as bar:
-            own = [i for i in missing if i % accelerator.num_processes == accelerator.process_index]
+            own = missing[accelerator.process_index :: accelerator.num_processes]
             sounds = prefetch(map_in_order(clips.waves, [shards[i] for i in own], workers, ahead=1))
             for i, waves in zip(own, sounds, strict=True):
                 try:
@@ -81,8 +85,7 @@ def encode_dataset(
 def evict(cache: Path, limit: float) -> None:
     """Delete the least recently used files until `cache` holds at most `limit` bytes.
 
-    Files that were used within the last hour stay, for another run may be using them; one that is deleted all the
-    same is computed again.
+    Those used within the last hour stay: another run may need them. It would compute a deleted one again.
     """
     remove_abandoned(cache)
     with suppress(FileNotFoundError):  # another run is evicting
@@ -115,18 +118,7 @@ def fingerprint(model: SalmonnModel) -> str:
     return tensor_digest(few).hex()
 
 
-def _files(
-    model: SalmonnModel, clips: ClipDataset, shards: list[range], cache: Path, accelerator: Accelerator
-) -> list[Path]:
-    """The shards' files. One process reads the sound for the names, and tells the others."""
-    names = [None] * len(shards)
-    if accelerator.is_main_process:
-        encoders = _encoder_digest(model)
-        names = [hashlib.sha256(encoders + clips.key(shard)).hexdigest()[:32] for shard in shards]
-    return [cache / f"{name}.safetensors" for name in broadcast_object_list(names)]
-
-
-def _encoder_digest(model: SalmonnModel) -> bytes:
+def _encoder_digest(model: Salmonn) -> bytes:
     package = Path(salmonn_mini.__file__).parent
     settings = (CACHE_DTYPE, model.config.pad_to_30s, model.device.type, *LIBRARIES)
     digest = hashlib.sha256(repr(settings).encode())
@@ -162,7 +154,9 @@ def _store(file: Path, clips: Sequence[Features | BadClip]) -> None:
     for key, tensor in tensors.items():
         if not tensor.isfinite().all():
             name = key.split()[1]
-            raise SalmonnError(f"{name}'s features exceed {CACHE_DTYPE}; use encoders that were trained to the end")
+            raise SalmonnError(
+                f"{name}'s features exceed {CACHE_DTYPE}; use encoders that were trained to the end"
+            )
     reasons = {str(i): clip.reason for i, clip in enumerate(clips) if isinstance(clip, BadClip)}
     with replacing(file.parent, file) as temporary:
         safetensors.torch.save_file(tensors, temporary / file.name, metadata=reasons)
@@ -175,7 +169,8 @@ def _load(file: Path, model: SalmonnModel, clips: ClipDataset, shard: range) -> 
     _touch([file])
     with safetensors.safe_open(file, framework="pt") as content:
         loaded: list[Any] = [{} for _ in shard]
-        for key in content.keys():
+        keys = content.keys()
+        for key in keys:
             number, name = key.split()
             frames = content.get_tensor(key)
             loaded[int(number)] |= {name: frames[None], f"{name}_lengths": torch.tensor([len(frames)])}

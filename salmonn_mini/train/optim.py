@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -13,8 +14,8 @@ from torch import nn
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.lora import ADAPTER
-from salmonn_mini.models.salmonn import SalmonnModel
-from salmonn_mini.train.recipe import Recipe
+from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.train.recipe import PARTS, Recipe
 from salmonn_mini.train.sharding import is_sharded
 
 COMPILERS = ("g++", "clang++", "cl")
@@ -26,37 +27,40 @@ def trainable_part(name: str) -> str:
 
 
 def make_optimizer(trained: dict[str, nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW: a learning rate for each part; weight decay for matrices, none for biases and norms."""
-    peaks = {"connector": recipe.connector_lr, "lora": recipe.lora_lr}
-    groups = [
-        {
-            "params": [
-                p for name, p in trained.items() if trainable_part(name) == part and (p.ndim > 1) == matrices
-            ],
-            "peak": peaks[part],
-            "weight_decay": recipe.weight_decay if matrices else 0.0,
-        }
-        for part in recipe.trainable
-        for matrices in (True, False)
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], betas=(recipe.beta1, recipe.beta2), fused=True
-    )
+    """AdamW: a learning rate for each part, and its peak with it."""
+    groups = []
+    for part, peak in zip(PARTS, (recipe.connector_lr, recipe.lora_lr), strict=True):
+        own = [p for name, p in trained.items() if trainable_part(name) == part]
+        groups += [group | {"peak": peak} for group in decay_groups(own, recipe.weight_decay)]
+    return torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
+
+
+def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """An optimizer's groups: weight decay for matrices, none for biases and norms."""
+    matrices, others = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+    decays = ((matrices, weight_decay), (others, 0.0))
+    return [{"params": params, "weight_decay": decay} for params, decay in decays if params]
 
 
 @contextmanager
-def set_trainable(model: SalmonnModel, parts: tuple[str, ...]) -> Iterator[None]:
-    """Within the block the other trained parts are frozen too."""
+def set_trainable(model: Salmonn, parts: tuple[str, ...]) -> Iterator[None]:
+    """Within the block the other trained parts are frozen too. If it raises, the weights become what they were."""
     named = dict(model.named_parameters())
     others = [name for name, p in named.items() if p.requires_grad and trainable_part(name) not in parts]
+    before = {name: p.to("cpu", copy=True) for name, p in model.trainable_state().items()}
+    complete = False
     for name in others:
         named[name].requires_grad_(False)
     try:
         yield
+        complete = True
     finally:
         now = dict(model.named_parameters())  # sharding puts others in their places
         for name in others:
             now[name].requires_grad_(True)
+        if not complete and not is_sharded(model):
+            model.load_trainable(before)
+        model.zero_grad()
 
 
 def set_dropout(model: SalmonnModel, p: float) -> None:
@@ -72,31 +76,16 @@ def set_dropout(model: SalmonnModel, p: float) -> None:
 
 
 @contextmanager
-def restored_on_error(model: SalmonnModel) -> Iterator[None]:
-    """If the block raises, the trained weights become what they were; no gradient is left in any case."""
-    before = {name: p.to("cpu", copy=True) for name, p in model.trainable_state().items()}
-    try:
-        yield
-    except BaseException:
-        if not is_sharded(model):
-            model.load_trainable(before)
-        raise
-    finally:
-        model.zero_grad()
-
-
-@contextmanager
 def deterministic() -> Iterator[None]:
     """On a CPU, sums always in the same order; on a GPU some of torch's operations have no such order."""
-    before = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(before or not torch.cuda.is_available())
+    mode, filled = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
+    if not torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time, and we read none
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(mode)
         torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
@@ -107,9 +96,14 @@ def compiled(model: SalmonnModel, on: bool) -> Iterator[None]:
     Raises:
         SalmonnError: torch.compile lacks something for this device.
     """
-    if on:
-        _check_compiler(model.device)
     blocks = transformer_blocks(model) if on else []
+    missing = ""
+    if on and model.device.type == "cpu" and not any(map(shutil.which, COMPILERS)):
+        missing = f"a C++ compiler on a CPU, and {', '.join(COMPILERS)} are not on the PATH: install one"
+    if on and model.device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        missing = "triton on a GPU: pip install triton"
+    if missing:
+        raise SalmonnError(f"compile is true, but torch.compile needs {missing}, or leave compile out")
     for block in blocks:
         block.compile()
     try:
@@ -127,30 +121,12 @@ def transformer_blocks(model: SalmonnModel) -> list[nn.Module]:
     return blocks
 
 
-def _check_compiler(device: torch.device) -> None:
-    if device.type == "cpu" and not any(map(shutil.which, COMPILERS)):
-        raise SalmonnError(
-            f"compile is true, but torch.compile needs a C++ compiler on a CPU, and {', '.join(COMPILERS)} are "
-            f"not on the PATH: install one, or leave compile out"
-        )
-    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
-        raise SalmonnError(
-            "compile is true, but torch.compile needs triton on a GPU: pip install triton, or leave compile out"
-        )
-
-
-def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """Autocast to the recipe's dtype."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16")
-
-
 @contextmanager
 def training_mode(model: SalmonnModel, gradient_checkpointing: bool) -> Iterator[None]:
     """Training mode within the block; afterwards mode and gradient checkpointing are what they were."""
     before = model.training
-    switch = gradient_checkpointing and not any(
-        getattr(layer, "gradient_checkpointing", False) for layer in model.llm.modules()
-    )
+    already = any(getattr(layer, "gradient_checkpointing", False) for layer in model.llm.modules())
+    switch = gradient_checkpointing and not already
     try:
         if switch:
             model.gradient_checkpointing_enable()

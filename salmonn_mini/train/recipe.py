@@ -19,150 +19,127 @@ from salmonn_mini.models.settings import Settings
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PARTS = ("connector", "lora")  # that can be trained; the two LayerNorms belong to the connector
-DTYPES = ("float32", "bfloat16")
-BITS = (8, 4)
 SCRATCH = "scratch"
 STAGE = re.compile(r"stage(\d+)")  # of `init`
 # Of keys: the condition, in words, and the remedy; null is always allowed where the type allows it.
-RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str, str], ...] = (
-    (
-        ("steps", "batch_size", "gradient_accumulation_steps", "max_grad_norm", "save_every", "eval_every"),
-        *(lambda v: v > 0, "greater than 0", "give a positive number"),
-    ),
-    (("eval_clips", "threads"), lambda v: v > 0, "greater than 0", "omit it for the default"),
-    (("warmup", "weight_decay", "workers", "cache_limit"), lambda v: v >= 0, "at least 0", "0 turns it off"),
-    (
-        ("min_lr_ratio", "beta1", "beta2", "dropout", "max_bad_share"),
-        *(lambda v: 0 <= v < 1, "at least 0 and below 1", "omit it for the default"),
-    ),
-    (("connector_lr", "lora_lr"), lambda v: 0 < v <= 1, "above 0 and at most 1", "1e-3 is a start"),
-    (("paraphrase_prob", "affix_prob"), lambda v: 0 <= v <= 1, "from 0 to 1", "0.5 is half of the clips"),
-    (("seed",), lambda v: 0 <= v < 2**31, "at least 0 and below 2^31", "choose another"),
+RANGES: tuple[tuple[str, Callable[[float], bool], str, str], ...] = (
+    ("stage", lambda v: v in STAGES, "one of 1, 2, 3", "choose one"),
+    ("dtype", lambda v: v in ("float32", "bfloat16"), "one of float32, bfloat16", "choose one"),
+    ("bits", lambda v: v in (8, 4), "one of null, 8, 4", "choose one"),
+    ("seed", lambda v: 0 <= v < 2**31, "at least 0 and below 2^31", "choose another"),
+    ("connector_lr lora_lr", lambda v: 0 < v <= 1, "above 0 and at most 1", "1e-3 is a start"),
+    ("paraphrase_prob affix_prob", lambda v: 0 <= v <= 1, "from 0 to 1", "0.5 is half of the clips"),
+    ("warmup weight_decay workers cache_limit", lambda v: v >= 0, "at least 0", "0 turns it off"),
+    ("min_lr_ratio beta1 beta2", lambda v: 0 <= v < 1, "at least 0 and below 1", "omit it for the default"),
+    ("dropout max_bad_share", lambda v: 0 <= v < 1, "at least 0 and below 1", "omit it for the default"),
+    ("steps batch_size eval_clips", lambda v: v > 0, "greater than 0", "give a positive number"),
+    ("max_grad_norm save_every", lambda v: v > 0, "greater than 0", "give a positive number"),
+    ("gradient_accumulation_steps", lambda v: v > 0, "greater than 0", "give a positive number"),
+    ("eval_every threads", lambda v: v > 0, "greater than 0", "omit it for the default"),
 )
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A row of the table: a stage's tasks with their shares, and the parts of the model that it trains."""
-
-    name: str
-    tasks: dict[str, float]
-    trainable: tuple[str, ...] = PARTS
-
-
-STAGES: dict[int, Stage] = {
-    1: Stage("pre-training", {task.name: 1.0 for task in tasks_of(stage=1)}),
-    2: Stage("instruction tuning", {task.name: 1.0 for task in tasks_of(stage=2)}),
-    3: Stage("activation tuning", {"story": 1.0}),
+# Tasks with their shares: pre-training, instruction tuning, activation tuning.
+STAGES: dict[int, dict[str, float]] = {
+    1: {task.name: 1.0 for task in tasks_of(stage=1)},
+    2: {task.name: 1.0 for task in tasks_of(stage=2)},
+    3: {"story": 1.0},
 }
 
 
 @dataclass(frozen=True)
 class Recipe(Settings):
-    """Everything that determines a run: equal recipes give equal runs.
+    """Everything that determines a run: equal recipes give equal runs. Keys without a default must be given."""
 
-    Attributes:
-        stage: the row of STAGES, which `tasks` (with their shares) and `trainable` (PARTS) may override. With a
-            manifest, `tasks` are the shares of its tasks in an epoch; without them every clip comes once.
-        model: a preset, whose frozen encoders and LLM are used; or null, where `init` brings its own.
-        init: "scratch" for a random connector and LoRA; "stage1" and so on for the preset's own; or another model
-            of the preset's widths, frozen parts included: a preset with released weights such as "13b", a name on
-            the hub, or a directory, such as one that `Salmonn.from_published(…).save_pretrained(…)` wrote.
-        config: overrides of the preset, such as {"connector": {"kind": "segment_qformer"}}; from scratch only.
-        output_dir: for the log `train.jsonl`, the checkpoints and, at the end, the model.
-        clips: how many clips of the toy world are drawn, unless there is a `manifest`, or a mixture, `manifests`:
-            files, each with its share of an epoch, such as its number of clips.
-        prompts: a prompt file that replaces the task table's prompts, for all clips of a manifest.
-        paraphrase_prob: the share of the toy world's clips of those tasks that `prompts` has, to be asked by it.
-        affix_prob: the share of all the toy world's clips whose prompt stands between a prefix and a suffix, as in
-            "Now: Describe the audio. Thank you."
-        stream: the manifests are packed directories, whose clips are read and encoded at each step instead of being
-            cached: for more than memory holds.
-        workers: processes that read and decode sound, for each process that trains; 0: it does so itself.
-        max_bad_share: the largest share of clips that cannot be used and are set aside; more end the run.
-        batch_size: clips per step, over all processes.
-        gradient_accumulation_steps: the parts, one after the other, in which a process computes its clips of a
-            step: more parts, less memory, the same loss.
-        gradient_checkpointing: the LLM's layers recompute their activations instead of keeping them.
-        connector_lr, lora_lr: the peaks of a cosine schedule with `warmup` steps, down to `min_lr_ratio` of them.
-        weight_decay: on matrices; biases and norms have none.
-        dropout: in the connector and in LoRA; the model's own by default.
-        dtype: of the frozen Whisper and LLM, and of the computation; trained weights stay in float32.
-        bits: 8 or 4 for a quantized frozen LLM; needs a GPU and bitsandbytes.
-        compile: torch.compile for the layers of the encoders and the LLM: a slow start, faster steps on a GPU.
-        cache_dir: for the frozen encoders' features; may be deleted at any time.
-        cache_limit: in GB; at the end of a run the least recently used files there are deleted.
-        trackers: names of Accelerate's, such as tensorboard or wandb; one whose package is missing is skipped.
-        eval_every: after so many steps the same `eval_clips` clips are transcribed, and their WER is logged: of the
-            toy world's validation split, or of `eval_manifest`. Null: never.
-    """
-
-    stage: int
-    output_dir: str
+    stage: int  # of STAGES, whose tasks `tasks` may replace
+    output_dir: str  # for the log `train.jsonl`, the checkpoints and, at the end, the model
     steps: int
-    connector_lr: float
+    connector_lr: float  # the peaks of a cosine schedule, see `warmup` and `min_lr_ratio`
     lora_lr: float
-    model: str | None = "toy"
+    model: str | None = (
+        "toy"  # a preset, whose frozen encoders and LLM are used; null where `init` brings its own
+    )
+    # "scratch" for a random connector and LoRA; "stage1" and so on for the preset's own; or another model of the
+    # preset's widths, frozen parts included: a preset with released weights such as "13b", a name on the hub, or a
+    # directory, such as one that `Salmonn.from_published(…).save_pretrained(…)` wrote.
     init: str = SCRATCH
-    config: dict = field(default_factory=dict)
-    tasks: dict = field(default_factory=dict)
-    trainable: tuple[str, ...] = ()
-    clips: int | None = None
+    config: dict = field(
+        default_factory=dict
+    )  # from scratch: overrides of the preset, {"connector": {"tail": …}}
+    tasks: dict = field(
+        default_factory=dict
+    )  # shares; of a manifest's tasks in an epoch, else every clip comes once
+    trainable: tuple[str, ...] = ()  # some of PARTS; by default all of them
+    clips: int | None = None  # of the toy world, unless there is a manifest, or
     manifest: str | None = None
-    manifests: dict = field(default_factory=dict)
-    prompts: str | None = None
-    paraphrase_prob: float = 0.0
-    affix_prob: float = 0.0
-    stream: bool = False
-    workers: int = 0
-    max_bad_share: float = 0.05
-    batch_size: int = 32
-    gradient_accumulation_steps: int = 1
-    gradient_checkpointing: bool = False
-    warmup: int = 100
+    manifests: dict = field(default_factory=dict)  # a mixture: files, each with its share of an epoch
+    prompts: str | None = None  # a prompt file instead of the task table's: for a manifest,
+    paraphrase_prob: float = 0.0  # or for this share of the toy world's clips
+    affix_prob: float = (
+        0.0  # share of the toy world's clips whose prompt stands between a prefix and a suffix
+    )
+    stream: bool = (
+        False  # the manifests are packed directories, read and encoded at each step: more than memory holds
+    )
+    workers: int = (
+        0  # processes that read and decode sound, for each process that trains; 0: it does so itself
+    )
+    max_bad_share: float = 0.05  # of clips that cannot be used and are set aside; more end the run
+    batch_size: int = 32  # clips per step, over all processes
+    gradient_accumulation_steps: int = (
+        1  # parts of a process's clips of a step, to save memory; the loss is the same
+    )
+    gradient_checkpointing: bool = (
+        False  # the LLM's layers recompute their activations instead of keeping them
+    )
+    warmup: int = 100  # steps
     min_lr_ratio: float = 0.05
-    weight_decay: float = 0.05
+    weight_decay: float = 0.05  # on matrices; biases and norms have none
     beta1: float = 0.9
     beta2: float = 0.999
     max_grad_norm: float = 1.0
-    dropout: float | None = None
-    dtype: str = "float32"
-    bits: int | None = None
-    compile: bool = False
+    dropout: float | None = None  # in the connector and in LoRA; null: the model's own
+    dtype: str = (
+        "float32"  # of the frozen Whisper and LLM, and of the computation; trained weights stay in float32
+    )
+    bits: int | None = None  # 8 or 4 for a quantized frozen LLM; needs a GPU and bitsandbytes
+    compile: bool = (
+        False  # torch.compile for the encoders' and the LLM's layers: a slow start, faster steps on a GPU
+    )
     seed: int = 0
     threads: int | None = None
-    save_every: int = 100
-    cache_dir: str = "runs/features"
-    cache_limit: float = 20.0
-    trackers: tuple[str, ...] = ("tensorboard",)
-    eval_every: int | None = None
-    eval_clips: int = 32
+    save_every: int = 100  # steps
+    cache_dir: str = "runs/features"  # of the frozen encoders; may be deleted at any time
+    cache_limit: float = 20.0  # GB; at the end of a run the least recently used files beyond it are deleted
+    trackers: tuple[str, ...] = ("tensorboard",)  # names of Accelerate's; without its package one is skipped
+    eval_every: int | None = None  # steps until the WER of `eval_clips` clips is logged; null: never
+    eval_clips: int = 32  # of the toy world's validation split, or of
     eval_manifest: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        row = STAGES[self.stage]
-        object.__setattr__(self, "trainable", self.trainable or row.trainable)
+        object.__setattr__(self, "trainable", self.trainable or PARTS)
         if not self.sources:
-            object.__setattr__(self, "tasks", dict(self.tasks or row.tasks))
+            object.__setattr__(self, "tasks", dict(self.tasks or STAGES[self.stage]))
 
     def _check(self) -> None:
         for names, holds, rule, remedy in RANGES:
-            for name in names:
+            for name in names.split():
                 value = getattr(self, name)
                 self._rule(value is None or holds(value), name, rule, remedy)
-        for name, known in (("stage", STAGES), ("dtype", DTYPES), ("bits", (None, *BITS))):
-            words = ", ".join("null" if value is None else str(value) for value in known)
-            self._rule(getattr(self, name) in known, name, f"one of {words}", "choose one")
         if self.model is not None:
             preset(self.model)
         rule, most = self._rule, f"at most batch_size = {self.batch_size}"
-        parts = self.gradient_accumulation_steps
-        rule(parts <= self.batch_size, "gradient_accumulation_steps", most, "lower it")
+        rule(
+            self.gradient_accumulation_steps <= self.batch_size,
+            "gradient_accumulation_steps",
+            most,
+            "lower it",
+        )
         rule(self.init == SCRATCH or not self.config, "config", "omitted unless init is scratch", "remove it")
         rule(set(self.trainable) <= set(PARTS), "trainable", f"among {', '.join(PARTS)}", "choose some")
-        own_parts = self.init != SCRATCH and not STAGE.fullmatch(self.init)
-        rule(self.model or own_parts, "model", f"a preset where init is {self.init}", "name one")
+        needs_preset = self.init == SCRATCH or STAGE.fullmatch(self.init)
+        rule(self.model or not needs_preset, "model", f"a preset where init is {self.init}", "name one")
         rule(bool(self.output_dir.strip()), "output_dir", "the name of a directory", "name one")
         self._check_sources() if self.sources else self._check_toy()
         for name, share in self.tasks.items():

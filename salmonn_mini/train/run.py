@@ -27,7 +27,7 @@ from salmonn_mini.toy.dataset import ToyDataset
 from salmonn_mini.train.feature_cache import evict
 from salmonn_mini.train.loop import fit
 from salmonn_mini.train.optim import set_dropout
-from salmonn_mini.train.recipe import SCRATCH, STAGE, Recipe
+from salmonn_mini.train.recipe import PARTS, SCRATCH, STAGE, Recipe
 from salmonn_mini.train.sources import StreamingDataset
 
 # What the shapes of the trained weights follow from, besides the connector and LoRA themselves.
@@ -39,10 +39,9 @@ WIDTHS = {
 
 
 def train_recipe(recipe: Recipe, *, fresh: bool = False) -> Path:
-    """Follow a recipe to its end, resuming a run that was stopped; the directory returned is for `pretrained.load`.
+    """Follow a recipe to its end, resuming a run that was stopped, or deleting it if `fresh`.
 
-    Args:
-        fresh: delete a run that is in the recipe's output_dir, and start over.
+    The directory returned is for `pretrained.load`.
 
     Raises:
         SalmonnError: a model, clips or a directory that cannot be used, or a loss that is not finite.
@@ -69,8 +68,9 @@ def initial_model(recipe: Recipe) -> SalmonnModel:
             the frozen parts.
     """
     frozen = {"dtype": getattr(torch, recipe.dtype), "bits": recipe.bits}
+    dropout = {} if recipe.dropout is None else {part: {"dropout": recipe.dropout} for part in PARTS}
     if recipe.init == SCRATCH:
-        config = _with_dropout(_changed(preset(recipe.model), recipe.config), recipe.dropout)
+        config = _changed(_changed(preset(recipe.model), recipe.config), dropout)
         model = pretrained.build(config, seed=recipe.seed, **frozen)
         _check_frozen_parts(model, recipe.config)
         return model
@@ -79,8 +79,8 @@ def initial_model(recipe: Recipe) -> SalmonnModel:
     model = pretrained.load(*place, **frozen)
     if recipe.model is not None:
         _check_shapes(recipe, model.config)
-    if recipe.dropout is not None:
-        model.config = _with_dropout(model.config, recipe.dropout)
+    if dropout:
+        model.config = _changed(model.config, dropout)
         set_dropout(model, recipe.dropout)
     return model
 
@@ -89,14 +89,8 @@ def make_dataset(recipe: Recipe, config: SalmonnConfig) -> ClipDataset | Streami
     """The clips that a run trains on."""
     prompts = read_prompts(recipe.prompts) if recipe.prompts is not None else None
     if not recipe.sources:
-        return ToyDataset(
-            recipe.tasks,
-            recipe.clips,
-            recipe.seed,
-            prompts=prompts,
-            paraphrase_prob=recipe.paraphrase_prob,
-            affix_prob=recipe.affix_prob,
-        )
+        shares = {"paraphrase_prob": recipe.paraphrase_prob, "affix_prob": recipe.affix_prob}
+        return ToyDataset(recipe.tasks, recipe.clips, recipe.seed, prompts=prompts, **shares)
     if recipe.stream:
         return StreamingDataset(recipe.sources, config, recipe.seed, prompts)
     parts = {name: open_dataset(name, config, recipe.seed, prompts) for name in recipe.sources}
@@ -113,19 +107,15 @@ def make_eval_dataset(recipe: Recipe, config: SalmonnConfig) -> ClipDataset | No
     """
     if recipe.eval_every is None:
         return None
-    if recipe.eval_manifest is None:
+    name = recipe.eval_manifest
+    if name is None:
         return ToyDataset({"asr": 1.0}, recipe.eval_clips, recipe.seed, "validation")
-    samples = [sample for sample in read_manifest(recipe.eval_manifest) if sample.task == "asr"]
+    samples = [sample for sample in read_manifest(name) if sample.task == "asr"][: recipe.eval_clips]
     if not samples:
-        raise SalmonnError(
-            f"{recipe.eval_manifest}: no sample of task asr, and the WER needs some; give another"
-        )
-    samples = samples[: recipe.eval_clips]
-    for name in recipe.sources:
-        if shared := _shared_clip([sample.path for sample in samples], Path(name)):
-            raise SalmonnError(
-                f"{recipe.eval_manifest}: {shared} is trained on too, in {name}; evaluate on other clips"
-            )
+        raise SalmonnError(f"{name}: no sample of task asr, and the WER needs some; give another")
+    for source in recipe.sources:
+        if shared := _shared_clip([sample.path for sample in samples], Path(source)):
+            raise SalmonnError(f"{name}: {shared} is trained on too, in {source}; evaluate on other clips")
     return ManifestDataset(samples, config, recipe.seed)
 
 
@@ -134,27 +124,24 @@ def _shared_clip(clips: Sequence[Path], source: Path) -> Path | None:
     manifest = source / LINES if source.is_dir() else source
     trained = {sample.path.resolve() for sample in read_manifest(manifest)}
     sizes = {clip.stat().st_size for clip in clips if clip.is_file()}
-    contents = {_digest(path) for path in trained if path.is_file() and path.stat().st_size in sizes}
-    is_shared = lambda clip: clip.resolve() in trained or (clip.is_file() and _digest(clip) in contents)  # noqa: E731
-    return next(filter(is_shared, clips), None)
-
-
-def _digest(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
+    like = [path for path in trained if path.is_file() and path.stat().st_size in sizes]
+    contents = {hashlib.sha256(path.read_bytes()).digest() for path in like}
+    for clip in clips:
+        content = hashlib.sha256(clip.read_bytes()).digest() if clip.is_file() else None
+        if clip.resolve() in trained or content in contents:
+            return clip
+    return None
 
 
 def _check_frozen_parts(model: SalmonnModel, overrides: Mapping[str, Any]) -> None:
     """What a recipe's `config` says of a frozen part is what the part is."""
-    for name in ("whisper", "beats", "llm"):
-        shape = getattr(model.config, name)
-        if name not in overrides or shape is None:
-            continue
-        own = getattr(model, name).config.to_dict() if name != "beats" else vars(model.beats.config)
-        for key, value in shape.sizes().items():
-            agrees = value.items() <= own[key].items() if isinstance(value, dict) else value == own[key]
-            if not agrees:
+    for name in WIDTHS:
+        part = getattr(model, name)
+        for key, value in getattr(model.config, name).sizes().items() if part and name in overrides else ():
+            own = vars(part.config)[key]
+            if not (value.items() <= own.items() if isinstance(value, dict) else value == own):
                 raise SalmonnError(
-                    f"config.{name}.{key} is {value!r}, but the frozen part has {own[key]!r}: "
+                    f"config.{name}.{key} is {value!r}, but the frozen part has {own!r}: "
                     f"leave it out, or set {name}.hub to a part of these sizes"
                 )
 
@@ -172,23 +159,14 @@ def _check_shapes(recipe: Recipe, config: SalmonnConfig) -> None:
                 )
 
 
-def _changed(config: SalmonnConfig, changes: dict[str, Any]) -> SalmonnConfig:
-    return SalmonnConfig.from_dict(_merged(config.to_dict(), changes)) if changes else config
+def _changed(config: SalmonnConfig, changes: Mapping[str, Any]) -> SalmonnConfig:
+    return SalmonnConfig.from_dict(_merged(config.to_dict(), changes))
 
 
-def _merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`changes` over `table`, table by table."""
-    both = {
-        key: _merged(table[key], value)
-        if isinstance(value, dict) and isinstance(table.get(key), dict)
-        else value
-        for key, value in changes.items()
-    }
-    return table | both
-
-
-def _with_dropout(config: SalmonnConfig, dropout: float | None) -> SalmonnConfig:
-    if dropout is None:
-        return config
-    connector, lora = config.connector.replace(dropout=dropout), config.lora.replace(dropout=dropout)
-    return config.replace(connector=connector, lora=lora)
+    merged = dict(table)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(table.get(key), dict)
+        merged[key] = _merged(table[key], value) if both else value
+    return merged

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from accelerate.utils import recursively_apply
 from torch import nn
-from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
@@ -15,22 +15,9 @@ def is_sharded(model: nn.Module) -> bool:
     return any(isinstance(parameter, DTensor) for parameter in model.trainable_state().values())
 
 
-def register_forward_methods(model: nn.Module, *methods: str) -> None:
-    """Gather the weights for other methods than `forward` too, where FSDP has sharded them."""
-    if isinstance(model, FSDPModule):
-        for method in methods:
-            register_fsdp_forward_method(model, method)
-
-
 def full_tensors(value: Any) -> Any:
     """A tensor, or tables and lists of such, each gathered; all processes must call it together."""
-    if isinstance(value, DTensor):
-        return value.full_tensor()
-    if isinstance(value, dict):
-        return {name: full_tensors(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [full_tensors(inner) for inner in value]
-    return value
+    return recursively_apply(DTensor.full_tensor, value, test_type=lambda inner: isinstance(inner, DTensor))
 
 
 def load_full_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

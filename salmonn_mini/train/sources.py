@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
@@ -37,16 +38,15 @@ from salmonn_mini.data import (
     usable,
     write_quarantine,
 )
-from salmonn_mini.data.packed import Shard, read_index
+from salmonn_mini.data.packed import read_index
 from salmonn_mini.data.stream import Packed, unpack
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import append_json, complete_lines
 from salmonn_mini.models.config import FRAMES_PER_SECOND, SAMPLE_RATE, SalmonnConfig
-from salmonn_mini.models.connectors import CtcCompression, SegmentQFormer, Stacking
+from salmonn_mini.models.connectors import CtcCompression
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import SalmonnModel
-from salmonn_mini.models.windows import n_windows
+from salmonn_mini.models.salmonn import Salmonn
 from salmonn_mini.train.feature_cache import encode_dataset
 from salmonn_mini.train.recipe import Recipe
 
@@ -73,26 +73,23 @@ class StreamingDataset:
 
 def data_digest(clips: ClipDataset | StreamingDataset) -> str:
     """A digest of the rows and of the files' sizes, without reading any sound."""
+    examples = getattr(clips, "examples", ())  # of streams the tar files stand for the rows
+    rows = [(Path(e.clip).name, e.task, e.prompt, e.answer, e.group) for e in examples]
+    parts = clips.parts if isinstance(clips, MixtureDataset) else [clips]
+    content = rows, sorted(clips.shares.items()), [_file_sizes(part) for part in parts]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def _file_sizes(clips: ClipDataset | StreamingDataset) -> list[object]:
     if isinstance(clips, StreamingDataset):
-        rows, files = [], [_tar_sizes(read_index(Path(name))) for name in clips.shares]
+        tars = [tar for name in clips.shares for tar in read_index(Path(name))]
+    elif isinstance(clips, PackedDataset):
+        tars = clips.tars
     else:
-        rows = [(Path(e.clip).name, e.task, e.prompt, e.answer, e.group) for e in clips.examples]
-        files = _file_sizes(clips)
-    return hashlib.sha256(repr((rows, sorted(clips.shares.items()), files)).encode()).hexdigest()
-
-
-def _tar_sizes(tars: Sequence[Shard]) -> list[tuple[str, int]]:
+        samples = clips.samples if isinstance(clips, ManifestDataset) else ()
+        paths = [path for sample in samples for path in sample.files]
+        return [path.stat().st_size if path.is_file() else None for path in paths]
     return [(tar.sha256, tar.file.stat().st_size) for tar in tars]
-
-
-def _file_sizes(clips: ClipDataset) -> list[object]:
-    if isinstance(clips, MixtureDataset):
-        return [size for part in clips.parts for size in _file_sizes(part)]
-    if isinstance(clips, PackedDataset):
-        return _tar_sizes(clips.tars)
-    samples = clips.samples if isinstance(clips, ManifestDataset) else ()
-    paths = [path for sample in samples for path in sample.files]
-    return [path.stat().st_size if path.is_file() else None for path in paths]
 
 
 class CachedSource:
@@ -155,10 +152,8 @@ class StreamingSource:
     ) -> None:
         rank, world = accelerator.process_index, accelerator.num_processes
         if recipe.batch_size % world:
-            raise SalmonnError(
-                f"batch_size is {recipe.batch_size}, but a stream needs a multiple of the {world} processes: "
-                f"change it"
-            )
+            rule = f"a stream needs a multiple of the {world} processes: change it"
+            raise SalmonnError(f"batch_size is {recipe.batch_size}, but {rule}")
         self.model, self.recipe, self.per_step = model, recipe, recipe.batch_size // world
         self.streams, self.tasks = streams, sorted(streams.prompts or TASKS)
         self.weights = np.array(list(streams.shares.values())) / sum(streams.shares.values())
@@ -205,11 +200,10 @@ class StreamingSource:
 
     def _packed(self, first: int) -> Iterator[tuple[Example, Packed | BadClip]]:
         """The samples of one chunk after the other, still packed."""
-        begun = Counter(which for before in range(first) for which in self._drawn(before))
+        begun = Counter(chain.from_iterable(map(self._drawn, range(first))))
         endless = [_endless(tar, begun[i]) for i, tar in enumerate(self.tars)]
-        for chunk in count(first):
-            for which in self._drawn(chunk):
-                yield next(endless[which])
+        for which in chain.from_iterable(map(self._drawn, count(first))):
+            yield next(endless[which])
 
     def _batches_of(
         self, chunk: int, samples: Iterable[tuple[Example, Tensor | BadClip]]
@@ -218,9 +212,7 @@ class StreamingSource:
         items: list[Item | None] = [Item(*sample) if self._is_usable(*sample) else None for sample in samples]
         last = next((item for item in items if item), None)
         if last is None:
-            raise SalmonnError(
-                f"none of {len(items)} clips in a row can be used: {self.quarantine} has the reasons"
-            )
+            raise SalmonnError(f"none of {len(items)} clips in a row can be used: see {self.quarantine}")
         for i, item in enumerate(items):
             items[i] = last = item or last
         items.sort(key=lambda item: len(item.encoded))
@@ -268,28 +260,20 @@ def context_fault(model: Salmonn, example: Example, frames: int) -> str | None:
 
 def audio_tokens(model: SalmonnModel, frames: int) -> int:
     """The audio tokens M of a clip with so many frames T; of CTC compression the most there can be."""
-    connector = model.connector
-    if isinstance(connector, CtcCompression):
+    if isinstance(model.connector, CtcCompression):
         return frames
-    if isinstance(connector, SegmentQFormer):
-        return connector.queries.shape[1]
-    if isinstance(connector, Stacking):
-        return n_windows(frames, connector.k)
-    return n_windows(frames, connector.L, connector.stride, connector.tail) * connector.queries.shape[1]
+    return int(model.connector.n_tokens(torch.empty(1, frames, 0), torch.tensor([frames])))
 
 
 def _endless(tar: TarStream, position: int) -> Iterator[tuple[Example, Packed | BadClip]]:
     """A directory's samples, epoch after epoch, from a position on."""
-    epoch = 0
-    while True:
+    for epoch in count():
         length = tar.length(epoch)
         if position < length:
             yield from islice(tar.packed(epoch, position), length - position)
         position = max(0, position - length)
-        epoch += 1
 
 
 def _frames(features: Features) -> int:
     """The frames T of one clip."""
-    streams = (features.whisper, features.beats)
-    return max(stream.shape[1] for stream in streams if stream is not None)
+    return max(frames.shape[1] for frames, _ in features.streams().values())

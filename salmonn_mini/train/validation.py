@@ -26,27 +26,25 @@ class Validation:
         SalmonnError: none of the clips can be read.
     """
 
-    def __init__(
-        self, model: SalmonnModel, clips: ClipDataset, cache: Path, accelerator: Accelerator
-    ) -> None:
-        self.accelerator = accelerator
+    def __init__(self, model: Salmonn, clips: ClipDataset, cache: Path, accelerator: Accelerator) -> None:
         encoded = encode_dataset(model, clips, cache, accelerator)
-        self.examples = [clips.examples[i] for i in usable(encoded)]
-        self.encoded = [encoded[i] for i in usable(encoded)]
-        if not self.examples:
+        self.clips = [(clips.examples[i], encoded[i]) for i in usable(encoded)]
+        if not self.clips:
             raise SalmonnError(
                 f"none of the {len(clips)} evaluation clips can be read; the first is {clips.examples[0].clip} "
                 f"({encoded[0].reason}): correct eval_manifest"
             )
 
-    def wer(self, model: SalmonnModel) -> float:
-        """The word error rate of greedy answers, as a fraction; the model must be in evaluation mode."""
+    def wer(self, model: Salmonn) -> float:
+        """The word error rate of greedy answers, as a fraction, in evaluation mode."""
+        model.eval()
         errors = words = 0
-        for start in range(0, len(self.examples), BATCH_SIZE):
-            examples = self.examples[start : start + BATCH_SIZE]
-            features = Features.stack(self.encoded[start : start + BATCH_SIZE]).to(self.accelerator.device)
-            answers = model.generate(features, [e.prompt for e in examples], max_new_tokens=MAX_NEW_TOKENS)
+        for start in range(0, len(self.clips), BATCH_SIZE):
+            examples, encoded = zip(*self.clips[start : start + BATCH_SIZE], strict=True)
+            features, prompts = Features.stack(encoded).to(model.device), [e.prompt for e in examples]
+            answers = model.generate(features, prompts, max_new_tokens=MAX_NEW_TOKENS)
             for example, answer in zip(examples, answers, strict=True):
                 wrong, total = word_errors(example.answer, answer.text)
                 errors, words = errors + wrong, words + total
+        model.train()
         return errors / max(1, words)

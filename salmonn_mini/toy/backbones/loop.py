@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from salmonn_mini.files import append_json, truncate_lines, write_bytes
+from salmonn_mini.train.optim import decay_groups
 from salmonn_mini.train.recipe import lr_factor
 
 DTYPES = ("float32", "bfloat16")
@@ -62,7 +63,9 @@ def train(
     Returns:
         The steps and the seconds spent on them, all sessions together.
     """
-    optimizer = torch.optim.AdamW(_groups(model, schedule), lr=schedule.lr, betas=(0.9, 0.98))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = decay_groups(trained, schedule.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=schedule.lr, betas=(0.9, 0.98))
     start, seconds = _resume(model, optimizer, place)
     model.train()
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=place.dtype == "bfloat16")
@@ -86,15 +89,6 @@ def train(
             _save(model, optimizer, step + 1, seconds, place)
     model.eval()
     return {"steps": schedule.steps, "seconds": round(seconds)}
-
-
-def _groups(model: nn.Module, schedule: Schedule) -> list[dict]:
-    """Weight decay for matrices, none for biases and norms."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": schedule.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, place: Place) -> tuple[int, float]:

@@ -118,7 +118,7 @@ def fingerprint(model: SalmonnModel) -> str:
     return tensor_digest(few).hex()
 
 
-def _encoder_digest(model: Salmonn) -> bytes:
+def _encoder_digest(model: SalmonnModel) -> bytes:
     package = Path(salmonn_mini.__file__).parent
     settings = (CACHE_DTYPE, model.config.pad_to_30s, model.device.type, *LIBRARIES)
     digest = hashlib.sha256(repr(settings).encode())
@@ -136,7 +136,7 @@ def _touch(files: Sequence[Path]) -> None:
             os.utime(file)
 
 
-def _encode(model: Salmonn, waves: Sequence[Tensor | BadClip]) -> list[Features | BadClip]:
+def _encode(model: SalmonnModel, waves: Sequence[Tensor | BadClip]) -> list[Features | BadClip]:
     order, encoded = sorted(usable(waves), key=lambda i: len(waves[i])), list(waves)
     for start in range(0, len(order), ENCODE_BATCH):
         batch = order[start : start + ENCODE_BATCH]

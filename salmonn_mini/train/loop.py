@@ -25,7 +25,7 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 from salmonn_mini.data import ClipDataset
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import append_json, truncate_lines
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.accelerator import make_accelerator, track, tracking
 from salmonn_mini.train.checkpointing import RunDirectory, read_checkpoint
 from salmonn_mini.train.feature_cache import fingerprint, progress
@@ -88,7 +88,7 @@ def fit(
 class _Run:
     """A model, its optimizer, and how far they are."""
 
-    model: Salmonn
+    model: SalmonnModel
     recipe: Recipe
     accelerator: Accelerator
     directory: RunDirectory

@@ -14,7 +14,7 @@ from torch import nn
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.lora import ADAPTER
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.recipe import PARTS, Recipe
 from salmonn_mini.train.sharding import is_sharded
 
@@ -43,7 +43,7 @@ def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[di
 
 
 @contextmanager
-def set_trainable(model: Salmonn, parts: tuple[str, ...]) -> Iterator[None]:
+def set_trainable(model: SalmonnModel, parts: tuple[str, ...]) -> Iterator[None]:
     """Within the block the other trained parts are frozen too. If it raises, the weights become what they were."""
     named = dict(model.named_parameters())
     others = [name for name, p in named.items() if p.requires_grad and trainable_part(name) not in parts]

@@ -46,7 +46,7 @@ from salmonn_mini.files import append_json, complete_lines
 from salmonn_mini.models.config import FRAMES_PER_SECOND, SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.models.connectors import CtcCompression
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.salmonn import Salmonn
+from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.feature_cache import encode_dataset
 from salmonn_mini.train.recipe import Recipe
 
@@ -245,7 +245,7 @@ class StreamingSource:
         return context_fault(self.model, example, round(seconds * FRAMES_PER_SECOND))
 
 
-def context_fault(model: Salmonn, example: Example, frames: int) -> str | None:
+def context_fault(model: SalmonnModel, example: Example, frames: int) -> str | None:
     """Why a clip of so many frames T does not fit into the LLM's context; None if it does."""
     prompt, context = model.prompt, model.llm.config.max_position_embeddings
     fixed = len(prompt.before) + audio_tokens(model, frames)

@@ -26,7 +26,9 @@ class Validation:
         SalmonnError: none of the clips can be read.
     """
 
-    def __init__(self, model: Salmonn, clips: ClipDataset, cache: Path, accelerator: Accelerator) -> None:
+    def __init__(
+        self, model: SalmonnModel, clips: ClipDataset, cache: Path, accelerator: Accelerator
+    ) -> None:
         encoded = encode_dataset(model, clips, cache, accelerator)
         self.clips = [(clips.examples[i], encoded[i]) for i in usable(encoded)]
         if not self.clips:
@@ -35,7 +37,7 @@ class Validation:
                 f"({encoded[0].reason}): correct eval_manifest"
             )
 
-    def wer(self, model: Salmonn) -> float:
+    def wer(self, model: SalmonnModel) -> float:
         """The word error rate of greedy answers, as a fraction, in evaluation mode."""
         model.eval()
         errors = words = 0

@@ -13,10 +13,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from salmonn_mini.evaluation.evaluate import evaluate
+    from salmonn_mini.models.config import SalmonnConfig
+    from salmonn_mini.models.lora import lora_scale
     from salmonn_mini.pretrained.loading import Salmonn, load
+    from salmonn_mini.train.recipe import load_recipe
+    from salmonn_mini.train.run import train_recipe
 
 __version__ = "0.1.0"
-__all__ = ["Salmonn", "__version__", "load"]
+__all__ = [
+    "Salmonn",
+    "SalmonnConfig",
+    "__version__",
+    "evaluate",
+    "load",
+    "load_recipe",
+    "lora_scale",
+    "train_recipe",
+]
 
 
 def lazy_exports(
@@ -30,7 +44,17 @@ def lazy_exports(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(f"{package}.{home[name]}"), name)
 
-    return get, lambda: sorted({*vars(import_module(package)), *home})
+    return get, lambda: sorted(import_module(package).__all__)
 
 
-__getattr__, __dir__ = lazy_exports(__name__, {"pretrained.loading": ["Salmonn", "load"]})
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "evaluation.evaluate": ["evaluate"],
+        "models.config": ["SalmonnConfig"],
+        "models.lora": ["lora_scale"],
+        "pretrained.loading": ["Salmonn", "load"],
+        "train.recipe": ["load_recipe"],
+        "train.run": ["train_recipe"],
+    },
+)

@@ -24,6 +24,7 @@ from salmonn_mini.audio import to_waveform
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS, SalmonnConfig
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
+from salmonn_mini.models.lora import current_scale, lora_scale
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.pretrained import backbones, devices
 from salmonn_mini.toy.backbones.text import train_tokenizer
@@ -375,14 +376,29 @@ def test_a_file_an_array_and_a_waveform_get_the_same_answer(toy: Path, tmp_path:
         tmp_path / "clip.wav",
         str(tmp_path / "clip.wav"),
         (first.numpy(), 16_000),
+        {"array": first.numpy(), "sampling_rate": 16_000, "path": None},
         first,
         first.double(),
     ]
     for clip in clips:
         assert ask(clip) == expected.text
-    assert ask([*clips, *clips, second]) == [expected.text] * 10 + [
+    assert ask([*clips, *clips, second]) == [expected.text] * 12 + [
         ask(second)
     ]  # more than are answered at once
+
+
+def test_an_answer_at_another_lora_scale_leaves_the_model_as_it_was(toy: Path) -> None:
+    model = pretrained.load("toy", 0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(generator=torch.Generator().manual_seed(0))
+    clip, ask = waves()[0], {"prompt": "what is it", "max_new_tokens": 8}
+    with lora_scale(model.llm, 0.0):
+        expected = model.answer(clip, **ask)
+    assert model.answer(clip, lora_scale=0, **ask) == expected != model.answer(clip, **ask)
+    assert "".join(model.stream(clip, lora_scale=0, **ask)).strip() == expected
+    assert current_scale(model.llm) == model.config.lora.scale
 
 
 def test_arrays_follow_the_rules_of_the_configuration_too(toy: Path) -> None:
@@ -403,12 +419,19 @@ def test_integers_and_other_rates_are_brought_to_16_khz(toy: Path) -> None:
 @pytest.mark.parametrize(
     ("audio", "prompt", "message"),
     [
-        (torch.zeros(2, 2, 800), "what", r"of shape \(2, 2, 800\) is not an audio array"),
+        ((torch.zeros(2, 2, 800), 16_000), "what", r"of shape \(2, 2, 800\) is not an audio array"),
         (torch.zeros(0), "what", "no samples"),
         (torch.full((800,), float("nan")), "what", "800 of 800 samples are NaN"),
         ((np.zeros(800), 10), "what", "sampling_rate = 10; it must be 1,000 to 384,000 Hz"),
-        (3, "what", r"a int is not audio: give a path, \(samples, rate\), or a waveform at 16 kHz"),
-        ([0.1, 0.2], "what", "a float is not audio"),
+        (3, "what", r"int is not audio: give a path, samples at 16 kHz, or \(samples, sampling_rate\)"),
+        ([0.1, 0.2], "what", "float is not audio"),
+        (
+            (16_000, np.zeros(800)),
+            "what",
+            r"int, ndarray is not audio: .*\(samples, sampling_rate\) in this order",
+        ),
+        (torch.zeros(3, 16_000), "what", r"shape \(3, 16000\) are \(S,\) for one clip: give a list"),
+        (torch.zeros(8000), ["a", "b"], "the prompt is .*: ask something"),
         ("gone.wav", "what", "gone.wav: no such file"),
         (torch.zeros(8000), " \n", r"the prompt is ' \\n': ask something"),
         (torch.zeros(8000), "what " * 300, "exceed the language model's context of 256: shorten the prompt"),
@@ -453,7 +476,7 @@ def test_a_model_that_did_not_come_from_files_is_saved_too(tmp_path: Path) -> No
 )
 def test_exports_are_seen_and_can_be_had(package: str) -> None:
     module = importlib.import_module(package)
-    assert set(module.__all__) <= set(dir(module))
+    assert set(module.__all__) == set(dir(module))
     assert all(hasattr(module, name) for name in module.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nobody'"):
         _ = module.nobody
@@ -462,7 +485,7 @@ def test_exports_are_seen_and_can_be_had(package: str) -> None:
 def test_dir_imports_no_torch() -> None:
     code = (
         "import sys, salmonn_mini\n"
-        "assert {'load', 'Salmonn'} <= set(dir(salmonn_mini)) and 'torch' not in sys.modules"
+        "assert set(dir(salmonn_mini)) == set(salmonn_mini.__all__) and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, overload
@@ -24,6 +25,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import load_json
 from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.models.features import Features
+from salmonn_mini.models.lora import lora_scale
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import load_tensors, save_folder
 from salmonn_mini.pretrained.backbones import PathLike, download, load_backbones
@@ -31,7 +33,8 @@ from salmonn_mini.pretrained.devices import pick_runtime
 from salmonn_mini.pretrained.published import load_published_weights, read_published, with_sizes
 from salmonn_mini.pretrained.source import ADAPTER_FILE, ModelSource, resolve
 
-Audio = str | os.PathLike[str] | Tensor | np.ndarray | tuple[Tensor | np.ndarray, int]
+Samples = Tensor | np.ndarray
+Audio = str | os.PathLike[str] | Samples | tuple[Samples, int] | Mapping[str, Any]
 MAX_NEW_TOKENS = 80  # of `generate`
 BATCH = 8  # clips that are answered at once
 
@@ -148,34 +151,45 @@ class Salmonn(
         return model.to(runtime.device)
 
     @overload
-    def answer(self, audio: list[Audio], prompt: str, **decoding: Any) -> list[str]: ...
+    def answer(
+        self, audio: list[Audio], prompt: str, *, lora_scale: float | None = None, **decoding: Any
+    ) -> list[str]: ...
 
     @overload
-    def answer(self, audio: Audio, prompt: str, **decoding: Any) -> str: ...
+    def answer(
+        self, audio: Audio, prompt: str, *, lora_scale: float | None = None, **decoding: Any
+    ) -> str: ...
 
-    def answer(self, audio: Audio | list[Audio], prompt: str, **decoding: Any) -> str | list[str]:
+    def answer(
+        self, audio: Audio | list[Audio], prompt: str, *, lora_scale: float | None = None, **decoding: Any
+    ) -> str | list[str]:
         """The answer about one clip, or the answers about a list of clips.
 
         Args:
-            audio: a file's path; `(samples, rate)`, samples (S,) at `rate` Hz; samples (S,) at 16 kHz; or a list of
-                those.
+            audio: a file's path; samples (S,) at 16 kHz; `(samples, sampling_rate)` or `{"array", "sampling_rate"}`,
+                as the library datasets has them; or a list of those.
+            lora_scale: the factor s in W + s·BA for this answer; None: as the model stands (4.0 as trained).
             decoding: as for `generate`: `max_new_tokens=80`, `num_beams=4`, `do_sample=True`, …
 
         Raises:
             SalmonnError: audio that cannot be read, an empty prompt, or more tokens than the LLM's context holds.
         """
         if not isinstance(audio, list):
-            return self.answer([audio], prompt, **decoding)[0]
+            return self.answer([audio], prompt, lora_scale=lora_scale, **decoding)[0]
         texts: list[str] = []
-        for start in range(0, len(audio), BATCH):
-            features = self._encode_audio(audio[start : start + BATCH], prompt, decoding)
-            texts += [answer.text for answer in self.generate(features, [prompt] * len(features), **decoding)]
+        with self._at_scale(lora_scale):
+            for start in range(0, len(audio), BATCH):
+                features = self._encode_audio(audio[start : start + BATCH], prompt, decoding)
+                answers = self.generate(features, [prompt] * len(features), **decoding)
+                texts += [answer.text for answer in answers]
         return texts
 
-    def stream(self, audio: Audio, prompt: str, **decoding: Any) -> Iterator[str]:
+    def stream(
+        self, audio: Audio, prompt: str, *, lora_scale: float | None = None, **decoding: Any
+    ) -> Iterator[str]:
         """The answer about one clip in pieces of text, as they are generated; arguments as for `answer`."""
-        features = self._encode_audio([audio], prompt, decoding)
-        return self.stream_generate(features, prompt, **decoding)
+        with self._at_scale(lora_scale):
+            yield from self.stream_generate(self._encode_audio([audio], prompt, decoding), prompt, **decoding)
 
     def check_context(self, features: Features, prompt: str, max_new_tokens: int) -> None:
         """Raises SalmonnError if prompt, audio tokens and answer do not fit into the LLM's context."""
@@ -194,14 +208,27 @@ class Salmonn(
         rules = {name: getattr(self.config, name) for name in ("channels", "max_seconds", "min_seconds")}
         if isinstance(audio, str | os.PathLike):
             return load_audio(audio, **rules, notes=notes)
-        samples, rate = audio if isinstance(audio, tuple) and len(audio) == 2 else (audio, SAMPLE_RATE)
-        if not isinstance(samples, Tensor | np.ndarray):
-            remedy = "give a path, (samples, rate), or a waveform at 16 kHz"
-            raise SalmonnError(f"a {type(samples).__name__} is not audio: {remedy}")
-        return to_waveform(samples, rate, **rules)
+        if isinstance(audio, Mapping):
+            audio = audio.get("array"), audio.get("sampling_rate")
+        samples, rate = audio if isinstance(audio, tuple) and len(audio) == 2 else (audio, None)
+        if not isinstance(samples, Tensor | np.ndarray) or not isinstance(rate, int | None):
+            given = ", ".join(
+                type(part).__name__ for part in (audio if isinstance(audio, tuple) else (audio,))
+            )
+            remedy = "give a path, samples at 16 kHz, or (samples, sampling_rate) in this order"
+            raise SalmonnError(f"{given} is not audio: {remedy}")
+        if rate is None and samples.ndim != 1:
+            raise SalmonnError(
+                f"samples of shape {tuple(samples.shape)} are (S,) for one clip: give a list for several clips, "
+                f"(samples, sampling_rate) for several channels"
+            )
+        return to_waveform(samples, rate or SAMPLE_RATE, **rules)
+
+    def _at_scale(self, s: float | None) -> AbstractContextManager[None]:
+        return nullcontext() if s is None else lora_scale(self.llm, s)
 
     def _encode_audio(self, clips: list[Audio], prompt: str, decoding: Mapping[str, Any]) -> Features:
-        if not prompt.strip():
+        if not isinstance(prompt, str) or not prompt.strip():
             raise SalmonnError(f"the prompt is {prompt!r}: ask something, such as 'Transcribe the speech.'")
         features = self.encode([self.load_waveform(clip) for clip in clips])
         self.check_context(features, prompt, decoding.get("max_new_tokens", MAX_NEW_TOKENS))

@@ -171,7 +171,7 @@ def test_rows_of_another_run_are_refused_and_kept(model, tmp_path, change, named
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["my diary", "my diary\n", '{"a": 1}\n', "[1]\n"])
+@pytest.mark.parametrize("text", ["my diary", "my diary\n", '{"a": 1}\n', "[1]\n", '{"index": [1]}\n'])
 def test_a_file_of_something_else_is_not_touched(model, tmp_path, text) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(text)

@@ -94,20 +94,16 @@ class RowLog:
             whole, _, rest = self.path.read_text(encoding="utf-8").rpartition("\n")
             if not rest.startswith('{"index"'[: len(rest)]):  # a stopped run leaves the start of a row
                 raise ValueError("its last line is none")
-            rows = parse_lines(whole) if whole else []
-            differing = [
-                (key, row[key], value)
-                for row in rows
-                for key, value in self.stamp.items()
-                if isinstance(row["index"], int) and row[key] != value
-            ]
+            rows = [row | {"index": int(row["index"])} for row in (parse_lines(whole) if whole else ())]
+            pairs = [(key, row[key], value) for row in rows for key, value in self.stamp.items()]
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise SalmonnError(
                 f"{self.path} has no rows of an evaluation of a manifest ({problem}): give another file"
             ) from problem
-        for key, theirs, ours in differing[:1]:
-            raise SalmonnError(
-                f"{self.path} has rows of another run: {key} is {theirs!r} there and {ours!r} here; "
-                "give another file, or the same settings"
-            )
+        for key, theirs, ours in pairs:
+            if theirs != ours:
+                raise SalmonnError(
+                    f"{self.path} has rows of another run: {key} is {theirs!r} there and {ours!r} here; "
+                    "give another file, or the same settings"
+                )
         return rows

@@ -5,9 +5,12 @@ import io
 import re
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.pylabtools import select_figure_formats
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -56,6 +59,16 @@ def test_a_notebook_gets_a_png_and_its_alt_text(name: str) -> None:
     assert len(png) < 0.9 * len(full.getvalue())
     assert data["text/plain"] == metadata["image/png"]["alt"]
     assert re.match(r"[A-Z].*\.$", data["text/plain"])
+
+
+def test_pyplot_in_the_kernel_does_not_bring_full_color_back() -> None:
+    shell = SimpleNamespace(display_formatter=DisplayFormatter())
+    select_figure_formats(shell, {"png"})
+    plots.register(shell)
+    data, metadata = shell.display_formatter.format(PICTURES["bars"]())
+    with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as image:
+        assert image.mode == "P"
+    assert metadata["image/png"]["alt"] == data["text/plain"]
 
 
 @pytest.mark.parametrize("name", ["log_mel", "curves", "architecture"])

@@ -64,7 +64,7 @@ def session(folder: Path, stop: int) -> None:
     loop._Run._record = watch
     model = still()
     took = fit(model, Tones(), recipe_for(folder, steps=STEPS, eval_every=4), eval_dataset=Tones(2))
-    assert (took["processes"], took["wrapper"]) == (2, "FSDPSalmonn")
+    assert (took["processes"], took["wrapper"]) == (2, "FSDPSalmonnModel")
     whole = {name: tensor.tolist() for name, tensor in model.trainable_state().items()}
     (folder / f"weights-{os.environ['RANK']}.json").write_text(json.dumps(whole))
 

@@ -26,15 +26,13 @@ from salmonn_mini.pretrained.devices import DTYPES, missing_for_quantization, pi
 from salmonn_mini.tools import size
 from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
 from salmonn_mini.tools.bench.random_model import PROMPT, answer_of, noise, random_model
-from salmonn_mini.tools.bench.timing import calibrate, one_thread, peak_bytes, reset_peak, seconds
-from salmonn_mini.tools.estimates import arithmetic
+from salmonn_mini.tools.bench.timing import calibrate, now, one_thread, peak_bytes, reset_peak, seconds
 from salmonn_mini.train.optim import compiled
 
 LONG_ANSWER_TOKENS, PIECE = 400, 64
 PRODUCT = {"cpu": 2048, "cuda": 8192}  # size of the matrix product that is the measure of MFU
 NO_LIMIT = 2**62
-LARGE = ("7b", "13b")
-STAND_IN, STAND_IN_LAYERS = "small", 2  # for LARGE where there is no GPU
+STAND_IN, STAND_IN_LAYERS = "small", 2  # for 7b and 13b where there is no GPU
 CLIPS = {"cpu": 2, "cuda": 16}
 CLIP_SECONDS = StepWork.seconds
 
@@ -82,7 +80,7 @@ def compare(
     compiled: bool = False,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Every row's seconds, samples and tokens a second, FLOPs, MFU and peak memory; 7b and 13b by arithmetic.
+    """Every row's seconds, samples and tokens a second, FLOPs, MFU and peak memory, ready for JSON.
 
     Args:
         name: the preset; None is small. On a CPU small stands in for 7b and 13b.
@@ -126,7 +124,6 @@ def compare(
         "matrix_product_flops": {dtype: round(rate) for dtype, rate in rates.items()},
         "rows": results,
         "left_out": {"LLM in 8 and 4 bits": lacks} if lacks else {},
-        "arithmetic": {large: arithmetic(preset(large)) for large in LARGE},
     }
 
 
@@ -172,11 +169,16 @@ class Step:
             "peak_bytes": peak,
         }
 
-    def train(self, ablation: Ablation, features: Features | None = None) -> None:
-        """A training step."""
-        self.loss(ablation, features).backward()
+    def train(self, ablation: Ablation, features: Features | None = None) -> dict[str, float]:
+        """A training step; the seconds of its forward pass, encoding included, and of its backward pass."""
+        start = now(self.device)
+        loss = self.loss(ablation, features)
+        forward = now(self.device)
+        loss.backward()
+        backward = now(self.device)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        return {"forward": forward - start, "backward": backward - forward}
 
     def loss(self, ablation: Ablation, features: Features | None = None) -> Tensor:
         """The mean loss; without features the clips are encoded first."""
@@ -228,10 +230,6 @@ def table(report: dict[str, Any]) -> str:
         f"{report['preset']}{layers}, on {report['device']}, {report['clips']} clips of {CLIP_SECONDS:g} s a step",
         *aligned(cells),
         *(f"left out: {what} (needs {lacks})" for what, lacks in report["left_out"].items()),
-        f"by arithmetic, a step with one clip of {CLIP_SECONDS:g} s:",
+        "7b and 13b by arithmetic: salmonn-mini plan",
     ]
-    for name, estimate in report["arithmetic"].items():
-        steps = [f"{f['total'] / 1e12:.2f} TFLOP {kind}" for kind, f in estimate["flops_per_sample"].items()]
-        memory = [f"{what} {size(bytes_)}" for what, bytes_ in estimate["bytes"].items()]
-        lines.append(f"{name}: {', '.join(steps)}; {', '.join(memory)}")
     return "\n".join(lines)

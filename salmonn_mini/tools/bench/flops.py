@@ -101,8 +101,7 @@ def _whisper(config: SalmonnConfig, T: int) -> float:
     shape = config.whisper
     d, kernel = shape.d_model, 3
     convolutions = 2 * (2 * T) * d * shape.num_mel_bins * kernel + 2 * T * d * d * kernel
-    matrices = 4 * d * d + 2 * d * shape.encoder_ffn_dim
-    return convolutions + shape.encoder_layers * (2 * T * matrices + _attention(T, T, d))
+    return convolutions + shape.encoder_layers * _layer(T, d, shape.encoder_ffn_dim)
 
 
 def _beats(config: SalmonnConfig, T: int) -> float:
@@ -110,17 +109,20 @@ def _beats(config: SalmonnConfig, T: int) -> float:
     d, patch = shape.encoder_embed_dim, shape.input_patch_size
     patches = 2 * T * shape.embed_dim * patch**2 + 2 * T * shape.embed_dim * d * (shape.embed_dim != d)
     positions = 2 * (T + 1 - shape.conv_pos % 2) * d * (d // shape.conv_pos_groups) * shape.conv_pos
-    gate = d * 8  # eight numbers a head
-    matrices = 4 * d * d + 2 * d * shape.encoder_ffn_embed_dim + gate
-    return patches + positions + shape.encoder_layers * (2 * T * matrices + _attention(T, T, d))
+    gate = 2 * T * d * 8  # eight numbers a head
+    return patches + positions + shape.encoder_layers * (_layer(T, d, shape.encoder_ffn_embed_dim) + gate)
+
+
+def _layer(T: int, d: int, ffn: int) -> float:
+    """A Transformer layer on T places of width d."""
+    return 2 * T * (4 * d * d + 2 * d * ffn) + _attention(T, T, d)
 
 
 def _connector(config: SalmonnConfig, T: int) -> float:
     shape, D = config.connector, config.feature_width
     d, N, L = shape.hidden_size, shape.num_query_tokens, window_frames(shape.window_seconds)
-    queries = 2 * N * (6 * d * d + 2 * d * shape.intermediate_size) + _attention(N, N, d)
-    keys_and_values = 2 * (2 * L * D * d) + _attention(N, L, d)
-    layers = shape.num_hidden_layers * (queries + keys_and_values)
+    cross_attention = 2 * (2 * N * d * d) + 2 * (2 * L * D * d) + _attention(N, L, d)
+    layers = shape.num_hidden_layers * (_layer(N, d, shape.intermediate_size) + cross_attention)
     return _windows(config, T) * (layers + 2 * N * d * config.llm.hidden_size)
 
 

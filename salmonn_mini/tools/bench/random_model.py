@@ -50,18 +50,16 @@ def quantize(llm: nn.Module, bits: int, device: torch.device) -> None:
     """Keep the matrices of an LLM's layers in 8 bits (LLM.int8) or 4 (NF4); the embeddings stay as they are."""
     import bitsandbytes as bnb  # not among this project's requirements: it is of use on a GPU alone
 
+    kind, kept, settings = bnb.nn.Linear8bitLt, bnb.nn.Int8Params, {"has_fp16_weights": False}
+    if bits == 4:
+        kind, kept, settings = bnb.nn.Linear4bit, bnb.nn.Params4bit, {"quant_type": "nf4"}
     for module in list(llm.model.layers.modules()):
         for name, linear in list(module.named_children()):
-            if not isinstance(linear, nn.Linear):
-                continue
-            sizes, weight = (linear.in_features, linear.out_features), linear.weight.data
-            if bits == 4:
-                small = bnb.nn.Linear4bit(*sizes, bias=False, compute_dtype=weight.dtype, quant_type="nf4")
-                small.weight = bnb.nn.Params4bit(weight, requires_grad=False, quant_type="nf4")
-            else:
-                small = bnb.nn.Linear8bitLt(*sizes, bias=False, has_fp16_weights=False)
-                small.weight = bnb.nn.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
-            setattr(module, name, small.to(device))
+            if isinstance(linear, nn.Linear):
+                compute = {"compute_dtype": linear.weight.dtype} if bits == 4 else {}
+                small = kind(linear.in_features, linear.out_features, bias=False, **settings, **compute)
+                small.weight = kept(linear.weight.data, requires_grad=False, **settings)
+                setattr(module, name, small.to(device))
     setattr(llm, f"is_loaded_in_{bits}bit", True)  # peft asks
 
 

@@ -95,16 +95,16 @@ def weight_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    for index in (*path.glob("*.safetensors.index.json"), *path.glob("*.bin.index.json")):
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        if missing := [name for name in names if not (path / name).is_file()]:
-            raise ValueError(f"{path} lacks {', '.join(missing)}")
-        return [path / name for name in names]
-    torch_files = (file for file in path.iterdir() if file.suffix in TORCH_FILES)
-    files = sorted(path.glob("*.safetensors")) or sorted(torch_files)
-    if not files:
-        raise ValueError(f"{path} has no weights (.safetensors, {', '.join(TORCH_FILES)})")
-    return files
+    for ending in (".safetensors", *TORCH_FILES):
+        files = sorted(path.glob(f"*{ending}"))
+        for index in path.glob(f"*{ending}.index.json"):
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            if missing := sorted(name for name in names if not (path / name).is_file()):
+                raise ValueError(f"{path} lacks {', '.join(missing)}")
+            files = [path / name for name in sorted(names)]
+        if files:
+            return files
+    raise ValueError(f"{path} has no weights (.safetensors, {', '.join(TORCH_FILES)})")
 
 
 def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:

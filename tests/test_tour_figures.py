@@ -67,7 +67,7 @@ def test_the_content_decides_and_not_the_ending(form: str) -> None:
     ("content", "said"),
     [
         (b"", "empty (0 bytes)"),
-        (b"<html>not a sound</html>" * 40, "not audio that can be read"),
+        (b"<html>not a sound</html>" * 40, "an HTML page, not audio"),
         (b"\0\0\0\x20ftypM4A " + bytes(2_000), "not audio that can be read"),
         (tone(0), "no samples"),
         (tone(1.0, rate=500), "sample rate 500 Hz"),
@@ -107,7 +107,7 @@ def test_the_button_answers_and_answers_again_when_the_question_changes(
     line.value = "in my own words"
     assert shown() == "in my own words\n→ 0.50 s, asked: in my own words"
     file.value = chosen(b"no sound")
-    assert shown().startswith("✗ mine.wav: not audio")
+    assert shown().startswith("✗ mine.wav: a text file, not audio")
 
 
 def test_each_shipped_clip_can_be_uploaded() -> None:

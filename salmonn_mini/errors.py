@@ -32,6 +32,11 @@ class SalmonnError(ValueError):
     """A value that a user gave breaks a rule. The message states the value, the rule and the remedy."""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 clip`, `2,000 clips`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> SalmonnError:
     """The error to raise for a name that is not among the known ones; it says what was meant."""
     known = [str(one) for one in known]

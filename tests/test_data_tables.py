@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from salmonn_mini.audio import save_wav
-from salmonn_mini.cli import main
+from salmonn_mini.cli import main, parser
 from salmonn_mini.data import ManifestDataset, Sample, read_manifest
 from salmonn_mini.data.importers import IMPORTERS
 from salmonn_mini.data.sources import sources_of
@@ -150,8 +150,32 @@ def test_each_source_of_a_published_recipe_has_a_command_that_parses():
         found = sources_of(manifests)
         assert [source.clips for source in found] == [round(clips) for clips in manifests.values()]
         for source in found:
-            command = shlex.split(source.command)
-            assert command[:3] == ["salmonn-mini", "data", "import"]
-            assert command[3] == "table" or command[3] in IMPORTERS
+            arguments = parser().parse_args(shlex.split(source.command)[1:])
+            assert arguments.name == "table" or arguments.name in IMPORTERS
+            assert str(arguments.out) == f"{Path(source.manifest).name}.jsonl"
     (own,) = sources_of({"my/clips.jsonl": 2.0})
     assert (own.name, own.clips, own.command) == ("clips", 2, "")
+
+
+def test_the_doctor_lists_a_recipes_data(capsys, monkeypatch):
+    monkeypatch.setattr("salmonn_mini.tools.doctor.examine", lambda name, parts, **runtime: iter(()))
+    assert main(["doctor", "13b-stage1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "data",
+        "  packed/librispeech-asr (not there yet): LibriSpeech, 281,241 clips, 960 h; from openslr.org/12",
+        "    salmonn-mini data import librispeech LibriSpeech --out librispeech-asr.jsonl",
+    ]
+    assert len(lines) == 1 + 2 * 5 + 2 and lines[-1] == "Preset 13b can run here."
+    assert (
+        sum(int(line.split(" clips")[0].split()[-1].replace(",", "")) for line in lines[1:-2:2]) == 1_626_555
+    )
+    assert main(["doctor", "13b-stage3"]) == 0
+    assert (
+        "  manifests/stories/manifest.json (not there yet): manifest; from your own files\nPreset 13b"
+        in capsys.readouterr().out
+    )
+    assert main(["doctor", "toy-stage1", "--preset", "small"]) == 0
+    assert capsys.readouterr().out == (
+        "data\n  the toy's own world; nothing to import\nPreset small can run here.\n"
+    )

@@ -6,31 +6,49 @@ import argparse
 
 from salmonn_mini.cli import options
 from salmonn_mini.cli.console import say
+from salmonn_mini.errors import counted
 from salmonn_mini.models.config import preset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", metavar="P", default="toy", help="toy (default), small, 7b or 13b")
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", nargs="?", help="list its data too: clips, hours, source, command")
+    add("--preset", metavar="P", help="toy, small, 7b or 13b (default: the recipe's, else toy)")
     options.add_runtime(parser)
     options.add_parts(parser, without="by default each part is looked for where the preset has it")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if nothing has failed, else 1."""
-    preset(arguments.preset)  # refuse a wrong name first
+    of_recipe = list_data(arguments.recipe) if arguments.recipe else None
+    name = arguments.preset or of_recipe or "toy"
+    preset(name)  # refuse a wrong name first
     say("checking packages …")
     from salmonn_mini.tools.doctor import FAIL, examine
 
     failed = []
-    runtime = {name: getattr(arguments, name) for name in ("device", "dtype", "bits")}
-    for section, findings in examine(arguments.preset, options.parts(arguments), **runtime):
+    runtime = {key: getattr(arguments, key) for key in ("device", "dtype", "bits")}
+    for section, findings in examine(name, options.parts(arguments), **runtime):
         print(section, flush=True)
         for finding in findings:
             print(f"  {finding}", flush=True)
             failed += [finding] * (finding.level == FAIL)
     if not failed:
-        print(f"Preset {arguments.preset} can run here.")
+        print(f"Preset {name} can run here.")
         return 0
-    checks = "1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed"
-    print(f"Preset {arguments.preset} cannot run here: {checks}. Next: {failed[0].remedy}")
+    checks = f"{counted(len(failed), 'check')} failed"
+    print(f"Preset {name} cannot run here: {checks}. Next: {failed[0].remedy}")
     return 1
+
+
+def list_data(recipe: str) -> str | None:
+    """Print where a recipe's data come from; returns the preset of its model."""
+    from salmonn_mini.data.sources import listing
+    from salmonn_mini.train.recipe import load_recipe
+
+    found = load_recipe(recipe)
+    manifests = found.manifests or dict.fromkeys(found.sources, 0)
+    print("data")
+    for line in listing(manifests) if manifests else ["the toy's own world; nothing to import"]:
+        print(f"  {line}")
+    return found.model

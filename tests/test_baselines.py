@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import SENTENCES, tiny_config
+from tiny import DECODER, SENTENCES, tiny_config
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
@@ -35,7 +35,7 @@ def cascade(**changes: object) -> Cascade:
     words = {"vocab_size": len(tokenizer)}
     torch.manual_seed(0)
     whisper = WhisperForConditionalGeneration(
-        WhisperConfig(**config.whisper.sizes() | words, **ids, decoder_start_token_id=1)
+        WhisperConfig(**config.whisper.sizes() | DECODER | words, **ids, decoder_start_token_id=1)
     )
     tagger = {"finetuned_model": True, "predictor_class": len(NAMES)}
     beats = Beats(BeatsConfig.from_dict(config.beats.sizes() | tagger)).eval()

@@ -58,10 +58,22 @@ def test_fbank_in_float64_is_the_published_loaders():
     close(fbank(wave), expected, atol=2e-4)
 
 
+def published(
+    model: Beats, fbank: torch.Tensor, padding_mask: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Features and mask of tokens (B, T) as the published code has them: a patch in which a clip ends may count."""
+    tokens = model.embed(fbank)
+    if padding_mask is not None:
+        T = tokens.shape[1]
+        per_token = padding_mask.shape[1] // T
+        padding_mask = padding_mask[:, : per_token * T].unflatten(1, (T, per_token)).all(-1)
+    return model.encoder(tokens, padding_mask), padding_mask
+
+
 @pytest.mark.parametrize("name", "ab")
 @pytest.mark.parametrize("clip", CLIPS)
 def test_features_are_the_published_ones(models, name, clip):
-    features, mask = models[name].extract_features(INPUTS[f"{clip}.fbank"])
+    features, mask = published(models[name], INPUTS[f"{clip}.fbank"])
     assert mask is None
     close(features, IO[name][f"{clip}.features"])
     close(features, IO[name][f"{clip}.features_from_f64_wav"], atol=1e-3)
@@ -69,10 +81,10 @@ def test_features_are_the_published_ones(models, name, clip):
 
 @pytest.mark.parametrize("name", "ab")
 def test_features_of_a_padded_batch_are_the_published_ones(models, name):
-    features, mask = models[name].extract_features(INPUTS["pad.fbank"], INPUTS["pad.frame_mask"])
+    features, mask = published(models[name], INPUTS["pad.fbank"], INPUTS["pad.frame_mask"])
     assert torch.equal(mask, IO[name]["pad.token_mask"])
     close(features, IO[name]["pad.features"])
-    features, _ = models[name].extract_features(INPUTS["pad.fbank"])
+    features, _ = published(models[name], INPUTS["pad.fbank"])
     close(features, IO[name]["pad.features_without_mask"])
 
 
@@ -84,7 +96,7 @@ def test_every_stage_on_the_way_is_the_published_one(models):
         stage.register_forward_hook(lambda module, x, y, name=name: seen.update({name: y}))
         for name, stage in stages.items()
     ]
-    model.extract_features(INPUTS["s100.fbank"])
+    published(model, INPUTS["s100.fbank"])
     for hook in hooks:
         hook.remove()
     for name in stages:
@@ -92,8 +104,11 @@ def test_every_stage_on_the_way_is_the_published_one(models):
     assert torch.equal(model.encoder.position_bias(48), IO["b"]["s100.position_bias"])
 
 
-def probabilities(model: Beats, *published: torch.Tensor) -> torch.Tensor:
-    return model.class_logits(*model.extract_features(*published)).sigmoid()
+def probabilities(model: Beats, *inputs: torch.Tensor) -> torch.Tensor:
+    features, mask = published(model, *inputs)
+    return model.class_logits(
+        features, torch.zeros(features.shape[:2]).bool() if mask is None else mask
+    ).sigmoid()
 
 
 @pytest.mark.parametrize("clip", CLIPS)
@@ -124,7 +139,7 @@ def encode(model: Beats, waves: list[torch.Tensor], **how: float) -> tuple[torch
 def test_a_clip_alone_is_encoded_as_published(models, name):
     features, lengths = encode(models[name], [INPUTS["s237.wav"][0]])
     assert lengths.tolist() == [112]
-    close(features, models[name].extract_features(fbank(INPUTS["s237.wav"][0])[None])[0])
+    close(features, published(models[name], fbank(INPUTS["s237.wav"][0])[None])[0])
     close(features, IO[name]["s237.features"], atol=1e-3)  # fbank in float32: see above
 
 
@@ -195,11 +210,6 @@ def test_features_that_are_not_finite_are_refused(small):
         encode(small, noise(1))
 
 
-def test_less_than_a_patch_of_fbank_is_refused(small):
-    with pytest.raises(SalmonnError, match=r"\(1, 15, 128\).*at least 16 frames"):
-        small.extract_features(torch.zeros(1, 15, 128))
-
-
 # -- training from random weights
 
 
@@ -221,7 +231,7 @@ def test_weights_start_as_deep_norm_wants_them():
 
 def test_every_parameter_learns(small):
     small.train()
-    small.extract_features(torch.randn(2, 64, 128))[0].pow(3).mean().backward()
+    published(small, torch.randn(2, 64, 128))[0].pow(3).mean().backward()
     asleep = [name for name, p in small.named_parameters() if p.grad is None or not p.grad.any()]
     # A key's bias shifts all scores of a query alike, which softmax does not see.
     assert not [name for name in asleep if not name.endswith("k_proj.bias")]
@@ -231,9 +241,9 @@ def test_dropout_acts_in_training_alone():
     sizes = {"embed_dim": 32, "encoder_embed_dim": 32, "encoder_layers": 1, "encoder_ffn_embed_dim": 64}
     beats = Beats(BeatsConfig(**sizes, encoder_attention_heads=4, dropout=0.5)).eval()
     fbanks = torch.randn(1, 64, 128)
-    calm, _ = beats.extract_features(fbanks)
-    assert torch.equal(beats.extract_features(fbanks)[0], calm)
-    assert not torch.allclose(beats.train().extract_features(fbanks)[0], calm)
+    calm, _ = published(beats, fbanks)
+    assert torch.equal(published(beats, fbanks)[0], calm)
+    assert not torch.allclose(published(beats.train(), fbanks)[0], calm)
 
 
 # -- checkpoints

@@ -1,4 +1,4 @@
-"""generation.py and logits.py: streamed answers, seeds of their own, and LLMs that scale their logits."""
+"""generation.py: streamed answers, seeds of their own, and LLMs that scale their logits."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from transformers import (
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.generation import seeded, stream_text
-from salmonn_mini.models.logits import check_logits
+from salmonn_mini.models.generation import check_logits, seeded, stream_text
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import IGNORE_INDEX
 

@@ -132,7 +132,7 @@ def test_attaching_trains_lora_on_q_and_v_alone(llm):
     assert len(names) == 2 * 2 * 2  # layers, modules, A and B
     assert "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight" in names
     assert all(".q_proj.lora_" in name or ".v_proj.lora_" in name for name in names)
-    assert current_scale(llm) == CONFIG.scale == 4.0
+    assert current_scale(llm) == 4.0
 
 
 def test_unknown_target_modules_are_named(bare_llm):
@@ -206,12 +206,7 @@ def test_scales_that_are_no_numbers_are_refused(model, s):
         pass
 
 
-def test_unknown_adapters_and_models_without_lora_are_refused(model):
-    with (
-        pytest.raises(SalmonnError, match="no adapter 'defualt': choose one of default"),
-        lora_scale(model, 1, "defualt"),
-    ):
-        pass
+def test_models_without_lora_are_refused():
     with pytest.raises(SalmonnError, match="no LoRA layers"):
         current_scale(nn.Linear(2, 2))
 

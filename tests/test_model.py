@@ -12,9 +12,8 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import CONNECTORS, ConnectorConfig
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.lora import lora_scale
-from salmonn_mini.models.prompt import Prompt
 from salmonn_mini.models.salmonn import SalmonnModel
-from salmonn_mini.models.splice import IGNORE_INDEX, Spliced
+from salmonn_mini.models.splice import IGNORE_INDEX, Prompt, Spliced
 
 INSTRUCTIONS = ["Write it down.", "Please tell me: what is in the {garden}?", ""]
 ANSWERS = ["a dog barks", "the farmer buys a red apple", "anna"]
@@ -161,24 +160,25 @@ def learned(model: SalmonnModel, encoded: Features) -> tuple[Tensor, Tensor, dic
         torch.manual_seed(3)
         with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x), x)[1], lambda x: x):
             states, targets, _ = model.answer_hidden_states(spliced)
-            total, each = model._cross_entropy(states, targets)
+            each = model._cross_entropy(states, targets)
+            total = each.sum()
         total.backward()
     model.eval()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    return total.detach(), each, gradients, kept
+    return total.detach(), each.detach(), gradients, kept
 
 
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_gradient_checkpointing_keeps_less_and_changes_no_bit(encoded: Features) -> None:
     model = tiny_salmonn()
     total, each, gradients, kept = learned(model, encoded)
-    model.gradient_checkpointing_enable()
+    model.gradient_checkpointing(True)
     again = learned(model, encoded)
     assert torch.equal(again[0], total) and torch.equal(again[1], each)
     assert all(torch.equal(again[2][name], gradient) for name, gradient in gradients.items())
     assert sum(x.nbytes for x in again[3]) < 0.5 * sum(x.nbytes for x in kept)
     assert not any(layer.training for layer in model.llm.get_base_model().model.layers)  # in evaluation
-    model.gradient_checkpointing_disable()
+    model.gradient_checkpointing(False)
     assert len(learned(model, encoded)[3]) == len(kept)
 
 

@@ -16,7 +16,7 @@ import soundfile
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
-from tiny import SENTENCES, tiny_config, tiny_salmonn
+from tiny import DECODER, SENTENCES, tiny_config, tiny_salmonn
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
 from salmonn_mini import pretrained
@@ -43,7 +43,7 @@ def parts() -> tuple:
     torch.manual_seed(0)
     whisper = WhisperForConditionalGeneration(
         WhisperConfig(
-            **config.whisper.sizes() | {"vocab_size": len(tokenizer)},
+            **config.whisper.sizes() | DECODER | {"vocab_size": len(tokenizer)},
             **ids,
             decoder_start_token_id=1,
             suppress_tokens=None,
@@ -398,7 +398,7 @@ def test_an_answer_at_another_lora_scale_leaves_the_model_as_it_was(toy: Path) -
         expected = model.answer(clip, **ask)
     assert model.answer(clip, lora_scale=0, **ask) == expected != model.answer(clip, **ask)
     assert "".join(model.stream(clip, lora_scale=0, **ask)).strip() == expected
-    assert current_scale(model.llm) == model.config.lora.scale
+    assert current_scale(model.llm) == model.config.lora.alpha / model.config.lora.r
 
 
 def test_arrays_follow_the_rules_of_the_configuration_too(toy: Path) -> None:
@@ -496,7 +496,7 @@ def test_dir_imports_no_torch() -> None:
 @pytest.mark.skipif(not (REAL_TOY / "llm").is_dir(), reason="the toy's weights are not there yet")
 def test_the_shipped_toy_is_of_the_presets_sizes() -> None:
     config, model = PRESETS["toy"], pretrained.load("toy", 0)
-    assert len(model.tokenizer) == config.llm.vocab_size == config.whisper.vocab_size
+    assert len(model.tokenizer) == config.llm.vocab_size
     for name, size in config.llm.sizes().items():
         assert getattr(model.llm.config, name) == size, name
     for name, size in config.whisper.sizes().items():

@@ -312,7 +312,7 @@ def test_rank_queries_and_heads(checkpoint: dict, tmp_path: Path) -> None:
     weights["speech_query_tokens"] = torch.randn(1, 3, 48)
     model = Salmonn.from_published(**saved(checkpoint, tmp_path) | {"heads": 6})
     config = model.config
-    assert (config.lora.r, config.lora.scale) == (4, 8.0)
+    assert (config.lora.r, config.lora.alpha) == (4, 32)
     assert (config.connector.num_query_tokens, config.connector.num_attention_heads) == (3, 6)
     features = model.encode([torch.randn(20_000) * 0.1])
     assert model.get_audio_features(features)[1].tolist() == [88 * 3]

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.evaluation.evaluate import evaluate
 from salmonn_mini.models.config import PRESETS
-from salmonn_mini.models.prompt import Prompt
+from salmonn_mini.models.splice import Prompt
 from salmonn_mini.pretrained import load, toy_folder
 from salmonn_mini.toy.backbones.build import CARD, SCORES
 from salmonn_mini.toy.world.audio_tasks import draw_examples

@@ -24,14 +24,20 @@ from salmonn_mini.toy.world.text_tasks import TextSample
 
 SENTENCES = ("the farmer buys a red apple", "a dog barks , then a bell rings", "anna sings in the garden")
 END = 2  # the token id of </s>
+DECODER = {
+    "decoder_layers": 1,
+    "decoder_attention_heads": 2,
+    "decoder_ffn_dim": 32,
+    "max_target_positions": 16,
+    "vocab_size": 512,
+}  # of the tiny Whisper, which SALMONN leaves out
 
 
 def tiny_config(dropout: float = 0.1, **changes: object) -> SalmonnConfig:
     """The sizes of `tiny_salmonn`, with the toy's front end."""
     whisper = WhisperShape(
         hub="", d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=32,
-        max_source_positions=500, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=32,
-        max_target_positions=16, vocab_size=512,
+        max_source_positions=500,
     )  # fmt: skip
     beats = BeatsShape(
         hub="", encoder_layers=1, encoder_embed_dim=16, encoder_ffn_embed_dim=32, encoder_attention_heads=2,
@@ -85,7 +91,7 @@ def _parts(seed: int, config: SalmonnConfig) -> tuple:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         whisper = WhisperForConditionalGeneration(
-            WhisperConfig(**ears.whisper.sizes(), **ids, decoder_start_token_id=1)
+            WhisperConfig(**ears.whisper.sizes(), **DECODER, **ids, decoder_start_token_id=1)
         )
         beats = Beats(BeatsConfig.from_dict(ears.beats.sizes()))
         llm = LlamaForCausalLM(LlamaConfig(**sizes, **ids, **settings))

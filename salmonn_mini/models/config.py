@@ -1,8 +1,7 @@
-"""Every size and name in one place: what the model is made of, and the presets toy · small · 7b · 13b.
+"""What the model is made of, and the presets toy · small · 7b · 13b, which differ in this file alone.
 
-Toy and 13B differ in this file alone. Field names are those of the libraries that build the parts
-(transformers' `WhisperConfig` and `LlamaConfig`, the `cfg` of BEATs checkpoints), so that
-`WhisperConfig(**shape.sizes())` is all it takes. No torch here: importing this file is quick.
+Field names are those of the libraries that build the parts (transformers' `WhisperConfig` and `LlamaConfig`, the
+`cfg` of BEATs checkpoints). No torch here: importing this file is quick.
 """
 
 from __future__ import annotations
@@ -27,18 +26,33 @@ CHANNELS = ("mix", "first")
 
 
 @dataclass(frozen=True)
-class Shape(Settings):
-    """Where an encoder's weights are, `hub`, and its sizes under the names of the library that builds it."""
+class Sizes(Settings):
+    """Every number is positive, except `dropout`, which is a proportion."""
+
+    def _check(self) -> None:
+        for name, value in vars(self).items():
+            if name == "dropout":
+                self._rule(0 <= value < 1, name, "at least 0 and below 1", "0.1 is usual")
+            elif type(value) in (int, float):
+                self._rule(value > 0, name, "greater than 0", "give a positive number")
+
+    def _divides(self, width: str, parts: str) -> None:
+        number = getattr(self, parts)
+        fits = getattr(self, width) % number == 0
+        self._rule(fits, width, f"divisible by {parts} = {number}", f"change {width} or {parts}")
 
     def sizes(self) -> dict[str, Any]:
-        """Keyword arguments for `transformers.WhisperConfig`, or a `cfg` for `BeatsConfig.from_dict`."""
+        """Keyword arguments for the configuration of the library that builds the part."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}
 
 
 @dataclass(frozen=True)
-class WhisperShape(Shape):
-    """Whisper, for speech. The defaults are large-v2's; SALMONN keeps the encoder alone."""
+class WhisperShape(Sizes):
+    """Whisper's encoder, for speech. The defaults are large-v2's."""
 
+    retired = frozenset(  # of the decoder, which SALMONN leaves out
+        ("decoder_layers", "decoder_attention_heads", "decoder_ffn_dim", "max_target_positions", "vocab_size")
+    )
     hub: str = "openai/whisper-large-v2"
     d_model: int = 1280
     encoder_layers: int = 32
@@ -46,16 +60,10 @@ class WhisperShape(Shape):
     encoder_ffn_dim: int = 5120
     num_mel_bins: int = 80
     max_source_positions: int = 1500
-    decoder_layers: int = 32
-    decoder_attention_heads: int = 20
-    decoder_ffn_dim: int = 5120
-    max_target_positions: int = 448
-    vocab_size: int = 51_865
 
     def _check(self) -> None:
-        self._positive(*self.sizes())
-        self._heads("d_model", "encoder_attention_heads")
-        self._heads("d_model", "decoder_attention_heads")
+        super()._check()
+        self._divides("d_model", "encoder_attention_heads")
 
     @property
     def window_seconds(self) -> float:
@@ -64,9 +72,10 @@ class WhisperShape(Shape):
 
 
 @dataclass(frozen=True)
-class BeatsSizes(Shape):
-    """What `BeatsShape` and `encoders.beats.BeatsConfig` share; the defaults are BEATs_iter3+ AS2M's."""
+class BeatsShape(Sizes):
+    """BEATs, for all other sounds. The defaults are BEATs_iter3+ AS2M's."""
 
+    hub: str = "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
     encoder_layers: int = 12
     encoder_embed_dim: int = 768
     encoder_ffn_embed_dim: int = 3072
@@ -79,12 +88,11 @@ class BeatsSizes(Shape):
     max_distance: int = 800
 
     def _check(self) -> None:
-        self._positive(*(size.name for size in dataclasses.fields(BeatsSizes)))
-        self._heads("encoder_embed_dim", "encoder_attention_heads")
-        self._heads("encoder_embed_dim", "conv_pos_groups")
-        remedy = f"choose a divisor of {BEATS_MELS}"
-        divides = BEATS_MELS % self.input_patch_size == 0
-        self._rule(divides, "input_patch_size", f"a divisor of the {BEATS_MELS} mel bins", remedy)
+        super()._check()
+        self._divides("encoder_embed_dim", "encoder_attention_heads")
+        self._divides("encoder_embed_dim", "conv_pos_groups")
+        rule, remedy = f"a divisor of the {BEATS_MELS} mel bins", "16 is usual"
+        self._rule(BEATS_MELS % self.input_patch_size == 0, "input_patch_size", rule, remedy)
 
     @property
     def bands(self) -> int:
@@ -93,14 +101,7 @@ class BeatsSizes(Shape):
 
 
 @dataclass(frozen=True)
-class BeatsShape(BeatsSizes):
-    """BEATs, for all other sounds."""
-
-    hub: str = "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
-
-
-@dataclass(frozen=True)
-class LlmShape(Settings):
+class LlmShape(Sizes):
     """The language model, a Llama. The defaults are Vicuna 13B v1.1's."""
 
     hub: str = "lmsys/vicuna-13b-v1.1"
@@ -118,22 +119,21 @@ class LlmShape(Settings):
     attention: str = "sdpa"  # transformers' implementation; "eager" is the quickest on a CPU for short rows
 
     def _check(self) -> None:
-        self._positive("intermediate_size", "num_hidden_layers", "vocab_size", "max_position_embeddings")
-        self._positive("rms_norm_eps", "rope_theta")
-        self._heads("hidden_size", "num_attention_heads")
-        self._heads("num_attention_heads", "num_key_value_heads")
+        super()._check()
+        self._divides("hidden_size", "num_attention_heads")
+        self._divides("num_attention_heads", "num_key_value_heads")
 
     def sizes(self) -> dict[str, Any]:
-        """Keyword arguments for `transformers.LlamaConfig`; a `[PAD]` row is counted into `vocab_size`."""
-        sizes = dataclasses.asdict(self)
-        del sizes["hub"], sizes["attention"]
+        """As above; a `[PAD]` row is counted into `vocab_size`."""
+        sizes = super().sizes()
+        del sizes["attention"]
         sizes["vocab_size"] += sizes.pop("add_pad_row")
         sizes["rope_parameters"] = {"rope_type": "default", "rope_theta": sizes.pop("rope_theta")}
         return sizes
 
 
 @dataclass(frozen=True)
-class ConnectorConfig(Settings):
+class ConnectorConfig(Sizes):
     """From Z (B, T, D) to the LLM's tokens H (B, M, d_llm). The defaults are the paper's.
 
     "window_qformer" has `num_query_tokens` (N) queries a window, "segment_qformer" `segment_query_tokens` a clip.
@@ -159,24 +159,20 @@ class ConnectorConfig(Settings):
     token_scale: float = 1.0
 
     def _check(self) -> None:
+        super()._check()
         self._choice("kind", CONNECTORS)
         self._choice("tail", TAILS)
-        self._heads("hidden_size", "num_attention_heads")
-        self._positive("intermediate_size", "num_hidden_layers", "num_query_tokens", "segment_query_tokens")
-        self._positive("stack_frames", "layer_norm_eps", "token_scale")
+        self._divides("hidden_size", "num_attention_heads")
         self._rule(self.ctc_labels >= 2, "ctc_labels", "at least 2", "the blank and one label")
-        self._proportion("dropout")
         frame = 1 / FRAMES_PER_SECOND
-        for name, seconds in (
-            ("window_seconds", self.window_seconds),
-            ("stride_seconds", self.stride_seconds),
-        ):
-            long_enough = seconds is None or seconds >= frame
-            self._rule(long_enough, name, f"at least one frame, {frame} s", "0.333333 is usual")
+        for name in ("window_seconds", "stride_seconds"):
+            seconds = getattr(self, name)
+            rule = f"at least one frame, {frame} s"
+            self._rule(seconds is None or seconds >= frame, name, rule, "0.333333 is usual")
 
 
 @dataclass(frozen=True)
-class LoraSettings(Settings):
+class LoraSettings(Sizes):
     """LoRA on the LLM: W + s·BA, with s = alpha / r = 4 as trained."""
 
     r: int = 8
@@ -185,15 +181,10 @@ class LoraSettings(Settings):
     target_modules: tuple[str, ...] = ("q_proj", "v_proj")
 
     def _check(self) -> None:
-        self._positive("r", "alpha")
-        self._proportion("dropout")
-        named = len(self.target_modules) > 0
-        self._rule(named, "target_modules", "one name or more", "q_proj, v_proj are usual")
-
-    @property
-    def scale(self) -> float:
-        """The factor s as trained."""
-        return self.alpha / self.r
+        super()._check()
+        self._rule(
+            bool(self.target_modules), "target_modules", "one name or more", "q_proj, v_proj are usual"
+        )
 
 
 @dataclass(frozen=True)
@@ -220,15 +211,14 @@ class SalmonnConfig(Settings):
     checkpoint: str = ""  # hub name of the published trainable parts
 
     def _check(self) -> None:
+        rule, shortest = self._rule, max(self.min_seconds, 1 / FRAMES_PER_SECOND)
         encodes = self.whisper is not None or self.beats is not None
-        self._rule(encodes, "whisper", "given, unless beats is", "a SALMONN needs at least one encoder")
-        one = self.prompt.count("{}") == 1
-        self._rule(one, "prompt", "a text with one {}", "audio and instruction go there")
+        rule(encodes, "whisper", "given, unless beats is", "a SALMONN needs at least one encoder")
+        rule(self.prompt.count("{}") == 1, "prompt", "a text with one {}", "audio and instruction go there")
         self._choice("channels", CHANNELS)
-        self._rule(self.min_seconds >= 0, "min_seconds", "at least 0", "0 turns the filling off")
-        shortest = max(self.min_seconds, 1 / FRAMES_PER_SECOND)
+        rule(self.min_seconds >= 0, "min_seconds", "at least 0", "0 turns the filling off")
         long_enough = self.max_seconds is None or self.max_seconds >= shortest
-        self._rule(long_enough, "max_seconds", f"at least {shortest} (min_seconds)", "null cuts nothing")
+        rule(long_enough, "max_seconds", f"at least {shortest} (min_seconds)", "null cuts nothing")
 
     @property
     def feature_width(self) -> int:
@@ -255,11 +245,6 @@ PRESETS: dict[str, SalmonnConfig] = {
                 encoder_attention_heads=4,
                 encoder_ffn_dim=640,
                 max_source_positions=10 * FRAMES_PER_SECOND,
-                decoder_layers=2,
-                decoder_attention_heads=4,
-                decoder_ffn_dim=640,
-                max_target_positions=64,
-                vocab_size=1831,
             ),
             beats=BeatsShape(
                 hub="",
@@ -300,9 +285,6 @@ PRESETS: dict[str, SalmonnConfig] = {
                 encoder_layers=12,
                 encoder_attention_heads=12,
                 encoder_ffn_dim=3072,
-                decoder_layers=12,
-                decoder_attention_heads=12,
-                decoder_ffn_dim=3072,
             ),
             llm=LlmShape(
                 hub="HuggingFaceTB/SmolLM2-360M-Instruct",

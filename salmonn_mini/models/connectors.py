@@ -5,8 +5,8 @@
     stacking          one token for k frames side by side            a plain network, no attention
     ctc               one token for each run of equal CTC labels     as many tokens as there is speech
 
-All take Z (B, T, D) with lengths (B,) and give H (B, M, d_llm) with lengths (B,). A clip's tokens depend on
-its own frames alone, never on its neighbors in the batch.
+All take Z (B, T, D), lengths (B,) and give H (B, M, d_llm), zero beyond its lengths (B,). A clip's tokens depend
+on its own frames alone, never on its neighbors in the batch.
 """
 
 from __future__ import annotations
@@ -24,15 +24,7 @@ from salmonn_mini.models.windows import n_windows, split, window_frames
 BLANK = 0  # CTC's label for "nothing new"
 
 
-class Connector(nn.Module):
-    """The interface: called with Z (B, T, D), lengths (B,) → H (B, M, d_llm), its lengths (B,); zero beyond them."""
-
-    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
-        """Each clip's number of tokens (B,), without computing them."""
-        raise NotImplementedError
-
-
-class WindowQFormer(Connector):
+class WindowQFormer(nn.Module):
     """Window-level Q-Former (paper, section 3.1) over windows of L frames: tokens window by window, query by query."""
 
     def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
@@ -45,29 +37,22 @@ class WindowQFormer(Connector):
         self.stride = window_frames(config.stride_seconds or config.window_seconds)
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Raises SalmonnError for a clip without a full window where the tail is dropped."""
+        counts = n_windows(lengths, self.L, self.stride, self.tail)
+        if int(counts.min()) == 0:
+            fault = (
+                f"a clip of {int(lengths.min())} frames is shorter than a window of {self.L}, and tail='drop'"
+            )
+            raise SalmonnError(f"{fault} leaves it without a token: use tail='pad', or longer clips")
         windows, _ = split(Z, self.L, lengths, self.stride, self.tail)
-        counts = self._n_windows(lengths)
         is_own = length_mask(counts, windows.shape[1])
         rows = self.projection(self.qformer(self.queries, windows[is_own]).hidden)
         H = rows.new_zeros(*is_own.shape, *rows.shape[1:])
         H[is_own] = rows
         return H.flatten(1, 2), counts * self.queries.shape[1]
 
-    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
-        return self._n_windows(lengths) * self.queries.shape[1]
 
-    def _n_windows(self, lengths: Tensor) -> Tensor:
-        """Raises SalmonnError for a clip without a full window where the tail is dropped."""
-        counts = n_windows(lengths, self.L, self.stride, self.tail)
-        if int(counts.min()) == 0:
-            raise SalmonnError(
-                f"a clip of {int(lengths.min())} frames is shorter than a window of {self.L}, "
-                f"and tail='drop' leaves it without a token: use tail='pad', or longer clips"
-            )
-        return counts
-
-
-class SegmentQFormer(Connector):
+class SegmentQFormer(nn.Module):
     """Q-Former over the entire clip: always `segment_query_tokens` tokens, however long the clip is."""
 
     def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
@@ -78,13 +63,10 @@ class SegmentQFormer(Connector):
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         H = self.projection(self.qformer(self.queries, Z, Z_mask=length_mask(lengths, Z.shape[1])).hidden)
-        return H, self.n_tokens(Z, lengths)
-
-    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
-        return torch.full_like(lengths, self.queries.shape[1])
+        return H, torch.full_like(lengths, H.shape[1])
 
 
-class Stacking(Connector):
+class Stacking(nn.Module):
     """Fixed rate: `stack_frames` frames side by side, then two linear layers; the tail is zero-padded."""
 
     def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
@@ -94,15 +76,11 @@ class Stacking(Connector):
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         stacks, _ = split(Z, self.k, lengths)
-        counts = self.n_tokens(Z, lengths)
-        H = self.projection(stacks.flatten(2))
-        return H * length_mask(counts, H.shape[1])[..., None], counts
-
-    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
-        return n_windows(lengths, self.k)
+        counts = n_windows(lengths, self.k)
+        return _zero_beyond(self.projection(stacks.flatten(2)), counts), counts
 
 
-class CtcCompression(Connector):
+class CtcCompression(nn.Module):
     """Variable rate: each run of one CTC label becomes one token, blanks vanish (Gaido et al., EACL 2021).
 
     A token is the mean of its frames, weighted by their labels' probability, so that the LLM's loss reaches the CTC
@@ -122,11 +100,7 @@ class CtcCompression(Connector):
         total = Z.new_zeros(B, M + 1, 1).scatter_add(1, slot, weight)
         summed = Z.new_zeros(B, M + 1, Z.shape[2]).scatter_add(1, slot.expand_as(Z), weight * Z)
         means = summed[:, :M] / total[:, :M].clamp(min=torch.finfo(Z.dtype).eps)
-        H = self.projection(means)
-        return H * length_mask(counts, M)[..., None], counts
-
-    def n_tokens(self, Z: Tensor, lengths: Tensor) -> Tensor:
-        return self._runs(Z, lengths)[2]
+        return _zero_beyond(self.projection(means), counts), counts
 
     def ctc_loss(self, Z: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """CTC loss of the head: targets (B, U) with target_lengths (B,), labels from 1; 0 is the blank."""
@@ -146,7 +120,7 @@ class CtcCompression(Connector):
         return probability, run.masked_fill(~kept, Z.shape[1]), is_new.sum(1)
 
 
-KINDS: dict[str, type[Connector]] = {
+KINDS: dict[str, type[nn.Module]] = {
     "window_qformer": WindowQFormer,
     "segment_qformer": SegmentQFormer,
     "stacking": Stacking,
@@ -154,10 +128,14 @@ KINDS: dict[str, type[Connector]] = {
 }
 
 
-def build_connector(config: ConnectorConfig, d_in: int, d_out: int) -> Connector:
+def build_connector(config: ConnectorConfig, d_in: int, d_out: int) -> nn.Module:
     """The connector of `config.kind`, from Z of width d_in to an LLM of width d_out."""
     return KINDS[config.kind](config, d_in, d_out)
 
 
 def _mlp(d_in: int, hidden: int, d_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(d_in, hidden), nn.GELU(), nn.Linear(hidden, d_out))
+
+
+def _zero_beyond(H: Tensor, lengths: Tensor) -> Tensor:
+    return H * length_mask(lengths, H.shape[1])[..., None]

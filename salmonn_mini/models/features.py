@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
+
+from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import FRAMES_PER_SECOND, SAMPLE_RATE
+
+SECONDS_AT_ONCE = 240  # of sound in one forward pass: bounds the memory that an hour's recording takes
 
 
 @dataclass(frozen=True)
@@ -44,21 +50,67 @@ class Features:
     @staticmethod
     def stack(parts: Sequence[Features]) -> Features:
         """One batch of several, padded to its longest clip."""
-
-        def join(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-            clips = [clip for frames, _ in pairs for clip in frames]
-            return pad_sequence(clips, batch_first=True), torch.cat([lengths for _, lengths in pairs])
-
-        return _features(
-            {name: join([part.streams()[name] for part in parts]) for name in parts[0].streams()}
-        )
+        joined = {}
+        for name in parts[0].streams():
+            frames, lengths = zip(*(part.streams()[name] for part in parts), strict=True)
+            clips = [clip for batch in frames for clip in batch]
+            joined[name] = pad_sequence(clips, batch_first=True), torch.cat(lengths)
+        return _features(joined)
 
 
 def _features(streams: Mapping[str, tuple[Tensor, Tensor]]) -> Features:
-    named = {name: frames for name, (frames, _) in streams.items()}
-    return Features(**named, **{f"{name}_lengths": lengths for name, (_, lengths) in streams.items()})
+    frames = {name: frames for name, (frames, _) in streams.items()}
+    return Features(**frames, **{f"{name}_lengths": lengths for name, (_, lengths) in streams.items()})
 
 
 def length_mask(lengths: Tensor, T: int) -> Tensor:
     """(B,) → (B, T), True at each clip's own frames."""
     return torch.arange(T, device=lengths.device) < lengths[:, None]
+
+
+class LayerNorm(nn.LayerNorm):
+    """Of every trained part: computes in float32 what comes in float16 or bfloat16, and returns its weights' type.
+
+    x (…, D) may be of another floating-point type than the weights, as cached features are.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = torch.promote_types(x.dtype, torch.float32)
+        weight, bias = self.weight.to(wide), self.bias.to(wide)
+        return F.layer_norm(x.to(wide), self.normalized_shape, weight, bias, self.eps).to(self.weight.dtype)
+
+
+def encode_in_windows(
+    waves: Sequence[Tensor],
+    window_seconds: float,
+    encode: Callable[[Sequence[Tensor]], tuple[Tensor, Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """Encode clips of any length with `encode`, which takes windows of at most `window_seconds`.
+
+    waves: tensors (S,) at 16 kHz. `encode` turns several of them into features (B, T, D) and lengths (B,), and
+    gives a window the same features in every batch. A clip's consecutive windows are joined; one with fewer than 50
+    frames a second (BEATs: 1,496 in 30 s) is filled up with zeros where another follows, so that frame t stays at
+    t · 20 ms in both encoders. Returns features (B, T, D), zero beyond a clip's length, and lengths (B,).
+
+    Raises:
+        SalmonnError: no clips, or a clip without samples.
+    """
+    if not len(waves):
+        raise SalmonnError("there are no clips to encode: give a list with at least one")
+    for wave in waves:
+        if wave.dim() != 1 or not len(wave):
+            shape = tuple(wave.shape)
+            raise SalmonnError(f"a clip of shape {shape}: a clip is (samples,) with at least one sample")
+    clips = [wave.split(round(window_seconds * SAMPLE_RATE)) for wave in waves]
+    windows = [window for clip in clips for window in clip]
+    at_once = max(1, int(SECONDS_AT_ONCE / window_seconds))
+    encoded: list[Tensor] = []
+    for start in range(0, len(windows), at_once):
+        features, lengths = encode(windows[start : start + at_once])
+        encoded += [row[:length] for row, length in zip(features, lengths.tolist(), strict=True)]
+    rows, frames, joined = iter(encoded), round(window_seconds * FRAMES_PER_SECOND), []
+    for clip in clips:
+        *filled, last = (next(rows) for _ in clip)
+        joined.append(torch.cat([*(F.pad(row, (0, 0, 0, frames - len(row))) for row in filled), last]))
+    lengths = torch.tensor([len(clip) for clip in joined], device=joined[0].device)
+    return pad_sequence(joined, batch_first=True), lengths

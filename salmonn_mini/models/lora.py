@@ -51,19 +51,19 @@ class LoraLinear(nn.Module):
         y = self.base_layer(x)
         return y if self.merged else y + self.scale * self.lora_B(self.lora_A(self.dropout(x)))
 
-    @torch.no_grad()
     def merge(self) -> None:
         """Add s·BA to W itself; the forward pass then costs what it did without LoRA."""
-        if not self.merged:
-            self.base_layer.weight += self.scale * self.lora_B.weight @ self.lora_A.weight
-            self.merged = True
+        self._set_merged(True)
 
-    @torch.no_grad()
     def unmerge(self) -> None:
         """Take s·BA out of W again."""
-        if self.merged:
-            self.base_layer.weight -= self.scale * self.lora_B.weight @ self.lora_A.weight
-            self.merged = False
+        self._set_merged(False)
+
+    @torch.no_grad()
+    def _set_merged(self, merged: bool) -> None:
+        sign = int(merged) - int(self.merged)
+        self.base_layer.weight += sign * self.scale * self.lora_B.weight @ self.lora_A.weight
+        self.merged = merged
 
 
 def attach_lora(llm: nn.Module, config: LoraSettings) -> peft.PeftModel:
@@ -73,12 +73,9 @@ def attach_lora(llm: nn.Module, config: LoraSettings) -> peft.PeftModel:
         SalmonnError: target modules that the LLM does not have.
     """
     known = {name.rpartition(".")[2] for name, module in llm.named_modules() if isinstance(module, nn.Linear)}
-    missing = [name for name in config.target_modules if name not in known]
-    if missing:
-        raise SalmonnError(
-            f"the LLM has no linear layers named {', '.join(missing)}: choose target_modules among "
-            f"{', '.join(sorted(known))}"
-        )
+    if missing := [name for name in config.target_modules if name not in known]:
+        fault = f"the LLM has no linear layers named {', '.join(missing)}"
+        raise SalmonnError(f"{fault}: choose target_modules among {', '.join(sorted(known))}")
     settings = peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=config.r,
@@ -93,40 +90,36 @@ def attach_lora(llm: nn.Module, config: LoraSettings) -> peft.PeftModel:
 
 
 @contextmanager
-def lora_scale(model: nn.Module, s: float, adapter: str = ADAPTER) -> Iterator[None]:
+def lora_scale(model: nn.Module, s: float) -> Iterator[None]:
     """Within the block every LoRA layer computes W + s·BA; afterwards each has its former scale again.
 
     Blocks may be nested, the inner one counts.
 
     Raises:
-        SalmonnError: s is not finite; no LoRA, an unknown adapter, or one that is merged, disabled or inactive (a
-            scale would change nothing); layers merged within the block and not unmerged.
+        SalmonnError: s is not finite; no LoRA; LoRA that is inactive or, also within the block, merged.
     """
     if not math.isfinite(s):
-        raise SalmonnError(
-            f"the LoRA scale is {s}, but it must be finite: 4.0 is as trained, 0 turns LoRA off"
-        )
-    layers = _layers(model, adapter)
-    _refuse_merged(layers)
-    before = {name: layer.scaling[adapter] for name, layer in layers.items()}
+        raise SalmonnError(f"the LoRA scale is {s}, but it must be finite: take 4.0, as trained")
+    layers = _layers(model)
+    before = {name: layer.scaling[ADAPTER] for name, layer in layers.items()}
     try:
         for layer in layers.values():
-            layer.scaling[adapter] = s
+            layer.scaling[ADAPTER] = s
         yield
-        _refuse_merged(layers)
+        _layers(model)
     finally:
         for name, layer in layers.items():
             if not layer.merged:  # a merged layer keeps s: unmerging must take out what merging put in
-                layer.scaling[adapter] = before[name]
+                layer.scaling[ADAPTER] = before[name]
 
 
-def current_scale(model: nn.Module, adapter: str = ADAPTER) -> float:
+def current_scale(model: nn.Module) -> float:
     """The scale s of all LoRA layers.
 
     Raises:
-        SalmonnError: layers that differ, no LoRA, an unknown or inactive adapter.
+        SalmonnError: layers that differ; else as `lora_scale`.
     """
-    scales = {float(layer.scaling[adapter]) for layer in _layers(model, adapter).values()}
+    scales = {float(layer.scaling[ADAPTER]) for layer in _layers(model).values()}
     if len(scales) > 1:
         raise SalmonnError(f"the LoRA layers have different scales {sorted(scales)}: set one by lora_scale")
     return scales.pop()
@@ -140,50 +133,29 @@ class LoraDrift(NamedTuple):
 
 
 @torch.no_grad()
-def lora_drift(model: nn.Module, adapter: str = ADAPTER) -> LoraDrift:
-    """How far LoRA has moved the LLM, each layer and all.
-
-    Raises:
-        SalmonnError: no LoRA, an unknown adapter, or merged layers (W is no longer the LLM's own).
-    """
-    layers = _layers(model, adapter)
-    _refuse_merged(layers)
-    moved, size = {}, {}
+def lora_drift(model: nn.Module) -> LoraDrift:
+    """How far LoRA has moved the LLM, each layer and all; raises as `lora_scale`."""
+    layers, moved, size = _layers(model), {}, {}
     for name, layer in layers.items():
-        W, A, B = _matrices(layer, adapter)
+        A, B = layer.lora_A, layer.lora_B
+        A, B = (A[ADAPTER], B[ADAPTER]) if isinstance(layer, LoraLayer) else (A, B)
+        A, B = A.weight.double(), B.weight.double()  # for sums over millions of entries
         squared = ((B.T @ B) * (A @ A.T)).sum().item()  # ‖BA‖² = tr(BᵀB AAᵀ), r × r matrices only
-        moved[name] = layer.scaling[adapter] ** 2 * squared
-        size[name] = W.square().sum().item()
+        moved[name] = layer.scaling[ADAPTER] ** 2 * squared
+        size[name] = layer.base_layer.weight.double().square().sum().item()
     overall = math.sqrt(sum(moved.values()) / sum(size.values()))
     return LoraDrift(overall, {name: math.sqrt(moved[name] / size[name]) for name in layers})
 
 
-def _layers(model: nn.Module, adapter: str) -> dict[str, Any]:
-    """All LoRA layers, ours and peft's, in which the adapter is active."""
-    lora: dict[str, Any] = {
-        name: m for name, m in model.named_modules() if isinstance(m, LoraLinear | LoraLayer)
-    }
-    if not lora:
+def _layers(model: nn.Module) -> dict[str, Any]:
+    """All LoRA layers, ours and peft's."""
+    kinds = LoraLinear | LoraLayer
+    layers: dict[str, Any] = {name: m for name, m in model.named_modules() if isinstance(m, kinds)}
+    if not layers:
         raise SalmonnError("the model has no LoRA layers: attach them with attach_lora")
-    adapters = {known for layer in lora.values() for known in layer.scaling}
-    if adapter not in adapters:
-        raise SalmonnError(f"there is no adapter {adapter!r}: choose one of {', '.join(sorted(adapters))}")
-    layers = {name: layer for name, layer in lora.items() if adapter in layer.scaling}
     for name, layer in layers.items():
-        if isinstance(layer, LoraLayer) and (layer.disable_adapters or adapter not in layer.active_adapters):
-            raise SalmonnError(f"adapter {adapter!r} is not active in {name}: call set_adapter first")
-    return layers
-
-
-def _refuse_merged(layers: dict[str, Any]) -> None:
-    for name, layer in layers.items():
+        if isinstance(layer, LoraLayer) and (layer.disable_adapters or ADAPTER not in layer.active_adapters):
+            raise SalmonnError(f"adapter {ADAPTER!r} is not active in {name}: call set_adapter first")
         if layer.merged:
             raise SalmonnError(f"LoRA is merged into {name}, so its scale is fixed: unmerge it first")
-
-
-def _matrices(layer: Any, adapter: str) -> tuple[Tensor, Tensor, Tensor]:
-    """W (out, in), A (r, in), B (out, r) in float64, for sums over millions of entries."""
-    A, B = layer.lora_A, layer.lora_B
-    if isinstance(layer, LoraLayer):
-        A, B = A[adapter], B[adapter]
-    return layer.base_layer.weight.double(), A.weight.double(), B.weight.double()
+    return layers

@@ -6,10 +6,6 @@ A BERT with cross-attention in every layer, under BERT's own keys, as published 
     x = LayerNorm(x + Attention(x, x))            layer.N.attention
     x = LayerNorm(x + Attention(x, Z))            layer.N.crossattention, queries only
     x = LayerNorm(x + W_2 gelu(W_1 x))            layer.N.intermediate_query, output_query
-
-BLIP-2 (arXiv 2301.12597) trains the same layers on pairs with text. Give a vocabulary size and the text
-side is built too: word and position embeddings and a feed-forward of the text's own. Which tokens see which
-others is then decided by one of three masks, see `blip2_mask`.
 """
 
 from __future__ import annotations
@@ -22,17 +18,16 @@ from torch.nn import functional as F
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import ConnectorConfig
-from salmonn_mini.models.layer_norm import LayerNorm
+from salmonn_mini.models.features import LayerNorm
 
 MASKS = ("bidirectional", "unimodal", "multimodal_causal")
+MAX_POSITIONS = 512
 INIT_STD = 0.02  # of BERT, and of the published query tokens
 
 
 class QFormerOutput(NamedTuple):
-    """The attentions only on request, one tensor a layer."""
-
     hidden: Tensor  # (B, N + S, d): N queries, then S text tokens
-    self_attention: tuple[Tensor, ...] = ()  # (B, heads, N + S, N + S)
+    self_attention: tuple[Tensor, ...] = ()  # on request (B, heads, N + S, N + S) for each layer
     cross_attention: tuple[Tensor, ...] = ()  # (B, heads, N, T)
 
 
@@ -44,8 +39,7 @@ def blip2_mask(kind: str, n_queries: int, text_mask: Tensor) -> Tensor:
         queries Q        all  all        all  –           all  –
         text             all  all        –    all         all  earlier
 
-    BLIP-2 (arXiv 2301.12597, figure 2) trains matching with the first, contrast with the second, and grounded
-    generation with the third. text_mask (B, S) is True at real tokens; padding is seen by nobody.
+    text_mask (B, S) is True at real tokens; padding is seen by nobody. Source: BLIP-2 (arXiv 2301.12597), figure 2.
 
     Raises:
         SalmonnError: a kind that is not one of MASKS.
@@ -67,9 +61,9 @@ def blip2_mask(kind: str, n_queries: int, text_mask: Tensor) -> Tensor:
 class MultiHeadAttention(nn.Module):
     """Scaled dot-product attention of x (B, N, d) on a context (B, T, c), BERT's `self`."""
 
-    def __init__(self, width: int, context_width: int, heads: int, dropout: float) -> None:
+    def __init__(self, config: ConnectorConfig, context_width: int) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        width, self.heads, self.dropout = config.hidden_size, config.num_attention_heads, config.dropout
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(context_width, width)
         self.value = nn.Linear(context_width, width)
@@ -82,14 +76,12 @@ class MultiHeadAttention(nn.Module):
         q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in projected)
         mask = None if mask is None else mask[:, None]
         dropout = self.dropout if self.training else 0.0
-        weights = None
-        if return_weights:
-            scores = q @ k.mT * q.shape[-1] ** -0.5
-            weights = (scores if mask is None else scores.masked_fill(~mask, float("-inf"))).softmax(-1)
-            out = F.dropout(weights, dropout) @ v
-        else:
+        if not return_weights:
             out = F.scaled_dot_product_attention(q, k, v, mask, dropout)
-        return out.transpose(1, 2).flatten(2), weights
+            return out.transpose(1, 2).flatten(2), None
+        scores = q @ k.mT * q.shape[-1] ** -0.5
+        weights = (scores if mask is None else scores.masked_fill(~mask, float("-inf"))).softmax(-1)
+        return (F.dropout(weights, dropout) @ v).transpose(1, 2).flatten(2), weights
 
 
 class AddAndNorm(nn.Module):
@@ -106,13 +98,12 @@ class AddAndNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention with its residual: on x itself, or on a context of `context_width`."""
+    """Attention on a context of `context_width`, with its residual."""
 
-    def __init__(self, config: ConnectorConfig, context_width: int | None = None) -> None:
+    def __init__(self, config: ConnectorConfig, context_width: int) -> None:
         super().__init__()
-        width, heads = config.hidden_size, config.num_attention_heads
-        self.self = MultiHeadAttention(width, context_width or width, heads, config.dropout)
-        self.output = AddAndNorm(width, config)
+        self.self = MultiHeadAttention(config, context_width)
+        self.output = AddAndNorm(config.hidden_size, config)
 
     def forward(
         self, x: Tensor, context: Tensor, mask: Tensor | None, return_weights: bool
@@ -126,17 +117,14 @@ class Layer(nn.Module):
 
     def __init__(self, config: ConnectorConfig, context_width: int, with_text: bool) -> None:
         super().__init__()
-        self.attention = Attention(config)
+        d, d_ff = config.hidden_size, config.intermediate_size
+        self.attention = Attention(config, d)
         self.crossattention = Attention(config, context_width)
-        self.intermediate_query = nn.ModuleDict(
-            {"dense": nn.Linear(config.hidden_size, config.intermediate_size)}
-        )
-        self.output_query = AddAndNorm(config.intermediate_size, config)
+        self.intermediate_query = nn.ModuleDict({"dense": nn.Linear(d, d_ff)})
+        self.output_query = AddAndNorm(d_ff, config)
         if with_text:
-            self.intermediate = nn.ModuleDict(
-                {"dense": nn.Linear(config.hidden_size, config.intermediate_size)}
-            )
-            self.output = AddAndNorm(config.intermediate_size, config)
+            self.intermediate = nn.ModuleDict({"dense": nn.Linear(d, d_ff)})
+            self.output = AddAndNorm(d_ff, config)
 
     def forward(
         self, x: Tensor, N: int, Z: Tensor, mask: Tensor | None, Z_mask: Tensor | None, return_weights: bool
@@ -154,11 +142,11 @@ class Layer(nn.Module):
 class Embeddings(nn.Module):
     """Queries, and text as word + position, behind one LayerNorm."""
 
-    def __init__(self, config: ConnectorConfig, vocab_size: int | None, max_positions: int) -> None:
+    def __init__(self, config: ConnectorConfig, vocab_size: int | None) -> None:
         super().__init__()
         if vocab_size is not None:
             self.word_embeddings = nn.Embedding(vocab_size, config.hidden_size)
-            self.position_embeddings = nn.Embedding(max_positions, config.hidden_size)
+            self.position_embeddings = nn.Embedding(MAX_POSITIONS, config.hidden_size)
         self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -170,24 +158,18 @@ class Embeddings(nn.Module):
 
 
 class QFormer(nn.Module):
-    """The Querying Transformer over Z of width D = context_width, with published checkpoints' keys.
+    """The Querying Transformer over Z of width D = context_width.
 
-    `vocab_size` builds the text side for BLIP-2's objectives, up to `max_positions` tokens; None leaves it out, as
+    `vocab_size` builds the text side for BLIP-2's objectives, up to MAX_POSITIONS tokens; None leaves it out, as
     SALMONN does.
     """
 
-    def __init__(
-        self,
-        config: ConnectorConfig,
-        context_width: int,
-        vocab_size: int | None = None,
-        max_positions: int = 512,
-    ) -> None:
+    def __init__(self, config: ConnectorConfig, context_width: int, vocab_size: int | None = None) -> None:
         super().__init__()
         self.has_text = vocab_size is not None
         layers = (Layer(config, context_width, self.has_text) for _ in range(config.num_hidden_layers))
         encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})
-        embeddings = Embeddings(config, vocab_size, max_positions)
+        embeddings = Embeddings(config, vocab_size)
         self.bert: Any = nn.ModuleDict({"embeddings": embeddings, "encoder": encoder})
         self.apply(_initialize)
 
@@ -217,19 +199,14 @@ class QFormer(nn.Module):
         N = queries.shape[1]
         self_mask = None
         if text_ids is not None:
-            text_mask = torch.ones_like(text_ids, dtype=torch.bool) if text_mask is None else text_mask
-            self_mask = blip2_mask(mask, N, text_mask)
+            self_mask = blip2_mask(mask, N, torch.ones_like(text_ids) if text_mask is None else text_mask)
         Z_mask = None if Z_mask is None else Z_mask[:, None]
-        x = self.embeddings(queries.expand(Z.shape[0], -1, -1), text_ids)
+        x = self.bert["embeddings"](queries.expand(Z.shape[0], -1, -1), text_ids)
         weights = []
         for layer in self.bert["encoder"]["layer"]:
             x, *layer_weights = layer(x, N, Z, self_mask, Z_mask, return_attention)
             weights.append(layer_weights)
         return QFormerOutput(x, *zip(*weights, strict=True)) if return_attention else QFormerOutput(x)
-
-    @property
-    def embeddings(self) -> Embeddings:
-        return self.bert["embeddings"]
 
 
 def new_queries(n: int, width: int) -> nn.Parameter:

@@ -29,31 +29,24 @@ from salmonn_mini.models.config import SalmonnConfig
 from salmonn_mini.models.connectors import build_connector
 from salmonn_mini.models.encoders.beats import Beats
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
-from salmonn_mini.models.features import Features, length_mask
-from salmonn_mini.models.generation import seeded, stream_text
-from salmonn_mini.models.layer_norm import LayerNorm
-from salmonn_mini.models.logits import check_logits, compute_logits
+from salmonn_mini.models.features import Features, LayerNorm, length_mask
+from salmonn_mini.models.generation import check_logits, compute_logits, seeded, stream_text
 from salmonn_mini.models.lora import attach_lora
-from salmonn_mini.models.prompt import Prompt
-from salmonn_mini.models.splice import IGNORE_INDEX, Answer, AnswerLoss, Spliced, pad_rows
+from salmonn_mini.models.splice import IGNORE_INDEX, Answer, AnswerLoss, Prompt, Spliced, pad_rows
 from salmonn_mini.models.state import check_fit
 
-MAX_LOGITS = 2**26  # 256 MB in float32: 2,000 tokens of answers with Vicuna's vocabulary
+GREEDY: dict[str, Any] = {"max_new_tokens": 80, "num_beams": 1, "do_sample": False, "repetition_penalty": 1.0}
+SAMPLING = {"temperature": 1.0, "top_p": 0.9}
 
 
 class SalmonnModel(nn.Module):
-    """SALMONN from its parts; `llm` gets its LoRA here.
-
-    Args:
-        whisper: the encoder for speech, or None for a spectrogram-only model.
-        beats: the encoder for all other sounds, or None for a speech-only model.
-        llm: a causal language model of transformers.
+    """SALMONN from its parts, one encoder of which may be None; `llm` gets its LoRA here.
 
     Raises:
         SalmonnError: an LLM whose loss would be wrong (see `check_logits`), or without the prompt's end symbol.
     """
 
-    max_logits = MAX_LOGITS
+    max_logits = 2**26  # at once, 256 MB in float32: 2,000 tokens of answers with Vicuna's vocabulary
 
     def __init__(
         self,
@@ -66,9 +59,8 @@ class SalmonnModel(nn.Module):
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
         self.whisper, self.beats = whisper, beats
-        for encoder in (whisper, beats):
-            if encoder is not None:
-                encoder.requires_grad_(False)
+        for encoder in filter(None, (whisper, beats)):
+            encoder.requires_grad_(False)
         d_whisper = whisper.config.d_model if whisper else 0
         d_beats = beats.config.encoder_embed_dim if beats else 0
         self.ln_speech = LayerNorm(d_whisper) if whisper else None
@@ -91,9 +83,8 @@ class SalmonnModel(nn.Module):
     def train(self, mode: bool = True) -> SalmonnModel:
         """Training mode for what is trained; what is frozen stays in evaluation mode, without dropout."""
         super().train(mode)
-        for part in (self.whisper, self.beats, self.llm):
-            if part is not None:
-                part.eval()
+        for part in filter(None, (self.whisper, self.beats, self.llm)):
+            part.eval()
         for layer in self.llm.modules():
             if isinstance(layer, LoraLayer):
                 layer.lora_dropout.train(mode)
@@ -102,19 +93,12 @@ class SalmonnModel(nn.Module):
                 layer.training = mode and layer.gradient_checkpointing
         return self
 
-    def gradient_checkpointing_enable(self) -> None:
-        """In training the LLM's layers keep their inputs alone, and compute all else again in the backward pass."""
-        self._checkpointing("enable", {"use_reentrant": False})
-
-    def gradient_checkpointing_disable(self) -> None:
-        """The LLM's layers keep their activations, as at the start."""
-        self._checkpointing("disable")
-
-    def _checkpointing(self, switch: str, *settings: dict[str, bool]) -> None:
-        llm = self.base_llm
+    def gradient_checkpointing(self, enabled: bool) -> None:
+        """In training the LLM's layers keep their inputs alone, and recompute the rest in the backward pass."""
         # Until 5.22, all that Python 3.10 can have, transformers calls the activations' checkpoints the gradient's.
+        llm, settings = self.base_llm, [{"use_reentrant": False}] if enabled else []
         kind = "activation" if hasattr(llm, "activation_checkpointing_enable") else "gradient"
-        getattr(llm, f"{kind}_checkpointing_{switch}")(*settings)
+        getattr(llm, f"{kind}_checkpointing_{'enable' if enabled else 'disable'}")(*settings)
         self.train(self.training)
 
     # --- from sound to tokens ----------------------------------------------------------------------------------------
@@ -127,16 +111,13 @@ class SalmonnModel(nn.Module):
             SalmonnError: no clips, a clip without samples, or features that are not finite.
         """
         waves = [wave.to(self.device) for wave in waves]
-        speech: tuple[Tensor | None, Tensor | None] = (None, None)
-        audio, seconds = speech, 30.0
-        if self.whisper is not None:
-            seconds = self.whisper.window_seconds
-            speech = self.whisper(waves, pad_to_30s=self.config.pad_to_30s)
-        if self.beats is not None:
-            # Faint bands need more digits than float32 has; the published loader has them too. MPS has none.
-            precise = waves if self.device.type == "mps" else [wave.double() for wave in waves]
-            audio = self.beats(precise, window_seconds=seconds)
-        return Features(*speech, *audio)
+        speech = self.whisper(waves, pad_to_30s=self.config.pad_to_30s) if self.whisper else (None, None)
+        if self.beats is None:
+            return Features(*speech)
+        # Faint bands need more digits than float32 has; the published loader has them too. MPS has none.
+        precise = waves if self.device.type == "mps" else [wave.double() for wave in waves]
+        seconds = self.whisper.window_seconds if self.whisper else 30.0
+        return Features(*speech, *self.beats(precise, window_seconds=seconds))
 
     def fuse(self, features: Features) -> tuple[Tensor, Tensor]:
         """Z (B, T, D) and its lengths (B,): both streams normalized, zero-padded to the longer one, side by side.
@@ -152,7 +133,7 @@ class SalmonnModel(nn.Module):
                 streams.append(normed if is_own.all() else normed * is_own[..., None])
                 lengths.append(own)
         T = max(stream.shape[1] for stream in streams)
-        padded = [pad(x, (0, 0, 0, T - x.shape[1])) if x.shape[1] < T else x for x in streams]
+        padded = [pad(x, (0, 0, 0, T - x.shape[1])) for x in streams]
         return torch.cat(padded, dim=-1), torch.stack(lengths).amax(0)
 
     def get_audio_features(self, features: Features) -> tuple[Tensor, Tensor]:
@@ -162,8 +143,8 @@ class SalmonnModel(nn.Module):
 
     @torch.no_grad()
     def audio_token_count(self, features: Features) -> list[int]:
-        """How many audio tokens each clip has, without computing them."""
-        return self.connector.n_tokens(*self.fuse(features)).tolist()
+        """How many audio tokens each clip has."""
+        return self.get_audio_features(features)[1].tolist()
 
     # --- from tokens to answers --------------------------------------------------------------------------------------
 
@@ -192,13 +173,11 @@ class SalmonnModel(nn.Module):
         rows, labels = [], []
         for i, instruction in enumerate(instructions):
             answer = self.prompt.answer(answers[i])[:max_answer_tokens] if answers is not None else []
-            after = self.prompt.after(instruction)
-            text = torch.tensor(self.prompt.before + after + answer, device=H.device)
-            parts = embed(text).split([len(self.prompt.before), len(after) + len(answer)])
-            sound = H[i, : int(lengths[i])].to(parts[0].dtype)
-            rows.append(torch.cat([parts[0], sound, parts[1]]))
-            prompt_length = len(rows[-1]) - len(answer)
-            labels.append(torch.tensor([IGNORE_INDEX] * prompt_length + answer, device=H.device))
+            text = torch.tensor(self.prompt.before + self.prompt.after(instruction) + answer, device=H.device)
+            before, after = embed(text).tensor_split([len(self.prompt.before)])
+            rows.append(torch.cat([before, H[i, : int(lengths[i])].to(before.dtype), after]))
+            ignored = [IGNORE_INDEX] * (len(rows[-1]) - len(answer))
+            labels.append(torch.tensor(ignored + answer, device=H.device))
         return pad_rows(rows, labels, left=answers is None)
 
     def answer_hidden_states(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
@@ -222,34 +201,30 @@ class SalmonnModel(nn.Module):
         """The cross-entropy of the answers alone, summed over their tokens (paper, section 3.2)."""
         spliced = self.splice(*self.get_audio_features(features), instructions, answers)
         states, targets, rows = self.answer_hidden_states(spliced)
-        total, each = self._cross_entropy(states, targets)
-        by_row = each.new_zeros(len(answers)).index_add(0, rows, each)
-        return AnswerLoss(total, len(targets), by_row)
+        each = self._cross_entropy(states, targets)
+        by_row = each.new_zeros(len(answers)).index_add(0, rows, each.detach())
+        return AnswerLoss(each.sum(), len(targets), by_row)
 
     @torch.no_grad()
     def log_prob(self, features: Features, instructions: Sequence[str], answers: Sequence[str]) -> Tensor:
         """log P(Y | X, I) of each answer with its end symbol, (B,), in nats."""
         return -self.forward(features, instructions, answers).per_sample
 
-    def _cross_entropy(self, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """In nats, summed, and of each target (A,), detached.
+    def _cross_entropy(self, states: Tensor, targets: Tensor) -> Tensor:
+        """Of each target (A,), in nats.
 
         With V words A targets have A·V logits, and the loss holds three copies of them. Beyond `max_logits` they
         come piece by piece, and each piece's are computed again in the backward pass instead of being kept.
         """
-        llm = self.base_llm
 
-        def score(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-            logits = compute_logits(llm, states)
-            each = cross_entropy(logits.detach(), targets, reduction="none")
-            return cross_entropy(logits, targets, reduction="sum"), each
+        def score(states: Tensor, targets: Tensor) -> Tensor:
+            return cross_entropy(compute_logits(self.base_llm, states), targets, reduction="none")
 
-        at_once = max(1, self.max_logits // llm.config.vocab_size)
+        at_once = max(1, self.max_logits // self.base_llm.config.vocab_size)
         if len(states) <= at_once:
             return score(states, targets)
         pieces = zip(states.split(at_once), targets.split(at_once), strict=True)
-        totals, each = zip(*(checkpoint(score, *piece, use_reentrant=False) for piece in pieces), strict=True)
-        return torch.stack(totals).sum(), torch.cat(each)
+        return torch.cat([checkpoint(score, *piece, use_reentrant=False) for piece in pieces])
 
     @torch.no_grad()
     def generate(
@@ -257,38 +232,28 @@ class SalmonnModel(nn.Module):
         features: Features,
         instructions: Sequence[str],
         *,
-        max_new_tokens: int = 80,
-        num_beams: int = 1,
-        do_sample: bool = False,
-        temperature: float = 1.0,
-        top_p: float = 0.9,
-        repetition_penalty: float = 1.0,
-        min_new_tokens: int | None = None,
         seed: int | None = None,
         streamer: BaseStreamer | None = None,
+        **decoding: Any,
     ) -> list[Answer]:
         """Answers to one instruction a clip: greedy, by beam search, or sampled (with `seed`, repeatably).
 
-        The published code has 4 beams and 200 tokens. `streamer`, transformers', takes one clip's tokens as they come.
+        `decoding` holds fields of transformers' `GenerationConfig`; the published code has 4 beams and 200 tokens.
+        `streamer`, transformers', takes one clip's tokens as they come.
 
         Raises:
             SalmonnError: not one instruction a clip, or a streamer with several clips or beams.
+            TypeError: a field that `GenerationConfig` does not have.
         """
-        if streamer is not None and (num_beams > 1 or len(features) > 1):
-            given = f"{len(features)} clips and {num_beams} beams"
+        if streamer is not None and (decoding.get("num_beams", 1) > 1 or len(features) > 1):
+            given = f"{len(features)} clips and {decoding.get('num_beams', 1)} beams"
             raise SalmonnError(f"a streamer follows one clip without beam search, not {given}: leave it out")
+        pad_id, end = self.tokenizer.pad_token_id, self.prompt.end
+        settings = GenerationConfig(eos_token_id=end, pad_token_id=end if pad_id is None else pad_id)
+        drawn = SAMPLING if decoding.get("do_sample") else {}
+        if unknown := settings.update(**GREEDY | drawn | decoding):
+            raise TypeError(f"GenerationConfig has no field {', '.join(unknown)}")
         spliced = self.splice(*self.get_audio_features(features), instructions)
-        pad_id = self.tokenizer.pad_token_id
-        settings = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            min_new_tokens=min_new_tokens,
-            num_beams=num_beams,
-            do_sample=do_sample,
-            repetition_penalty=repetition_penalty,
-            eos_token_id=self.prompt.end,
-            pad_token_id=self.prompt.end if pad_id is None else pad_id,
-            **({"temperature": temperature, "top_p": top_p} if do_sample else {}),
-        )
         with seeded(seed, self.device), warnings.catch_warnings():
             # That repetitions of the prompt are not penalized is meant: the sound has no token ids.
             warnings.filterwarnings("ignore", "Passing `repetition_penalty` with `inputs_embeds`")

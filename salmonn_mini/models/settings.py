@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Settings:
     """Base of frozen dataclasses: values of a wrong type are refused, and those that break a rule of `_check`."""
 
+    retired = frozenset[str]()  # keys of older files, which are ignored
+
     def __post_init__(self) -> None:
         for name, kind in typing.get_type_hints(type(self)).items():
             object.__setattr__(self, name, _typed(f"{type(self).__name__}.{name}", getattr(self, name), kind))
@@ -32,21 +34,8 @@ class Settings:
             value = getattr(self, name)
             raise SalmonnError(f"{type(self).__name__}.{name} is {value!r}, but it must be {rule}: {remedy}")
 
-    def _positive(self, *names: str) -> None:
-        for name in names:
-            self._rule(getattr(self, name) > 0, name, "greater than 0", "give a positive number")
-
-    def _heads(self, width: str, heads: str) -> None:
-        self._positive(width, heads)
-        parts = getattr(self, heads)
-        fits = getattr(self, width) % parts == 0
-        self._rule(fits, width, f"divisible by {heads} = {parts}", f"change {width} or {heads}")
-
     def _choice(self, name: str, choices: Iterable[str]) -> None:
         self._rule(getattr(self, name) in choices, name, f"one of {', '.join(choices)}", "choose one")
-
-    def _proportion(self, name: str) -> None:
-        self._rule(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", "0.1 is usual")
 
     def replace(self, **changes: Any) -> Self:
         """A changed copy."""
@@ -65,6 +54,7 @@ class Settings:
         """
         if not isinstance(values, dict):
             raise SalmonnError(f"{cls.__name__} must be a table of keys and values, but it is {values!r}")
+        values = {key: value for key, value in values.items() if key not in cls.retired}
         fields = {f.name: f for f in dataclasses.fields(cls)}
         for key in values:
             if key not in fields:

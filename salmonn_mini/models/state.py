@@ -19,18 +19,13 @@ from salmonn_mini.files import replacing
 def check_fit(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str | os.PathLike[str], remedy: str
 ) -> None:
-    """Nothing missing, nothing left over, every shape as expected.
-
-    Raises:
-        SalmonnError: naming every key that does not fit, and where the weights came from.
-    """
-    faults = [f"missing {key} {tuple(expected[key].shape)}" for key in expected if key not in found]
-    faults += [f"unexpected {key} {tuple(found[key].shape)}" for key in found if key not in expected]
-    faults += [
-        f"{key} has shape {tuple(found[key].shape)}, expected {tuple(expected[key].shape)}"
-        for key in expected
-        if key in found and found[key].shape != expected[key].shape
-    ]
+    """Raises SalmonnError naming each key of `found` that is missing, unexpected or of another shape."""
+    ours = {key: tuple(tensor.shape) for key, tensor in expected.items()}
+    theirs = {key: tuple(tensor.shape) for key, tensor in found.items()}
+    both = [key for key in ours if key in theirs]
+    faults = [f"missing {key} {ours[key]}" for key in ours if key not in theirs]
+    faults += [f"unexpected {key} {theirs[key]}" for key in theirs if key not in ours]
+    faults += [f"{k} has shape {theirs[k]}, expected {ours[k]}" for k in both if theirs[k] != ours[k]]
     if faults:
         raise SalmonnError(f"{source} does not fit the model: {'; '.join(faults)}; {remedy}")
 
@@ -44,9 +39,8 @@ def load_tensors(file: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (OSError, SafetensorError) as problem:
-        raise SalmonnError(
-            f"{file}: no weights can be read here ({problem}); give a folder that holds the complete file"
-        ) from problem
+        remedy = "give a folder that holds the complete file"
+        raise SalmonnError(f"{file}: no weights can be read here ({problem}); {remedy}") from problem
 
 
 def load_pickle(file: str | os.PathLike[str], rule: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Z → Z_1 … Z_⌈T/L⌉: the features of a clip cut into windows of L frames (paper, section 3.1).
 
-T = 10 frames, windows of L = 3, N = 2 queries a window:
+T = 10 frames, windows of L = 3:
 
 >>> Z = torch.arange(1.0, 11.0).view(1, 10, 1)  # z1 … z10, each of width 1
 >>> windows, mask = split(Z, 3)
@@ -10,15 +10,8 @@ T = 10 frames, windows of L = 3, N = 2 queries a window:
 [True, False, False]
 >>> n_windows(10, 3)  # ⌈10 / 3⌉
 4
->>> H = torch.tensor([[[11, 12], [21, 22], [31, 32], [41, 42]]])  # h_l,n of window l and query n
->>> H.flatten(1, 2).tolist()  # window by window, query by query: 8 tokens
-[[11, 12, 21, 22, 31, 32, 41, 42]]
 
-At full scale a window lasts 0.333333 s. The paper's formula fills the tail; the published code drops it:
-
->>> L = window_frames(0.333333)
->>> L, n_windows(1500, L), n_windows(1500, L, tail="drop")
-(17, 89, 88)
+The paper's formula fills the tail; the published code drops it: 88 windows of 17 frames in 30 s instead of 89.
 """
 
 from __future__ import annotations
@@ -41,11 +34,10 @@ def window_frames(seconds: float) -> int:
     Raises:
         SalmonnError: a window shorter than half a frame.
     """
-    L = round(30 * FRAMES_PER_SECOND * seconds / 30)  # counted out of Whisper's 30 s, as published
-    if L < 1:
-        frame = 1 / FRAMES_PER_SECOND
-        raise SalmonnError(f"a window of {seconds} s holds no frame of {frame} s: take at least {frame} s")
-    return L
+    if L := round(30 * FRAMES_PER_SECOND * seconds / 30):  # counted out of Whisper's 30 s, as published
+        return L
+    frame = 1 / FRAMES_PER_SECOND
+    raise SalmonnError(f"a window of {seconds} s holds no frame of {frame} s: take at least {frame} s")
 
 
 def n_windows(T: Count, L: int, stride: int | None = None, tail: str = "pad") -> Count:
@@ -57,10 +49,8 @@ def n_windows(T: Count, L: int, stride: int | None = None, tail: str = "pad") ->
     """
     if tail not in TAILS:
         raise SalmonnError(f"tail is {tail!r}, but it must be one of {', '.join(TAILS)}: choose one")
-    stride = stride or L
-    overlap = max(L - stride, 0)
-    count = (T - L) // stride + 1 if tail == "drop" else -((overlap - T) // stride)
-    least = 0 if tail == "drop" else 1
+    stride, least = stride or L, int(tail == "pad")
+    count = (T - L) // stride + 1 if tail == "drop" else -((max(L - stride, 0) - T) // stride)
     return count.clamp(min=least) if isinstance(count, Tensor) else max(count, least)
 
 

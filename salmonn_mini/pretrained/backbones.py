@@ -10,7 +10,6 @@ Each part is a folder, a file, or a repository on the Hub. The toy's parts are s
 from __future__ import annotations
 
 import copy
-import dataclasses
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -194,7 +193,7 @@ def save_backbones(
         for key, tensor in beats.state_dict().items()
         if not key.endswith(SHARED_TABLE) or ".0." in key
     }
-    config = {"cfg": dataclasses.asdict(beats.config), "tags": list(tags)}
+    config = {"cfg": beats.config.sizes(), "tags": list(tags)}
     save_folder(folder / "beats", once, "model.safetensors", config)
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import ConnectorConfig, LlmShape, LoraSettings, SalmonnConfig, Shape
+from salmonn_mini.models.config import ConnectorConfig, LoraSettings, SalmonnConfig
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import check_fit, load_pickle
 from salmonn_mini.pretrained.backbones import Backbones, PathLike, find_torch_file
@@ -115,7 +115,7 @@ def published_name(name: str) -> str:
     return _NAMES.get(start, "") + name.removeprefix(start)
 
 
-def _sized(shape: Shape | LlmShape | None, part: nn.Module | None, **others: Any) -> Any:
+def _sized(shape: Sizes | None, part: nn.Module | None, **others: Any) -> Any:
     """With the sizes that the part's own configuration has under the same names, and with `others`."""
     if shape is None or part is None:
         return None

@@ -2,7 +2,6 @@
 
     X (S,) ─ log-mel (80, M) ─ conv, conv /2 ─ + positions ─ N layers ─ LayerNorm ─ features (T, D), 50 Hz
 
-Published Whisper encodes 30 s whatever the clip's length; here the clip's own frames can be computed alone.
 Source: Whisper (Radford et al. 2022, arXiv 2212.04356) and transformers' WhisperEncoder.
 """
 
@@ -19,33 +18,25 @@ from transformers.models.whisper import modeling_whisper
 
 from salmonn_mini.audio import WINDOW, log_mel
 from salmonn_mini.models.config import FRAMES_PER_SECOND, HOP, SAMPLE_RATE
-from salmonn_mini.models.encoders.windowing import encode_in_windows
-from salmonn_mini.models.features import length_mask
+from salmonn_mini.models.features import encode_in_windows, length_mask
 
 
 class WhisperEncoder(nn.Module):
-    """Whisper's encoder alone; transformers' keys stand under `encoder.`. D = d_model.
-
-    Its window is max_source_positions / 50 seconds: 30 s published.
-    """
+    """Whisper's encoder alone; transformers' keys stand under `encoder.`. D = d_model."""
 
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__()
         self.config = config
+        self.window_seconds = config.max_source_positions / FRAMES_PER_SECOND  # 30 as published
         self.encoder = modeling_whisper.WhisperEncoder(config)
-
-    @property
-    def window_seconds(self) -> float:
-        return self.config.max_source_positions / FRAMES_PER_SECOND
 
     def forward(self, waves: Sequence[Tensor], *, pad_to_30s: bool = True) -> tuple[Tensor, Tensor]:
         """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
-        waves: tensors (S,) at 16 kHz; longer ones than a window are encoded in consecutive windows, joined.
+        waves: tensors (S,) at 16 kHz, see `encode_in_windows`.
         pad_to_30s=True, as published: each window is filled up with silence, and all its frames are kept, 1500
         per 30 s. pad_to_30s=False: the clip's own frames alone, T = ceil(S / 320). The two differ, for a padded
-        Whisper attends to the silence: use a model as it was trained. Either way a clip's features are the same
-        alone and in a batch.
+        Whisper attends to the silence: use a model as it was trained.
 
         Raises:
             SalmonnError: no clips, or a clip without samples.
@@ -68,8 +59,7 @@ class WhisperEncoder(nn.Module):
         lengths = (frames + 1) // 2
 
         x = F.gelu(encoder.conv1(x))
-        if ragged:
-            x = x.masked_fill(~length_mask(frames, x.shape[2])[:, None], 0)
+        x = x.masked_fill(~length_mask(frames, x.shape[2])[:, None], 0)
         x = F.gelu(encoder.conv2(x)).transpose(1, 2)
         x = F.dropout(x + encoder.embed_positions.weight[: x.shape[1]], encoder.dropout, self.training)
         padding = ~length_mask(lengths, x.shape[1])

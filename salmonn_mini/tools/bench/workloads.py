@@ -26,7 +26,6 @@ SMALL = SalmonnConfig(
         encoder_layers=6,
         encoder_attention_heads=8,
         encoder_ffn_dim=2048,
-        decoder_attention_heads=8,
     ),
     llm=LlmShape(
         hidden_size=512,

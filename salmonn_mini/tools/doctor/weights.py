@@ -10,7 +10,6 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import safe_open
-from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from salmonn_mini.models.config import SalmonnConfig
 from salmonn_mini.pretrained import toy_folder
@@ -21,6 +20,7 @@ from salmonn_mini.tools.estimates import needs
 
 BEATS_HOME = "https://github.com/microsoft/unilm/tree/master/beats"
 TORCH_FILES = (".bin", ".pt", ".pth")
+WHISPER_WORDS = 51_865  # of a multilingual Whisper
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 LAST = {  # a key that only weights of these sizes have: its end, and the sizes in it
     "whisper": ("encoder.layers.{}.fc1.weight", "encoder_layers", "encoder_ffn_dim", "d_model"),
@@ -139,8 +139,7 @@ def _download(config: SalmonnConfig, part: str) -> float:
     """Bytes: the LLM is published in 16 bits, the others in 32, Whisper with its decoder."""
     parameters = needs(config).parameters
     if part == "whisper":
-        with torch.device("meta"):
-            return (
-                4 * WhisperForConditionalGeneration(WhisperConfig(**config.whisper.sizes())).num_parameters()
-            )
+        shape, d = config.whisper, config.whisper.d_model
+        layer = 8 * d * d + 2 * d * shape.encoder_ffn_dim  # the decoder has as many as the encoder
+        return 4 * (parameters["whisper"] + shape.encoder_layers * layer + d * WHISPER_WORDS)
     return 2 * parameters["llm"] if part == "llm" else 4 * parameters.get(part, parameters["trained"])

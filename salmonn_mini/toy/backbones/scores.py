@@ -14,8 +14,7 @@ from salmonn_mini.evaluation.metrics.captions import AND_THEN
 from salmonn_mini.evaluation.metrics.following import STORY_WORDS
 from salmonn_mini.evaluation.metrics.words import basic, phone_errors, ratio, word_errors
 from salmonn_mini.models.encoders.beats import Beats
-from salmonn_mini.models.prompt import Prompt
-from salmonn_mini.models.splice import Answer
+from salmonn_mini.models.splice import Answer, Prompt
 from salmonn_mini.toy.backbones.sounds import TAGS, Tagged, tag_logits, tags_of
 from salmonn_mini.toy.backbones.speech import WhisperWithCtc, draw_texts
 from salmonn_mini.toy.backbones.text import Layout

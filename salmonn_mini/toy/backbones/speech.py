@@ -154,7 +154,12 @@ class WhisperWithCtc(nn.Module):
 def toy_config(tokenizer: PreTrainedTokenizerFast) -> WhisperConfig:
     """The toy's Whisper, reading and writing with the toy LLM's tokenizer."""
     return WhisperConfig(
-        **PRESETS["toy"].whisper.sizes() | {"vocab_size": len(tokenizer)},
+        **PRESETS["toy"].whisper.sizes(),
+        decoder_layers=2,
+        decoder_attention_heads=4,
+        decoder_ffn_dim=640,
+        max_target_positions=64,
+        vocab_size=len(tokenizer),
         dropout=0.05,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,

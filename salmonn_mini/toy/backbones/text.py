@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmonn_mini.models.config import PRESETS
-from salmonn_mini.models.prompt import Prompt
+from salmonn_mini.models.splice import Prompt
 from salmonn_mini.toy.backbones import soft
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world.practice import PRACTICE

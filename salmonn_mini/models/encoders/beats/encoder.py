@@ -1,10 +1,5 @@
 """The Transformer inside BEATs: position convolution, gated relative position bias, deep norm.
 
-A post-norm Transformer with two peculiarities:
-- deep norm (Wang et al. 2022): LayerNorm(alpha · x + f(x)), alpha = (2 · layers)^(1/4), weights to match;
-- gated relative position bias (WavLM, Chen et al. 2021): one table of biases by distance for all layers, which each
-  query scales by a gate of its own.
-
 Source: BEATs (Chen et al. 2022, arXiv 2212.09058) and its published code.
 """
 
@@ -19,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import BeatsSizes
+from salmonn_mini.models.config import BeatsShape
 
 # What every published BEATs has in common, and the only form built here.
 FIXED = {
@@ -32,8 +27,8 @@ FIXED = {
 
 
 @dataclass(frozen=True)
-class BeatsConfig(BeatsSizes):
-    """Sizes and heads under the names of the official `cfg`; by default those of BEATs_iter3+ (AS2M)."""
+class BeatsConfig(BeatsShape):
+    """All of an official `cfg` that is built here, under its names."""
 
     conv_bias: bool = False
     dropout: float = 0.0
@@ -48,17 +43,11 @@ class BeatsConfig(BeatsSizes):
             SalmonnError: for a variant that was never published (see `FIXED`), or sizes that do not fit.
         """
         for name, value in FIXED.items():
-            if cfg.get(name, value) != value:
+            if (found := cfg.get(name, value)) != value:
                 raise SalmonnError(
-                    f"BEATs cfg has {name} = {cfg[name]!r}; only {value!r}, as published, is built here"
+                    f"BEATs cfg has {name} = {found!r}; only {value!r}, as published, is built here"
                 )
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in cfg.items() if name in known})
-
-    def _check(self) -> None:
-        super()._check()
-        self._positive("predictor_class")
-        self._proportion("dropout")
+        return super().from_dict({field.name: cfg[field.name] for field in fields(cls) if field.name in cfg})
 
 
 def relative_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
@@ -76,7 +65,7 @@ def relative_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> T
 
 
 class GatedAttention(nn.Module):
-    """Self-attention with the gated relative position bias (BEATs 3.1, after WavLM).
+    """Self-attention with the gated relative position bias (BEATs 3.1, after WavLM, Chen et al. 2021).
 
     score(i, j) = q_i · k_j / √d + gate(q_i) · bias(j − i). The gate is a · (b · grep_a − 1) + 2 with a and b, in
     (0, 1), from the query alone and grep_a learned, one a head.
@@ -111,7 +100,7 @@ class GatedAttention(nn.Module):
 
 
 class BeatsLayer(nn.Module):
-    """Attention and feed-forward, each inside LayerNorm(alpha · x + f(x))."""
+    """Attention and feed-forward, each in deep norm (Wang et al. 2022), LayerNorm(alpha · x + f(x))."""
 
     def __init__(self, config: BeatsConfig, table: nn.Embedding) -> None:
         super().__init__()
@@ -160,9 +149,7 @@ class BeatsEncoder(nn.Module):
         super().__init__()
         self.config = config
         table = nn.Embedding(config.num_buckets, config.encoder_attention_heads)
-        self.pos_conv: Any = nn.ModuleList(
-            [PositionConv(config)]
-        )  # a list: the checkpoint's key is `pos_conv.0`
+        self.pos_conv: Any = nn.ModuleList([PositionConv(config)])  # the checkpoint's key is `pos_conv.0`
         self.layers: Any = nn.ModuleList(BeatsLayer(config, table) for _ in range(config.encoder_layers))
         self.layer_norm = nn.LayerNorm(config.encoder_embed_dim)
         self.dropout = nn.Dropout(config.dropout)
@@ -181,11 +168,10 @@ class BeatsEncoder(nn.Module):
         self.pos_conv[0].reset_parameters()
         beta = (8 * len(self.layers)) ** -0.25
         for layer in self.layers:
-            attention = layer.self_attn
-            for linear in (attention.q_proj, attention.k_proj):
-                nn.init.xavier_normal_(linear.weight)
-            for linear in (attention.v_proj, attention.out_proj, layer.fc1, layer.fc2):
-                nn.init.xavier_normal_(linear.weight, gain=beta)
+            own = layer.self_attn
+            for linear in (own.q_proj, own.k_proj, own.v_proj, own.out_proj, layer.fc1, layer.fc2):
+                gain = 1 if linear in (own.q_proj, own.k_proj) else beta
+                nn.init.xavier_normal_(linear.weight, gain)
 
     def position_bias(self, T: int) -> Tensor:
         """(H, T, T): the bias of key j for query i. It depends on j − i alone: 2T − 1 numbers a head."""

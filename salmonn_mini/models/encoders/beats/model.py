@@ -21,16 +21,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from salmonn_mini.audio import WINDOW, fbank
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import BEATS_MELS, HOP
+from salmonn_mini.models.config import HOP
 from salmonn_mini.models.encoders.beats.encoder import BeatsConfig, BeatsEncoder
-from salmonn_mini.models.encoders.windowing import encode_in_windows
-from salmonn_mini.models.features import length_mask
+from salmonn_mini.models.features import encode_in_windows, length_mask
 from salmonn_mini.models.state import check_fit, load_pickle
 
 if TYPE_CHECKING:
     from typing import Self
 
-HALF = (torch.float16, torch.bfloat16)
 SHARED_TABLE = "self_attn.relative_attention_bias.weight"
 
 
@@ -44,7 +42,6 @@ class Beats(nn.Module):
         super().__init__()
         self.config = config
         patch, width = config.input_patch_size, config.encoder_embed_dim
-        self.bands = BEATS_MELS // patch
         self.patch_embedding = nn.Conv2d(1, config.embed_dim, patch, stride=patch, bias=config.conv_bias)
         self.layer_norm = nn.LayerNorm(config.embed_dim)
         self.post_extract_proj = nn.Linear(config.embed_dim, width) if config.embed_dim != width else None
@@ -52,39 +49,16 @@ class Beats(nn.Module):
         if config.finetuned_model:
             self.predictor = nn.Linear(width, config.predictor_class)
 
-    def extract_features(
-        self, fbank: Tensor, padding_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Features exactly as the published code computes them, at padded tokens too.
-
-        fbank (B, F, 128), padding_mask (B, F) true where padded → features (B, T, D), T = 8 · (F // 16), and the
-        mask of tokens (B, T). As published, where a clip ends within a patch, some bands of that patch count as
-        sound; the module itself, when called, masks complete patches.
-
-        Raises:
-            SalmonnError: for less than one patch (16 frames), or features that are not finite.
-        """
-        tokens = self._embed(fbank)
-        if padding_mask is not None:
-            T = tokens.shape[1]
-            per_token = padding_mask.shape[1] // T
-            padding_mask = padding_mask[:, : per_token * T].unflatten(1, (T, per_token)).all(-1)
-        return self._encode_tokens(tokens, padding_mask), padding_mask
-
-    def class_logits(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Fine-tuned head: features (B, T, D) → logits (B, C), averaged over the tokens not padded."""
-        logits = self.predictor(features)
-        if padding_mask is None:
-            return logits.mean(1)
+    def class_logits(self, features: Tensor, padding_mask: Tensor) -> Tensor:
+        """Fine-tuned head: features (B, T, D), padding_mask (B, T) → logits (B, C), the mean over the other tokens."""
         valid = ~padding_mask[..., None]
-        return (logits * valid).sum(1) / valid.sum(1)
+        return (self.predictor(features) * valid).sum(1) / valid.sum(1)
 
     def forward(self, waves: Sequence[Tensor], *, window_seconds: float = 30.0) -> tuple[Tensor, Tensor]:
         """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
-        waves: tensors (S,) at 16 kHz. A clip's tokens are the same alone and in a batch. A clip longer than
-        `window_seconds` is encoded in consecutive windows, as `encode_in_windows` joins them. What is shorter than
-        one patch (2,800 samples, 0.175 s) is padded with zeros to one patch: 8 tokens.
+        waves: tensors (S,) at 16 kHz, see `encode_in_windows`. What is shorter than one patch (2,800 samples,
+        0.175 s) is padded with zeros to one patch: 8 tokens.
 
         Raises:
             SalmonnError: no clips, a clip without samples, or features that are not finite.
@@ -92,8 +66,7 @@ class Beats(nn.Module):
         one_patch = WINDOW + (self.config.input_patch_size - 1) * HOP
 
         def encode(windows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-            padded = [F.pad(wave, (0, max(0, one_patch - len(wave)))) for wave in windows]
-            return self.encode_fbanks([fbank(wave) for wave in padded])
+            return self.encode_fbanks([fbank(F.pad(x, (0, max(0, one_patch - len(x))))) for x in windows])
 
         return encode_in_windows(waves, window_seconds, encode)
 
@@ -101,11 +74,20 @@ class Beats(nn.Module):
         """fbanks of (F, 128), F at least 16 → features (B, T, D), zero where padded, and lengths (B,)."""
         device = self.patch_embedding.weight.device
         frames = torch.tensor([len(fbank) for fbank in fbanks], device=device)
-        lengths = self.bands * (frames // self.config.input_patch_size)
-        tokens = self._embed(pad_sequence([fbank.to(device) for fbank in fbanks], batch_first=True))
+        lengths = self.config.bands * (frames // self.config.input_patch_size)
+        tokens = self.embed(pad_sequence([fbank.to(device) for fbank in fbanks], batch_first=True))
         padding_mask = ~length_mask(lengths, tokens.shape[1])
-        features = self._encode_tokens(tokens, padding_mask if padding_mask.any() else None)
+        features = self.encoder(tokens, padding_mask if padding_mask.any() else None)
+        if not features.isfinite().all():
+            remedy = "check that its input and its weights are, and leave float16 autocast off"
+            raise SalmonnError(f"BEATs' features are not finite, in {features.dtype}: {remedy}")
         return features.masked_fill(padding_mask[..., None], 0), lengths
+
+    def embed(self, fbank: Tensor) -> Tensor:
+        """fbank (B, F, 128), F at least 16 → tokens (B, T, D): patches by time, at one time from low to high."""
+        patches = self.patch_embedding(fbank.to(self.patch_embedding.weight.dtype)[:, None])
+        tokens = self.layer_norm(patches.flatten(2).transpose(1, 2))
+        return tokens if self.post_extract_proj is None else self.post_extract_proj(tokens)
 
     def load_weights(self, state: dict[str, Tensor], source: str = "the state dict") -> None:
         """Load official keys; the shared table may stand in every layer, as published, or in layer 0 alone.
@@ -125,32 +107,9 @@ class Beats(nn.Module):
 
         def keep_type(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
-            return tensor.to(moved.device) if moved.dtype in HALF else moved
+            return tensor.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
 
         return super()._apply(keep_type, recurse)
-
-    def _embed(self, fbank: Tensor) -> Tensor:
-        """fbank (B, F, 128) → tokens (B, T, D): patches in order of time, at one time from low to high."""
-        patch = self.config.input_patch_size
-        if fbank.dim() != 3 or fbank.shape[2] != BEATS_MELS or fbank.shape[1] < patch:
-            raise SalmonnError(
-                f"fbank of shape {tuple(fbank.shape)}: BEATs needs (batch, frames, {BEATS_MELS}) "
-                f"with at least {patch} frames; pad shorter audio with zeros"
-            )
-        patches = self.patch_embedding(fbank.to(self.patch_embedding.weight.dtype)[:, None])
-        tokens = self.layer_norm(patches.flatten(2).transpose(1, 2))
-        if self.post_extract_proj is not None:
-            tokens = self.post_extract_proj(tokens)
-        return tokens
-
-    def _encode_tokens(self, tokens: Tensor, padding_mask: Tensor | None) -> Tensor:
-        features = self.encoder(tokens, padding_mask)
-        if not features.isfinite().all():
-            raise SalmonnError(
-                f"BEATs' features are not finite, in {features.dtype}: check that its input and its weights are, "
-                "and leave float16 autocast off"
-            )
-        return features
 
 
 def load_beats_checkpoint(path: str | os.PathLike[str]) -> Beats:

@@ -149,7 +149,7 @@ def test_long_audio_is_its_windows_joined(encoder, pad, frames):
 
 
 def test_an_hour_is_encoded_in_bounded_steps(encoder, monkeypatch):
-    monkeypatch.setattr("salmonn_mini.models.encoders.windowing.SECONDS_AT_ONCE", 4)
+    monkeypatch.setattr("salmonn_mini.models.features.SECONDS_AT_ONCE", 4)
     waves, seen = noise(70_000, 40_000), []
     encode_mels = encoder.encode_mels
     monkeypatch.setattr(encoder, "encode_mels", lambda mels: seen.append(len(mels)) or encode_mels(mels))

@@ -42,19 +42,19 @@ class Blip2(nn.Module):
 
     def similarity(self, Z: Tensor, text_ids: Tensor, **masks: Tensor) -> Tensor:
         """Every clip against every text, over the temperature: (B, B). A clip's best query counts."""
-        sound, text = self._run("unimodal", Z, text_ids, masks)
+        sound, text = self._run("unimodal", Z, text_ids, **masks)
         sound = F.normalize(self.sound_head(sound), dim=-1)
         text = F.normalize(self.text_head(text[:, 0]), dim=-1)
         return torch.einsum("and,bd->abn", sound, text).amax(-1) / self.log_temperature.exp()
 
     def match_logits(self, Z: Tensor, text_ids: Tensor, **masks: Tensor) -> Tensor:
         """Logits of "apart" and "together" for each pair: (B, 2), the mean over the queries."""
-        sound, _ = self._run("bidirectional", Z, text_ids, masks)
+        sound, _ = self._run("bidirectional", Z, text_ids, **masks)
         return self.match_head(sound).mean(1)
 
     def next_token_logits(self, Z: Tensor, text_ids: Tensor, **masks: Tensor) -> Tensor:
         """Logits of the token after each text token: (B, S, vocabulary), by the word embeddings."""
-        _, text = self._run("multimodal_causal", Z, text_ids, masks)
+        _, text = self._run("multimodal_causal", Z, text_ids, **masks)
         return text @ self.qformer.bert["embeddings"].word_embeddings.weight.T
 
     def contrastive_loss(self, Z: Tensor, text_ids: Tensor, **masks: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Blip2(nn.Module):
             targets = targets.masked_fill(~masks["text_mask"][:, 1:], -100)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-    def _run(self, mask: str, Z: Tensor, text_ids: Tensor, masks: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _run(self, mask: str, Z: Tensor, text_ids: Tensor, **masks: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.qformer(self.queries, Z, text_ids=text_ids, mask=mask, **masks).hidden
         N = self.queries.shape[1]
         return hidden[:, :N], hidden[:, N:]

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import ConnectorConfig, LoraSettings, SalmonnConfig
+from salmonn_mini.models.config import ConnectorConfig, LoraSettings, SalmonnConfig, Sizes
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import check_fit, load_pickle
 from salmonn_mini.pretrained.backbones import Backbones, PathLike, find_torch_file

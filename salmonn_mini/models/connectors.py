@@ -5,8 +5,8 @@
     stacking          one token for k frames side by side            a plain network, no attention
     ctc               one token for each run of equal CTC labels     as many tokens as there is speech
 
-All take Z (B, T, D), lengths (B,) and give H (B, M, d_llm), zero beyond its lengths (B,). A clip's tokens depend
-on its own frames alone, never on its neighbors in the batch.
+All take Z (B, T, D), lengths (B,) and give H (B, M, d_llm), zero beyond its lengths (B,), which `n_tokens` counts,
+except for "ctc", from the frames' lengths. A clip's tokens depend on its own frames alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WindowQFormer(nn.Module):
         self.L = window_frames(config.window_seconds)
         self.stride = window_frames(config.stride_seconds or config.window_seconds)
 
-    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def n_tokens(self, lengths: Tensor) -> Tensor:
         """Raises SalmonnError for a clip without a full window where the tail is dropped."""
         counts = n_windows(lengths, self.L, self.stride, self.tail)
         if int(counts.min()) == 0:
@@ -44,12 +44,16 @@ class WindowQFormer(nn.Module):
                 f"a clip of {int(lengths.min())} frames is shorter than a window of {self.L}, and tail='drop'"
             )
             raise SalmonnError(f"{fault} leaves it without a token: use tail='pad', or longer clips")
+        return counts * self.queries.shape[1]
+
+    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self.n_tokens(lengths)
         windows, _ = split(Z, self.L, lengths, self.stride, self.tail)
-        is_own = length_mask(counts, windows.shape[1])
+        is_own = length_mask(tokens // self.queries.shape[1], windows.shape[1])
         rows = self.projection(self.qformer(self.queries, windows[is_own]).hidden)
         H = rows.new_zeros(*is_own.shape, *rows.shape[1:])
         H[is_own] = rows
-        return H.flatten(1, 2), counts * self.queries.shape[1]
+        return H.flatten(1, 2), tokens
 
 
 class SegmentQFormer(nn.Module):
@@ -63,7 +67,10 @@ class SegmentQFormer(nn.Module):
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         H = self.projection(self.qformer(self.queries, Z, Z_mask=length_mask(lengths, Z.shape[1])).hidden)
-        return H, torch.full_like(lengths, H.shape[1])
+        return H, self.n_tokens(lengths)
+
+    def n_tokens(self, lengths: Tensor) -> Tensor:
+        return torch.full_like(lengths, self.queries.shape[1])
 
 
 class Stacking(nn.Module):
@@ -76,8 +83,11 @@ class Stacking(nn.Module):
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         stacks, _ = split(Z, self.k, lengths)
-        counts = n_windows(lengths, self.k)
+        counts = self.n_tokens(lengths)
         return _zero_beyond(self.projection(stacks.flatten(2)), counts), counts
+
+    def n_tokens(self, lengths: Tensor) -> Tensor:
+        return n_windows(lengths, self.k)
 
 
 class CtcCompression(nn.Module):

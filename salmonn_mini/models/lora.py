@@ -114,11 +114,7 @@ def lora_scale(model: nn.Module, s: float) -> Iterator[None]:
 
 
 def current_scale(model: nn.Module) -> float:
-    """The scale s of all LoRA layers.
-
-    Raises:
-        SalmonnError: layers that differ; else as `lora_scale`.
-    """
+    """The scale s of all LoRA layers; raises as `lora_scale`, and where they differ."""
     scales = {float(layer.scaling[ADAPTER]) for layer in _layers(model).values()}
     if len(scales) > 1:
         raise SalmonnError(f"the LoRA layers have different scales {sorted(scales)}: set one by lora_scale")

@@ -184,12 +184,10 @@ class QFormer(nn.Module):
         mask: str = "bidirectional",
         return_attention: bool = False,
     ) -> QFormerOutput:
-        """Let the queries (B or 1, N, d) look at the frames Z (B, T, D), and at text where there is some.
+        """Let the queries (B or 1, N, d) look at the frames Z (B, T, D), and at text, text_ids (B, S), if any.
 
-        Args:
-            Z_mask: (B, T), True at frames that may be seen; None means all.
-            text_ids, text_mask: (B, S) tokens, and True at the real ones (None: all).
-            mask: one of MASKS, where there is text.
+        Z_mask (B, T) and text_mask (B, S) are True where there is something to see, None everywhere. `mask` is one
+        of MASKS, for text.
 
         Raises:
             SalmonnError: text for a Q-Former without a text side, or an unknown mask.

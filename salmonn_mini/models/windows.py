@@ -10,8 +10,6 @@ T = 10 frames, windows of L = 3:
 [True, False, False]
 >>> n_windows(10, 3)  # ⌈10 / 3⌉
 4
-
-The paper's formula fills the tail; the published code drops it: 88 windows of 17 frames in 30 s instead of 89.
 """
 
 from __future__ import annotations

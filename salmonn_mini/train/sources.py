@@ -262,7 +262,7 @@ def audio_tokens(model: SalmonnModel, frames: int) -> int:
     """The audio tokens M of a clip with so many frames T; of CTC compression the most there can be."""
     if isinstance(model.connector, CtcCompression):
         return frames
-    return int(model.connector.n_tokens(torch.empty(1, frames, 0), torch.tensor([frames])))
+    return int(model.connector.n_tokens(torch.tensor([frames])))
 
 
 def _endless(tar: TarStream, position: int) -> Iterator[tuple[Example, Packed | BadClip]]:

@@ -41,9 +41,7 @@ class WindowQFormer(nn.Module):
         counts = n_windows(lengths, self.L, self.stride, self.tail)
         if int(counts.min()) == 0:
             fault = f"a clip of {int(lengths.min())} frames is shorter than a window of {self.L}"
-            raise SalmonnError(
-                f"{fault}, and tail='drop' leaves it no token: use tail='pad', or longer clips"
-            )
+            raise SalmonnError(f"{fault}, so tail='drop' leaves it no token: use tail='pad' or longer clips")
         return counts * self.queries.shape[1]
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

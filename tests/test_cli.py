@@ -175,7 +175,7 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("train toy-stage9", "unknown recipe 'toy-stage9'"),
         ("train toy-stage1 --set stepz=3", "unknown recipe key 'stepz': did you mean 'steps'?"),
         ("train toy-stage1 --set steps", "'steps' does not change a recipe: write key=value"),
-        ("evaluate --tasks asr,poem", "unknown task 'poem'; the task table has asr, "),
+        ("evaluate --tasks asr,poem", "unknown task 'poem': choose one of asr, "),
         ("evaluate --tasks ,", "--tasks names no task: give one of asr"),
         ("evaluate --samples 0", "'0' must be a whole number of at least 1"),
         ("backbones --dtype float8", "unknown --dtype 'float8': did you mean 'float32'?"),

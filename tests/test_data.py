@@ -72,25 +72,27 @@ def test_json_lines_and_csv_hold_the_same_samples(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("m.txt", "", r"m.txt.*ends in \.json, \.jsonl, \.csv"),
+        ("m.txt", "", r"m.txt.*ends in \.csv, \.tsv, \.json, \.jsonl"),
         ("m.json", "{", "not JSON.*line 1 column 2.*correct"),
-        ("m.json", [], "annotation"),
+        ("m.json", [], "no samples"),
+        ("m.json", {"a": [], "b": []}, 'as in {"annotation".* it has 2 lists; convert'),
+        ("m.json", 7, "it has 0 lists"),
         ("m.json", {"annotation": []}, "no samples.*at least one"),
-        ("m.json", {"annotation": [{"path": "a.wav", "text": "x"}, 7]}, "annotation 2: 7 must be an object"),
+        ("m.json", {"annotation": [{"path": "a.wav", "text": "x"}, 7]}, "row 2: 7 must be an object"),
         (
             "m.json",
             {"annotation": [{"path": "a.wav", "txt": "x"}]},
-            "annotation 1: unknown key 'txt': did you mean 'text'",
+            "row 1: unknown key 'txt': did you mean 'text'",
         ),
-        ("m.json", {"annotation": [{"path": 3, "text": "x"}]}, "annotation 1: path is 3.*a text"),
-        ("m.json", {"annotation": [{"path": "", "text": "x"}]}, "annotation 1: path is ''"),
+        ("m.json", {"annotation": [{"path": 3, "text": "x"}]}, "row 1: path is 3.*a text"),
+        ("m.json", {"annotation": [{"path": "", "text": "x"}]}, "row 1: path is ''"),
         (
             "m.json",
             {"annotation": [{"path": "a", "text": "x", "expand_wav": "b"}]},
             "expand_wav is 'b'.*list",
         ),
         ("m.jsonl", '{"path": "a", "text": "x"}\n\n{"path"}', "line 3: not JSON"),
-        ("m.csv", "path,text\na.wav\n", r"line 2: 1 cells for the header's 2 columns"),
+        ("m.csv", "path,text\na.wav\n", r"line 2: 1 cell for the header's 2 columns"),
         ("m.csv", "path,text\na.wav,one, two\n", r"line 2: 3 cells for the header's 2 columns; put.*quotes"),
         ("m.csv", "", "no samples"),
         ("m.csv", "path,text\na.wav," + "x" * 140_000, "not CSV.*field larger"),
@@ -170,7 +172,7 @@ def test_what_is_not_unicode_is_refused(tones):
         lambda: write_manifest(tones / "n.jsonl", [sample]),
         lambda: pack([sample], tones / "packed"),
     ):
-        with pytest.raises(SalmonnError, match=r"a\.wav: its text 'bad .ud83d emoji' is not Unicode"):
+        with pytest.raises(SalmonnError, match=r"m\.jsonl, line 1: .*a\.wav: its text 'bad .ud83d emoji' is"):
             refuse()
     assert sorted(path.name for path in tones.iterdir()) == ["a.wav", "b.wav", "m.jsonl"]
 
@@ -180,7 +182,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     (tmp_path / "folder.json").mkdir()
     for name, words in (
         ("none.json", "check the path"),
-        ("folder.json", "check the path"),
+        ("folder.json", r"no \.parquet or \.arrow files"),
         ("latin.csv", "UTF-8"),
     ):
         with pytest.raises(SalmonnError, match=f"{name}.*{words}"):
@@ -204,7 +206,7 @@ def test_prompt_files(tmp_path):
         "qa": ("{}",),
     }
     for content in ([], {}, {"asr": []}, {"asr": [1]}):
-        with pytest.raises(SalmonnError, match=r"p\.json.*prompts"):
+        with pytest.raises(SalmonnError, match=r"p\.json.*(prompts|an object is expected)"):
             read_prompts(written(tmp_path, "p.json", content))
 
 

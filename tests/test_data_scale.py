@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from salmonn_mini.audio import save_wav
 from salmonn_mini.data import (
     BadClip,
     BatchOrder,
+    Example,
     ManifestDataset,
     MixtureDataset,
     Sample,
@@ -27,10 +30,17 @@ from salmonn_mini.data import (
     read_manifest,
     write_manifest,
 )
+from salmonn_mini.data.stream import unpack
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train.run import make_dataset
 
 TINY = tiny_config(dropout=0)
+
+
+def read(
+    stream: TarStream, epoch: int, position: int = 0
+) -> Iterator[tuple[Example, torch.Tensor | BadClip]]:
+    return map(partial(unpack, TINY), stream.packed(epoch, position))
 
 
 def tone(seconds: float, pitch: float = 0.1) -> torch.Tensor:
@@ -222,7 +232,7 @@ def test_a_damaged_tar_file_costs_only_what_is_lost(packed, clips):
     found = tars.waves(shard)
     assert torch.equal(found[0], whole[0]) and isinstance(found[2], BadClip) and tars.key(shard) != key
     assert found[2].reason.startswith("shard-000001.tar is damaged here")
-    lost = [sound for _, sound in TarStream(packed, TINY, seed=1).read(0) if isinstance(sound, BadClip)]
+    lost = [sound for _, sound in read(TarStream(packed, TINY, seed=1), 0) if isinstance(sound, BadClip)]
     assert len(lost) == sum(isinstance(sound, BadClip) for sound in found)
 
 
@@ -246,7 +256,7 @@ def test_an_index_that_is_none_is_refused(packed, index, words):
 
 
 def encoded(stream: TarStream, epoch: int, position: int = 0) -> list[tuple]:
-    return [(q.clip, q.prompt, float(sound.sum())) for q, sound in stream.read(epoch, position)]
+    return [(q.clip, q.prompt, float(sound.sum())) for q, sound in read(stream, epoch, position)]
 
 
 def test_the_order_of_a_stream_is_a_function_of_seed_epoch_and_position(packed, clips):
@@ -278,7 +288,7 @@ def test_processes_share_the_tar_files_and_stop_together(packed):
 def test_a_streams_sound_and_question_are_those_of_the_manifest(packed, clips, tmp_path):
     by_path = {str(sample.path): sample for sample in clips}
     prompts = {"asr": ["A"], "audio_caption": ["B"], "audio_qa": ["Say: {}"]}
-    for example, sound in TarStream(packed, TINY, seed=1, prompts=prompts).read(0):
+    for example, sound in read(TarStream(packed, TINY, seed=1, prompts=prompts), 0):
         sample = by_path[example.clip]
         assert (example.task, example.answer) == (sample.task, sample.text)
         assert example.prompt == prompts[sample.task][0].replace("{}", sample.Q)
@@ -286,4 +296,4 @@ def test_a_streams_sound_and_question_are_those_of_the_manifest(packed, clips, t
     save_wav(tmp_path / "a.wav", tone(0.3))
     pack([Sample(tmp_path / "a.wav", "x", "sing")], tmp_path / "sung")
     with pytest.raises(SalmonnError, match="'sing' has no prompts"):
-        list(TarStream(tmp_path / "sung", TINY, seed=1).read(0))
+        list(TarStream(tmp_path / "sung", TINY, seed=1).packed(0))

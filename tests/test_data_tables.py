@@ -74,7 +74,7 @@ def test_every_kind_of_table_gives_the_same_samples(folder, capsys, kind):
     source = written(folder, kind)
     options = ["--columns", COLUMNS, "--set-column", "task=audio_qa"]
     assert run(source, *options, *(["--split", "train"] if kind == "datasets" else [])) == 0
-    assert capsys.readouterr().out == f"2 samples in {folder / 'm.jsonl'}\n1 rows left out: no sound file\n"
+    assert capsys.readouterr().out == f"2 samples in {folder / 'm.jsonl'}\n1 row left out: no sound file\n"
     path = (source if source.is_dir() else folder) / "a.wav"
     samples = read_manifest(folder / "m.jsonl")
     assert samples == [
@@ -115,7 +115,12 @@ def test_columns_of_equal_names_and_a_template(folder):
         ("t.csv", "path,text\na.wav,1\n", ["--columns", "pth=path"], "did you mean 'path'"),
         ("t.csv", "path,text\na.wav,1\n", ["--columns", "path"], "--columns 'path' must be KEY=VALUE"),
         ("t.csv", "path,text\na.wav,1,2\n", [], "line 2: 3 cells for the header's 2 columns"),
-        ("t.csv", "path,text\ngone.wav,1\n", [], "1 rows, none with an audio file that is there"),
+        (
+            "t.csv",
+            "path,text\ngone.wav,1\n",
+            [],
+            "nothing to import .1 row: no sound file.; paths start from ",
+        ),
         ("t.csv", "path\na.wav\n", [], "line 2: 'text' is missing"),
         ("t.jsonl", '{"path": "a.wav", "text": null}', [], "line 1: 'text' is missing"),
         ("t.jsonl", "[1]", [], "line 1: .1. has no columns"),

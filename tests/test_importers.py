@@ -14,7 +14,7 @@ from salmonn_mini.audio import save_wav
 from salmonn_mini.cli import main
 from salmonn_mini.data import ManifestDataset, Sample, read_manifest
 from salmonn_mini.data.importers import IMPORTERS, import_data_set
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, counted
 from salmonn_mini.models.config import preset
 
 
@@ -179,9 +179,9 @@ LAYOUTS = {f.__name__: f for f in (librispeech, audiocaps, clotho, wavcaps, covo
 LAYOUTS |= {f.__name__: f for f in (gigaspeech, librimix, voxceleb1, iemocap)}
 LEFT_OUT = {
     "clotho": "5 rows",
-    "wavcaps": "1 rows left out: in AudioCaps or Clotho too\n1 rows",
-    "gigaspeech": "2 rows left out: no speech (<MUSIC>, <NOISE>, <OTHER>, <SIL>)\n1 rows",
-    "iemocap": "1 rows left out: another emotion than neutral, happy, sad, angry\n1 rows",
+    "wavcaps": "1 row left out: in AudioCaps or Clotho too\n1 row",
+    "gigaspeech": "2 rows left out: no speech (<MUSIC>, <NOISE>, <OTHER>, <SIL>)\n1 row",
+    "iemocap": "1 row left out: another emotion than neutral, happy, sad, angry\n1 row",
 }
 LENGTHS = {"gigaspeech": {3_200}, "voxceleb1": {4_000 + 1_600 + 4_000}}  # the toy pads to 0.2 s
 
@@ -193,8 +193,8 @@ def test_a_data_set_becomes_a_manifest_with_a_command(tmp_path, capsys, name):
     assert main(["data", "import", name, str(tmp_path / "data"), "--out", str(manifest)]) == 0
     samples = read_manifest(manifest)
     assert samples == expected
-    rows = LEFT_OUT.get(name, "1 rows")
-    said = f"{len(expected)} samples in {manifest}\n{rows} left out: no sound file\n"
+    rows = LEFT_OUT.get(name, "1 row")
+    said = f"{counted(len(expected), 'sample')} in {manifest}\n{rows} left out: no sound file\n"
     assert capsys.readouterr().out == said
     assert '"path": "data/' in manifest.read_text(encoding="utf-8")  # it can move with the folder
     clips = ManifestDataset(samples, preset("toy"), seed=0)
@@ -229,7 +229,7 @@ def test_the_data_sets_folder_may_be_named_too(tmp_path):
         ("audiocaps", "test", "no file test.csv or dataset/test.csv"),
         ("clotho", "evaluation", "no file clotho_captions_evaluation.csv"),
         ("wavcaps", "BBC_Sound_Effects", "no file json_files/BBC_Sound_Effects/bbc_final.json"),
-        ("wavcaps", "FreeSounds", "no part 'FreeSounds': choose one of AudioSet_SL, BBC"),
+        ("wavcaps", "FreeSounds", "unknown part of WavCaps 'FreeSounds': did you mean 'FreeSound'"),
         ("covost2", "en_ja.train", "no file covost_v2.en_ja.tsv"),
         (
             "covost2",
@@ -237,7 +237,7 @@ def test_the_data_sets_folder_may_be_named_too(tmp_path):
             r"'en_fr.train': write it as en_zh-CN.train; into zh, de, ja there are tasks",
         ),
         ("covost2", "train", "write it as en_zh-CN.train"),
-        ("musiccaps", "test", "no split 'test': choose train or eval"),
+        ("musiccaps", "test", "unknown split of MusicCaps 'test': choose one of train, eval"),
         ("gigaspeech", "S", "no segments of subset S; it has M, XL"),
         ("librimix", "dev", "no metadata/mixture_dev_mix"),
         ("voxceleb1", "veri_test", r"no file veri_test\.txt"),
@@ -251,7 +251,7 @@ def test_a_part_that_is_not_there_is_refused(tmp_path, name, split, words):
 
 
 def test_tables_that_are_none_are_refused(tmp_path):
-    with pytest.raises(SalmonnError, match="no importer for 'gigaspeach': choose one of librispeech"):
+    with pytest.raises(SalmonnError, match="unknown data set 'gigaspeach': did you mean 'gigaspeech'"):
         import_data_set("gigaspeach", tmp_path)
     with pytest.raises(SalmonnError, match="no such folder; name the one in which audiocaps lies"):
         import_data_set("audiocaps", tmp_path / "nowhere")
@@ -280,7 +280,7 @@ def test_tables_that_are_none_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ("1,a,0,muffled\nspeech\n\n", "line 3: 1 cells for the header's 4 columns; put.*quotes"),
+        ("1,a,0,muffled\nspeech\n\n", "line 3: 1 cell for the header's 4 columns; put.*quotes"),
         ("1,a,0,a dog, barking\n", "line 2: 5 cells"),
         ('1,a,0,x\n2,b,1,"A man says\n3,a,1,Wind\n', "line 3: not CSV .unexpected end of data"),
         ('1,a,0,"x" y\n', "line 2: not CSV"),
@@ -341,4 +341,4 @@ def test_help_names_every_data_set(capsys):
     with pytest.raises(SystemExit):
         main(["data", "import", "--help"])
     said = capsys.readouterr().out
-    assert all(f"data import {name} " in said and f"\n  {name} " in said for name in IMPORTERS)
+    assert all(f"\n  {name} " in said for name in (*IMPORTERS, "table"))

@@ -13,27 +13,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 
 from salmonn_mini import __version__
-from salmonn_mini.cli import (
-    activate,
-    answer,
-    backbones,
-    bench,
-    claims,
-    data,
-    doctor,
-    evaluate,
-    plan,
-    sweep,
-    train,
-)
 from salmonn_mini.cli.console import say
 from salmonn_mini.cli.parser import Parser
 from salmonn_mini.errors import SalmonnError
 
 PROGRAM = "salmonn-mini"
-COMMANDS = (answer, train, plan, evaluate, sweep, activate, claims, backbones, data, bench, doctor)
+COMMANDS = ("answer", "train", "plan", "evaluate", "sweep", "activate")
+COMMANDS += ("claims", "backbones", "data", "bench", "doctor")
 EXAMPLES = """\
 example:
   salmonn-mini answer data_samples/*.wav --prompt "Transcribe the speech."
@@ -67,13 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SalmonnError as problem:
         return _fail(f"error: {problem}", 2, debug, everywhere=getattr(problem, "on_one_rank", False))
     except Exception as problem:  # a fault of the program's: one line too
-        said = f": {problem}" if str(problem) else ""
-        return _fail(
-            f"error: unexpected {type(problem).__name__}{said}; --debug shows where",
-            1,
-            debug,
-            everywhere=True,
-        )
+        said = f"unexpected {type(problem).__name__}{f': {problem}' if str(problem) else ''}"
+        return _fail(f"error: {said}; --debug shows where", 1, debug, everywhere=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,8 +74,8 @@ def parser() -> argparse.ArgumentParser:
     everywhere = argparse.ArgumentParser(add_help=False)
     everywhere.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     commands = root.add_subparsers(title="commands", metavar="COMMAND")
-    for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
+    for name in COMMANDS:
+        module = import_module(f"salmonn_mini.cli.{name}")
         about = module.__doc__.split("\n\n")[0]
         command = commands.add_parser(name, help=about, description=about, parents=[everywhere])
         module.add_arguments(command)

@@ -15,9 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", metavar="FOLDER", type=Path, help="where the weights go (default: the package's own folder)")
     add("--runs", metavar="FOLDER", type=Path, default=RUNS, help=f"checkpoints and logs (default {RUNS})")
-    add(
-        "--dtype", choices=DTYPES, default=DTYPES[0], help="bfloat16 is faster on a CPU that has it (float32)"
-    )
+    add("--dtype", choices=DTYPES, default=DTYPES[0], help="bfloat16 is faster where a CPU has it (float32)")
     add("--samples", metavar="N", type=options.whole(1), default=200, help="clips scored a task (200)")
 
 

@@ -11,19 +11,19 @@ from salmonn_mini.cli.console import say
 from salmonn_mini.errors import SalmonnError, unknown
 
 ABLATIONS = "ablations"
+OF_ABLATIONS = ("preset", "layers", "batch", "device", "compile")
 CONFIGS = ("published-small", "long-audio", ABLATIONS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     count = options.whole(1)
-    what = (
-        f"published-small (default): the work that the published code was timed at; long-audio: 1 to 8 minutes; \
-{ABLATIONS}: a training step with each saving of time and memory on and off, also as a table on stderr"
+    about = (
+        "published-small (default): the work that the published code was timed at; long-audio: 1 to 8 minutes; "
+        f"{ABLATIONS}: a training step with each saving of time and memory on and off, also as a table on stderr"
     )
-    parser.add_argument("--config", metavar="NAME", help=what)
-    parser.add_argument(
-        "--runs", metavar="N", type=count, default=3, help="repeat N times, report the fastest (3)"
-    )
+    parser.add_argument("--config", metavar="NAME", help=about)
+    about = "repeat N times, report the fastest (3)"
+    parser.add_argument("--runs", metavar="N", type=count, default=3, help=about)
     add = parser.add_argument_group(f"with --config {ABLATIONS}").add_argument
     add("--preset", metavar="P", help="model sizes: toy, small (default), 7b or 13b")
     add("--layers", metavar="N", type=count, help="layers of each part at most (on a CPU 2)")
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    given = [name for name in ("preset", "layers", "batch", "device", "compile") if getattr(arguments, name)]
+    given = [name for name in OF_ABLATIONS if getattr(arguments, name)]
     config = arguments.config or (ABLATIONS if given else CONFIGS[0])
     if config not in CONFIGS:
         raise unknown("benchmark", config, CONFIGS)
@@ -43,25 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     say(f"benchmark {config}: this takes minutes …")
     if config == ABLATIONS:
-        report = _ablations(arguments)
+        from salmonn_mini.tools.bench.ablations import compare, table
+
+        sizes = {"layers": arguments.layers, "clips": arguments.batch, "runs": arguments.runs}
+        report = compare(arguments.preset, compiled=arguments.compile, device=arguments.device, **sizes)
+        print(table(report), file=sys.stderr)
     else:
         from salmonn_mini.tools.bench.workloads import bench
 
         report = bench(config, runs=arguments.runs)
     print(json.dumps(report, indent=2))
     return 0
-
-
-def _ablations(arguments: argparse.Namespace) -> dict:
-    from salmonn_mini.tools.bench.ablations import compare, table
-
-    report = compare(
-        arguments.preset,
-        layers=arguments.layers,
-        clips=arguments.batch,
-        runs=arguments.runs,
-        compiled=arguments.compile,
-        device=arguments.device,
-    )
-    print(table(report), file=sys.stderr)
-    return report

@@ -34,11 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         seeds = rules.seeds if arguments.seed is None else (arguments.seed,)
         from salmonn_mini.pretrained.devices import pick_device
 
-        device = str(pick_device(arguments.device))
-        say(f"running on {device} in float32")
-        claims.measure_claims(
-            chosen, seeds, evidence, Path(arguments.runs), n=arguments.samples, device=device
-        )
+        settings = {"n": arguments.samples, "device": str(pick_device(arguments.device))}
+        say(f"running on {settings['device']} in float32")
+        claims.measure_claims(chosen, seeds, evidence, Path(arguments.runs), **settings)
     table = claims.claims_table(evidence, rules)
     target = evidence.folder.with_name("claims.json")
     if not arguments.verify:

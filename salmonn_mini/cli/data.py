@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from salmonn_mini.cli import options
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, counted
 
 if TYPE_CHECKING:
-    from salmonn_mini.data.importers import ImportResult
+    from salmonn_mini.data.lookup import ImportResult
 
 LAYOUTS = """\
 what FOLDER holds, as the data sets come (nothing is fetched; rows without a sound file are counted and left out):
@@ -32,16 +34,7 @@ what FOLDER holds, as the data sets come (nothing is fetched; rows without a sou
 
   salmonn-mini data import librispeech LibriSpeech --out librispeech.jsonl
   salmonn-mini data import librispeech LibriSpeech --split dev-clean --out dev.jsonl
-  salmonn-mini data import audiocaps AudioCaps --out audiocaps.jsonl
-  salmonn-mini data import clotho Clotho --out clotho.jsonl
-  salmonn-mini data import wavcaps WavCaps --out wavcaps.jsonl
-  salmonn-mini data import covost2 CommonVoice4 --out en_zh.jsonl
   salmonn-mini data import covost2 CommonVoice4 --split en_de.train --out en_de.jsonl
-  salmonn-mini data import musiccaps MusicCaps --out musiccaps.jsonl
-  salmonn-mini data import gigaspeech GigaSpeech --split M --out gigaspeech.jsonl
-  salmonn-mini data import librimix Libri2Mix --out overlap.jsonl
-  salmonn-mini data import voxceleb1 VoxCeleb1 --out speakers.jsonl
-  salmonn-mini data import iemocap IEMOCAP --out emotion.jsonl
   salmonn-mini data import table qa.parquet --columns path=audio,text=answer,Q=question \\
     --set-column task=audio_qa --out qa.jsonl
 """
@@ -50,76 +43,71 @@ what FOLDER holds, as the data sets come (nothing is fetched; rows without a sou
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(make=lambda _: parser.print_help())
     kinds = parser.add_subparsers(title="commands", metavar="COMMAND")
-    samples = kinds.add_parser("samples", help="the clips of data_samples/, the same every time")
-    samples.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path("data_samples"), help="(data_samples)"
+
+    def command(name: str, make: Callable, about: str, **settings: Any) -> argparse.ArgumentParser:
+        made = kinds.add_parser(name, help=about, **settings)
+        made.set_defaults(make=make)
+        return made
+
+    add = command("samples", make_samples, "the clips of data_samples/, the same every time").add_argument
+    add("--out", metavar="DIR", type=Path, default=Path("data_samples"), help="(data_samples)")
+
+    about = "a manifest of a public data set that lies in a folder"
+    form = argparse.RawDescriptionHelpFormatter
+    imports = command("import", import_manifest, about, epilog=LAYOUTS, formatter_class=form)
+    add, again = imports.add_argument, {"action": "append", "default": []}
+    add("name", metavar="NAME", help="one of the data sets below, or table")
+    add("folder", metavar="FOLDER", type=Path, help="where the data set lies, as it comes")
+    add("--out", metavar="MANIFEST", type=Path, required=True, help="what is written: JSON lines")
+    about = "a part by the data set's own name, such as dev-clean or en_de.test; again for more (training)"
+    add("--split", metavar="SPLIT", help=about, **again)
+    keys = "keys: path, text, task, Q, begin, end (seconds), expand_wav"
+    add = imports.add_argument_group("table", keys).add_argument
+    add("--columns", metavar="KEY=COLUMN,…", help="by default those of equal names", **again)
+    add("--set-column", metavar="KEY=VALUE", help="the same for all rows", **again)
+    add("--text-template", metavar="TEXT", help='such as "{title}: {description}"')
+
+    auditing = command("audit", audit_manifest, "hours, rates, and what is wrong: before a run")
+    packing = command("pack", pack_manifest, "a manifest's files as tar files; a recipe takes the folder")
+    for reading in (auditing, packing):
+        reading.add_argument("manifest", metavar="MANIFEST")
+        about = "files that are read at a time (1)"
+        reading.add_argument("--jobs", metavar="N", type=options.whole(1), default=1, help=about)
+    add = auditing.add_argument
+    add("--max-seconds", metavar="S", type=options.positive, default=30.0, help="longer is over-long (30)")
+    add("--json", action="store_true", help="everything, with every clip that has a fault")
+    add, share = (
+        packing.add_argument,
+        options.number("of at least 0 and below 1", lambda value: 0 <= value < 1),
     )
-    samples.set_defaults(make=make_samples)
-    _add_import(kinds)
-    _add_audit(kinds)
-    _add_pack(kinds)
+    add("folder", metavar="FOLDER", type=Path)
+    add("--per-shard", metavar="N", type=options.whole(1), default=250, help="samples in a tar file (250)")
+    about = "of samples that cannot be read and are left out (0.05)"
+    add("--max-bad-share", metavar="S", type=share, default=0.05, help=about)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int | None:
     return arguments.make(arguments)
 
 
-def make_samples(arguments: argparse.Namespace) -> int:
+def make_samples(arguments: argparse.Namespace) -> None:
     from salmonn_mini.toy.samples import build_samples
 
-    files = build_samples(arguments.out)
-    print(f"{len(files)} files in {arguments.out}")
-    return 0
+    print(f"{counted(len(build_samples(arguments.out)), 'file')} in {arguments.out}")
 
 
-def _add_import(kinds: argparse._SubParsersAction) -> None:
-    command = kinds.add_parser(
-        "import",
-        help="a manifest of a public data set that lies in a folder",
-        epilog=LAYOUTS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("name", metavar="NAME", help="one of the data sets below, or table")
-    command.add_argument("folder", metavar="FOLDER", type=Path, help="where the data set lies, as it comes")
-    command.add_argument(
-        "--out", metavar="MANIFEST", type=Path, required=True, help="what is written: JSON lines"
-    )
-    command.add_argument(
-        "--split",
-        metavar="SPLIT",
-        action="append",
-        default=[],
-        help="a part by the data set's own name, such as dev-clean or en_de.test; again for more (training)",
-    )
-    table = command.add_argument_group("table", "keys: path, text, task, Q, begin, end (seconds), expand_wav")
-    table.add_argument(
-        "--columns",
-        metavar="KEY=COLUMN,…",
-        action="append",
-        default=[],
-        help="by default those of equal names",
-    )
-    table.add_argument(
-        "--set-column", metavar="KEY=VALUE", action="append", default=[], help="the same for all rows"
-    )
-    table.add_argument("--text-template", metavar="TEXT", help='such as "{title}: {description}"')
-    command.set_defaults(make=import_manifest)
-
-
-def import_manifest(arguments: argparse.Namespace) -> int:
+def import_manifest(arguments: argparse.Namespace) -> None:
     from salmonn_mini.data import write_manifest
     from salmonn_mini.data.importers import import_data_set
 
-    found = (
-        _import_table(arguments)
-        if arguments.name == "table"
-        else import_data_set(arguments.name, arguments.folder, arguments.split)
-    )
+    if arguments.name == "table":
+        found = _import_table(arguments)
+    else:
+        found = import_data_set(arguments.name, arguments.folder, arguments.split)
     written = write_manifest(arguments.out, found.samples)
-    print(f"{written:,} samples in {arguments.out}")
+    print(f"{counted(written, 'sample')} in {arguments.out}")
     for reason, rows in found.left_out.items():
-        print(f"{rows:,} rows left out: {reason}")
-    return 0
+        print(f"{counted(rows, 'row')} left out: {reason}")
 
 
 def _import_table(arguments: argparse.Namespace) -> ImportResult:
@@ -146,59 +134,21 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
     return pairs
 
 
-def _add_audit(kinds: argparse._SubParsersAction) -> None:
-    command = kinds.add_parser("audit", help="hours, rates, and what is wrong: before a run")
-    command.add_argument("manifest", metavar="MANIFEST")
-    command.add_argument(
-        "--max-seconds", metavar="S", type=options.positive, default=30.0, help="longer is over-long (30)"
-    )
-    _add_jobs(command)
-    command.add_argument("--json", action="store_true", help="everything, with every clip that has a fault")
-    command.set_defaults(make=look_through)
-
-
-def look_through(arguments: argparse.Namespace) -> int:
+def audit_manifest(arguments: argparse.Namespace) -> None:
     from salmonn_mini.data import read_manifest
     from salmonn_mini.data.audit import audit
 
     found = audit(read_manifest(arguments.manifest), arguments.max_seconds, arguments.jobs)
-    print(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) if arguments.json else found.table())
-    return 0
+    print(json.dumps(asdict(found), indent=1, ensure_ascii=False) if arguments.json else found.table())
 
 
-def _add_pack(kinds: argparse._SubParsersAction) -> None:
-    command = kinds.add_parser("pack", help="a manifest's files as tar files; a recipe takes the folder")
-    command.add_argument("manifest", metavar="MANIFEST")
-    command.add_argument("folder", metavar="FOLDER", type=Path)
-    command.add_argument(
-        "--per-shard", metavar="N", type=options.whole(1), default=250, help="samples in a tar file (250)"
-    )
-    command.add_argument(
-        "--max-bad-share",
-        metavar="S",
-        type=options.number("of at least 0 and below 1", lambda value: 0 <= value < 1),
-        default=0.05,
-        help="of samples that cannot be read and are left out (0.05)",
-    )
-    _add_jobs(command)
-    command.set_defaults(make=pack_manifest)
-
-
-def pack_manifest(arguments: argparse.Namespace) -> int:
+def pack_manifest(arguments: argparse.Namespace) -> None:
     from salmonn_mini.data import pack, read_manifest
 
-    samples = read_manifest(arguments.manifest)
-    shards = pack(
-        samples, arguments.folder, arguments.per_shard, arguments.max_bad_share, jobs=arguments.jobs
-    )
+    samples, folder = read_manifest(arguments.manifest), arguments.folder
+    shards = pack(samples, folder, arguments.per_shard, arguments.max_bad_share, jobs=arguments.jobs)
     packed = sum(len(shard.samples) for shard in shards)
-    print(f"{packed:,} of {len(samples):,} samples in {len(shards):,} tar files: {arguments.folder}")
+    tars = counted(len(shards), "tar file")
+    print(f"{packed:,} of {counted(len(samples), 'sample')} in {tars}: {folder}")
     if packed < len(samples):
-        print(f"the others cannot be read: see {arguments.folder / 'quarantine.jsonl'}")
-    return 0
-
-
-def _add_jobs(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--jobs", metavar="N", type=options.whole(1), default=1, help="files that are read at a time (1)"
-    )
+        print(f"the others cannot be read: see {folder / 'quarantine.jsonl'}")

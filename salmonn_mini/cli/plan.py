@@ -15,16 +15,13 @@ OF_ALL = ("tflops", "price")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe", metavar="RECIPE", nargs="?", help="a name, such as 13b-stage1, or a YAML file"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", nargs="?", help="a name, such as 13b-stage1, or a YAML file")
+    add("--json", action="store_true", help="print JSON")
     add, count = parser.add_argument_group("with a recipe").add_argument, whole(1)
     add("--set", metavar="KEY=VALUE", action="append", default=[], help="change a key; repeatable")
     add("--gpus", metavar="N", type=count, help="GPUs in all (1)")
-    add(
-        "--per-device-batch-size", metavar="N", type=count, help="clips a GPU can hold; sets the accumulation"
-    )
+    add("--per-device-batch-size", metavar="N", type=count, help="clips that a GPU holds at once")
     add("--samples-per-second", metavar="X", type=positive, help="speed of one GPU, as `bench` measures it")
     add("--clips", metavar="N", type=count, help="clips in an epoch, if the recipe does not say")
     add = parser.add_argument_group("without: GPU hours of all stages of small, 7b and 13b").add_argument
@@ -37,28 +34,22 @@ def run(arguments: argparse.Namespace) -> int:
     for name in wrong:
         if getattr(arguments, name):
             raise SalmonnError(f"--{name.replace('_', '-')} does not apply here: leave it out, or {remedy}")
-    return _one(arguments) if arguments.recipe else _all(arguments)
-
-
-def _one(arguments: argparse.Namespace) -> int:
-    from salmonn_mini.tools.plan import make_plan
-    from salmonn_mini.train.recipe import load_recipe
-
-    plan = make_plan(
-        load_recipe(arguments.recipe, arguments.set),
-        arguments.gpus or 1,
-        per_device_batch_size=arguments.per_device_batch_size,
-        samples_per_second=arguments.samples_per_second,
-        clips=arguments.clips,
-    )
-    print(json.dumps(asdict(plan)) if arguments.json else plan.table())
+    (_one if arguments.recipe else _all)(arguments)
     return 0
 
 
-def _all(arguments: argparse.Namespace) -> int:
+def _one(arguments: argparse.Namespace) -> None:
+    from salmonn_mini.tools.plan import make_plan
+    from salmonn_mini.train.recipe import load_recipe
+
+    settings = {key: getattr(arguments, key) for key in OF_A_RECIPE[2:]}
+    plan = make_plan(load_recipe(arguments.recipe, arguments.set), arguments.gpus or 1, **settings)
+    print(json.dumps(asdict(plan)) if arguments.json else plan.table())
+
+
+def _all(arguments: argparse.Namespace) -> None:
     say("estimating every recipe …")
     from salmonn_mini.tools.plan import TFLOPS, costs, costs_table
 
     rows = costs(arguments.tflops or TFLOPS)
     print(json.dumps(rows) if arguments.json else costs_table(rows, arguments.price))
-    return 0

@@ -21,27 +21,11 @@ FIGURES = (".png", ".svg", ".pdf")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser, scale=False)
     add = parser.add_argument
-    add(
-        "--scales",
-        metavar="S",
-        nargs="+",
-        type=options.finite,
-        default=range(5),
-        help="s in W + s·BA (0 to 4)",
-    )
+    scales = {"nargs": "+", "type": options.finite, "default": range(5)}
+    add("--scales", metavar="S", help="s in W + s·BA (0 to 4)", **scales)
     add_clips(parser, samples=50)
-    add(
-        "--json",
-        metavar="FILE",
-        nargs="?",
-        const="-",
-        help="print the reports as JSON, or write them to FILE",
-    )
-    add(
-        "--per-sample",
-        metavar="FILE",
-        help="write each answer as a JSON line; a stopped --manifest run resumes",
-    )
+    add("--json", metavar="FILE", nargs="?", const="-", help="print the reports as JSON, or write them")
+    add("--per-sample", metavar="FILE", help="each answer as a JSON line; a stopped --manifest run resumes")
     add("--figure", metavar="FILE", help="plot following rates: .png, .svg or .pdf")
 
 

@@ -5,28 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 
+from salmonn_mini.errors import counted
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe", metavar="RECIPE", help="a recipe's name, such as toy-stage1, or its YAML file"
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="changes",
-        help="change a key of the recipe",
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="delete the run that is in output_dir, and start over"
-    )
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", help="a recipe's name, such as toy-stage1, or its YAML file")
+    add("--set", metavar="KEY=VALUE", action="append", default=[], help="change a key; repeatable")
+    add("--fresh", action="store_true", help="delete the run that is in output_dir, and start over")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from salmonn_mini.train.recipe import load_recipe
 
-    recipe = load_recipe(arguments.recipe, arguments.changes)
+    recipe = load_recipe(arguments.recipe, arguments.set)
     from salmonn_mini.train import train_recipe
     from salmonn_mini.train.checkpointing import RunDirectory
 
@@ -36,9 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
     if os.environ.get("RANK", "0") != "0":
         return 0
     if complete:
-        print(f"Already complete ({recipe.steps} of {recipe.steps} steps); --fresh starts over.")
+        print(f"Already complete ({recipe.steps} of {counted(recipe.steps, 'step')}); --fresh starts over.")
         return 0
     losses = [row["loss"] for row in run_directory.read_log() if row["loss"] is not None]
     change = f", loss {losses[0]:.3g} → {losses[-1]:.3g}" if losses else ""
-    print(f"Trained {recipe.steps:,} steps{change}. Next: salmonn-mini answer CLIP --model {directory}")
+    print(
+        f"Trained {counted(recipe.steps, 'step')}{change}. Next: salmonn-mini answer CLIP --model {directory}"
+    )
     return 0

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from salmonn_mini.audio.decoding import open_audio
-from salmonn_mini.data.clips import digest_of
+from salmonn_mini.data.clips import content_of
 from salmonn_mini.data.loader import read_all
-from salmonn_mini.data.manifest import BadClip, Sample, check_unicode, try_clip
+from salmonn_mini.data.manifest import BadClip, Sample, try_clip, unicode_fault
 from salmonn_mini.data.tasks import TASKS
-from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
 
+Value = TypeVar("Value")
 SILENT = 10 ** (-60 / 20)  # a peak below -60 dB of full scale
 FULL = 1 - 2**-15  # the largest sample of 16 bits
 CLIPPED = 1e-3  # the share of samples at full scale from which a clip is said to be clipped
@@ -41,13 +42,13 @@ class ClipInfo:
         sound: equal for equal files and segments.
     """
 
-    reason: str | None
-    seconds: float
-    rates: tuple[int, ...]
-    channels: tuple[int, ...]
-    peak: float
-    full_scale: float
-    sound: str
+    reason: str | None = None
+    seconds: float = 0.0
+    rates: tuple[int, ...] = ()
+    channels: tuple[int, ...] = ()
+    peak: float = 0.0
+    full_scale: float = 0.0
+    sound: str = ""
 
 
 @dataclass
@@ -63,10 +64,6 @@ class Audit:
     shortest: float
     longest: float
     faults: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain dictionaries and numbers, for JSON."""
-        return asdict(self)
 
     def table(self) -> str:
         """Lines for a reader."""
@@ -89,19 +86,20 @@ def audit(samples: Sequence[Sample], max_seconds: float = 30.0, jobs: int = 1) -
     """Decode every sample and count what is there. `jobs` files are read at a time."""
     found = read_all(inspect_clip, samples, jobs)
     good = [(sample, facts) for sample, facts in zip(samples, found, strict=True) if facts.reason is None]
-    seconds: Counter[str] = Counter()
+    lengths = [facts.seconds for _, facts in good] or [0.0]
+    tasks = _count(sample.task for sample in samples)
+    seconds = Counter(dict.fromkeys(tasks, 0.0))
     for sample, facts in good:
         seconds[sample.task] += facts.seconds
-    tasks = Counter(sample.task for sample in samples)
     return Audit(
         samples=len(samples),
-        hours=round(sum(seconds.values()) / 3600, 4),
-        tasks=dict(tasks.most_common()),
-        hours_of_tasks={task: round(seconds[task] / 3600, 4) for task, _ in tasks.most_common()},
+        hours=round(sum(lengths) / 3600, 4),
+        tasks=tasks,
+        hours_of_tasks={task: round(seconds[task] / 3600, 4) for task in tasks},
         rates=_count(rate for facts in found for rate in facts.rates),
         channels=_count(number for facts in found for number in facts.channels),
-        shortest=round(min((facts.seconds for _, facts in good), default=0.0), 3),
-        longest=round(max((facts.seconds for _, facts in good), default=0.0), 3),
+        shortest=round(min(lengths), 3),
+        longest=round(max(lengths), 3),
         faults=_faults(samples, found, max_seconds),
     )
 
@@ -110,19 +108,19 @@ def inspect_clip(sample: Sample) -> ClipInfo:
     """Decode a sample."""
     X = try_clip(sample, SalmonnConfig(name="audit", min_seconds=0))
     if isinstance(X, BadClip):
-        return ClipInfo(X.reason, 0.0, (), (), 0.0, 0.0, "")
-    forms = []
+        return ClipInfo(X.reason)
+    rates, channels = [], []
     for path in sample.files:
         with open_audio(path) as file:
-            forms.append((file.samplerate, file.channels))
+            rates.append(file.samplerate)
+            channels.append(file.channels)
     return ClipInfo(
-        reason=None,
         seconds=len(X) / SAMPLE_RATE,
-        rates=tuple(rate for rate, _ in forms),
-        channels=tuple(channels for _, channels in forms),
+        rates=tuple(rates),
+        channels=tuple(channels),
         peak=float(X.abs().max()),
         full_scale=float((X.abs() >= FULL).float().mean()),
-        sound=b"".join(map(digest_of, sample.files)).hex() + f" {sample.begin} {sample.end}",
+        sound=content_of(sample).hex(),
     )
 
 
@@ -144,7 +142,7 @@ def _faults(
             "duplicate": before and f"as {before}",
             "missing_text": not sample.text.strip() and f"text {sample.text!r}",
             "missing_Q": not sample.Q and sample.task in TASKS and _gap(sample.task),
-            "not_unicode": _not_unicode(sample),
+            "not_unicode": unicode_fault(sample),
             "unknown_task": sample.task not in TASKS and f"task {sample.task!r}",
         }
         for fault, what in says.items():
@@ -159,15 +157,7 @@ def _gap(task: str) -> str:
     return f"the prompt {prompt!r} of {task}" if prompt else ""
 
 
-def _not_unicode(sample: Sample) -> str:
-    try:
-        check_unicode(sample)
-    except SalmonnError as problem:
-        return str(problem).removeprefix(f"{sample.clip}: ")
-    return ""
-
-
-def _count(values: Iterable[int]) -> dict[int, int]:
+def _count(values: Iterable[Value]) -> dict[Value, int]:
     return dict(Counter(values).most_common())
 
 

@@ -1,7 +1,4 @@
-"""Clips with their prompts and answers.
-
-What is random here is a function of a seed.
-"""
+"""Clips with their prompts and answers. What is random here is a function of a seed."""
 
 from __future__ import annotations
 
@@ -50,7 +47,7 @@ class ClipDataset(ABC):
 
     def shards(self) -> list[range]:
         """The clips' numbers, cut into shards. Other shards would give other samples."""
-        return [range(start, min(start + SHARD, len(self))) for start in range(0, len(self), SHARD)]
+        return [range(len(self))[start : start + SHARD] for start in range(0, len(self), SHARD)]
 
     @abstractmethod
     def waves(self, shard: range) -> Sequence[Tensor | BadClip]:
@@ -89,9 +86,13 @@ class ManifestDataset(ClipDataset):
     def key(self, shard: range) -> bytes:
         digest = hashlib.sha256(rules_of(self.config))
         for i in shard:
-            sample = self.samples[i]
-            digest.update(b"".join(map(digest_of, sample.files)) + f"{sample.begin} {sample.end}|".encode())
+            digest.update(content_of(self.samples[i]) + b"|")
         return digest.digest()
+
+
+def content_of(sample: Sample) -> bytes:
+    """Equal for equal files and segments."""
+    return b"".join(map(digest_of, sample.files)) + f"{sample.begin} {sample.end}".encode()
 
 
 def rules_of(config: SalmonnConfig) -> bytes:
@@ -108,13 +109,13 @@ def draw_prompt(sample: Sample, prompts: Mapping[str, Sequence[str]], rng: np.ra
     check_unicode(sample)
     if sample.task not in prompts:
         raise SalmonnError(
-            f"{sample.clip}: its task {sample.task!r} has no prompts, {', '.join(prompts)} have; "
+            f"{sample.place}: its task {sample.task!r} has no prompts, {', '.join(prompts)} have; "
             f"correct the task, or give a prompt file that has it"
         )
     prompt = prompts[sample.task][int(rng.integers(len(prompts[sample.task])))]
     if "{}" in prompt and not sample.Q:
         raise SalmonnError(
-            f"{sample.clip}: the prompt {prompt!r} of task {sample.task!r} has a gap; "
+            f"{sample.place}: the prompt {prompt!r} of task {sample.task!r} has a gap; "
             f"give the sample a Q to fill it"
         )
     return prompt.replace("{}", sample.Q)

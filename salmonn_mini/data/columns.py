@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from salmonn_mini.data.importers import ImportResult
-from salmonn_mini.data.lookup import NO_SOUND
-from salmonn_mini.data.manifest import KEYS, to_sample
+from salmonn_mini.data.lookup import ImportResult, collect
+from salmonn_mini.data.manifest import KEYS, Sample, to_sample
 from salmonn_mini.data.tables import read_rows
 from salmonn_mini.errors import SalmonnError, unknown
 
@@ -37,31 +36,24 @@ def import_table(
     for key in (*columns, *constants):
         if key not in KEYS:
             raise unknown("key of a manifest", key, KEYS)
-    found = ImportResult([], {})
     folder = path if path.is_dir() else path.parent
-    for number, (where, row) in enumerate(read_rows(path, split)):
-        where = f"{path}, {where}"
-        if not isinstance(row, dict):
-            raise SalmonnError(f"{where}: {row!r:.60} has no columns; an object is expected")
-        named = columns or {key: key for key in KEYS if key in row}
-        values = {key: _cell(row, column, where) for key, column in named.items()} | dict(constants)
-        if text_template is not None:
-            values["text"] = _filled(text_template, row, where)
-        for key in ("text", "task", "Q"):
-            if isinstance(values.get(key), int | float):
-                values[key] = str(values[key])
-        values["path"] = _audio(values.get("path"), audio_folder / f"{number:08d}")
-        sample = to_sample(values, where, folder)
-        if all(file.is_file() for file in sample.files):
-            found.samples.append(sample)
-        else:
-            found.left_out[NO_SOUND] = found.left_out.get(NO_SOUND, 0) + 1
-    if not found.samples:
-        rows = sum(found.left_out.values())
-        raise SalmonnError(
-            f"{path}: {rows:,} rows, none with an audio file that is there; paths start from {folder}"
-        )
-    return found
+
+    def samples() -> Iterator[Sample]:
+        for number, (where, row) in enumerate(read_rows(path, split)):
+            where = f"{path}, {where}"
+            if not isinstance(row, dict):
+                raise SalmonnError(f"{where}: {row!r:.60} has no columns; an object is expected")
+            named = columns or {key: key for key in KEYS if key in row}
+            values = {key: _cell(row, column, where) for key, column in named.items()} | dict(constants)
+            if text_template is not None:
+                values["text"] = _filled(text_template, row, where)
+            for key in ("text", "task", "Q"):
+                if isinstance(values.get(key), int | float):
+                    values[key] = str(values[key])
+            values["path"] = _audio(values.get("path"), audio_folder / f"{number:08d}")
+            yield to_sample(values, where, folder)
+
+    return collect(samples(), path, f"paths start from {folder}")
 
 
 def _filled(template: str, row: Mapping[str, Any], where: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from salmonn_mini.data.lookup import NO_SOUND, first_file, first_folder, table_rows
+from salmonn_mini.data.lookup import first_file, first_folder, table_rows, transcripts
 from salmonn_mini.data.manifest import Sample
 from salmonn_mini.data.tables import json_object, read_text
 from salmonn_mini.errors import SalmonnError
@@ -29,7 +29,6 @@ def gigaspeech(folder: Path, subset: str) -> Iterator[Sample | str]:
             raise SalmonnError(
                 f"{table}, audio {number}: {problem} is missing or malformed; copy it again"
             ) from problem
-        there = sound.is_file()
         for begin, end, words, subsets in rows:
             known |= set(subsets)
             if f"{{{subset}}}" not in subsets:
@@ -37,8 +36,6 @@ def gigaspeech(folder: Path, subset: str) -> Iterator[Sample | str]:
             matched = True
             if GARBAGE & set(words):
                 yield f"no speech ({', '.join(sorted(GARBAGE))})"
-            elif not there:
-                yield NO_SOUND
             else:
                 text = " ".join(PUNCTUATION.get(word, word) for word in words).lower()
                 yield Sample(sound, re.sub(r" ([,.?!])", r"\1", text), begin=float(begin), end=float(end))
@@ -57,41 +54,31 @@ def librimix(folder: Path, split: str) -> Iterator[Sample | str]:
         raise SalmonnError(
             f"{folder}: no metadata/mixture_{split}_mix_*.csv below it; name LibriMix's folder"
         )
-    texts = dict(
-        line.split(" ", 1)
-        for file in folder.rglob("*.trans.txt")
-        for line in read_text(file).split("\n")
-        if " " in line
-    )
+    texts = {sound.stem: text for sound, text in transcripts(folder.rglob("*.trans.txt"))}
     mixed = tables[0].stem.partition(f"{split}_")[2]
     for row in table_rows(tables[0], ("mixture_ID",)):
         sound = tables[0].parent.parent / split / mixed / f"{row['mixture_ID']}.wav"
         said = [texts.get(name) for name in row["mixture_ID"].split("_")]
-        if not all(said):
-            yield "no transcript: put LibriSpeech's *.trans.txt below the folder"
-        elif not sound.is_file():
-            yield NO_SOUND
+        if all(said):
+            yield Sample(sound, " ".join(said), "overlapped_speech")
         else:
-            yield Sample(sound, " ".join(said).lower(), "overlapped_speech")
+            yield "no transcript: put LibriSpeech's *.trans.txt below the folder"
 
 
 def voxceleb1(folder: Path, split: str) -> Iterator[Sample | str]:
     """`veri_test2.txt`: lines `1 id10270/x6uYqmx31kE/00001.wav id10300/ize_eiCFEg0/00003.wav`; 1: the same speaker."""
     table = first_file(folder, f"{split}.txt")
-    sounds = next(
-        (folder / name for name in ("wav", "vox1_test_wav/wav") if (folder / name).is_dir()), folder
-    )
+    places = (folder / name for name in ("wav", "vox1_test_wav/wav"))
+    sounds = next((place for place in places if place.is_dir()), folder)
     for number, line in enumerate(read_text(table).split("\n"), 1):
-        cells = line.split()
-        if cells and (len(cells) != 3 or cells[0] not in ("0", "1")):
+        if not (cells := line.split()):
+            continue
+        if len(cells) != 3 or cells[0] not in ("0", "1"):
             raise SalmonnError(
                 f"{table}, line {number}: {line!r} is not 0 or 1 and two paths; correct it there"
             )
-        if cells:
-            one, other = (sounds / name for name in cells[1:])
-            answer = "Yes" if cells[0] == "1" else "No"
-            there = one.is_file() and other.is_file()
-            yield Sample(one, answer, "speaker_verification", expand_wav=(other,)) if there else NO_SOUND
+        answer, (one, other) = ("No", "Yes")[int(cells[0])], (sounds / name for name in cells[1:])
+        yield Sample(one, answer, "speaker_verification", expand_wav=(other,))
 
 
 def iemocap(folder: Path, session: str) -> Iterator[Sample | str]:
@@ -102,7 +89,7 @@ def iemocap(folder: Path, session: str) -> Iterator[Sample | str]:
             if found := re.match(r"\[[\d. -]+\]\t(\w+)\t(\w+)\t", line):
                 name, emotion = found.groups()
                 sound = folder / session / "sentences" / "wav" / name.rpartition("_")[0] / f"{name}.wav"
-                if emotion not in EMOTIONS:
-                    yield f"another emotion than {', '.join(dict.fromkeys(EMOTIONS.values()))}"
+                if emotion in EMOTIONS:
+                    yield Sample(sound, EMOTIONS[emotion], "emotion")
                 else:
-                    yield Sample(sound, EMOTIONS[emotion], "emotion") if sound.is_file() else NO_SOUND
+                    yield f"another emotion than {', '.join(dict.fromkeys(EMOTIONS.values()))}"

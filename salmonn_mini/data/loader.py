@@ -14,7 +14,7 @@ from typing import TextIO, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
 
@@ -30,9 +30,6 @@ def map_in_order(
     Args:
         do: must be picklable, as functions of a module are; so must jobs and results.
         ahead: jobs for each worker, waiting or done.
-
-    Raises:
-        Exception: whatever `do` raises.
     """
     loader = DataLoader(
         _Work(do),
@@ -51,9 +48,8 @@ def map_in_order(
 
 def read_all(do: Callable[[Job], Result], jobs: Sequence[Job], threads: int = 1) -> list[Result]:
     """`do` of each job, so many at a time, with a progress bar on stderr."""
-    with ThreadPoolExecutor(threads) as pool, _lasting_stderr() as stderr:
-        bar = tqdm(pool.map(do, jobs), desc="reading", unit="clip", total=len(jobs), file=stderr)
-        return list(bar)
+    with _lasting_stderr() as stderr:
+        return thread_map(do, jobs, max_workers=threads, desc="reading", unit="clip", file=stderr)
 
 
 @contextmanager

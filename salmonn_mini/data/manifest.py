@@ -1,7 +1,4 @@
-"""Manifests: which file holds which sound, what is asked of it, and the answer.
-
-Three forms are read: the published annotation file, JSON lines, and CSV.
-"""
+"""Manifests: which file holds which sound, what is asked of it, and the answer."""
 
 from __future__ import annotations
 
@@ -9,8 +6,9 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,13 +16,16 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from salmonn_mini.audio import load_audio
-from salmonn_mini.data.tables import Rows, csv_rows, json_lines, parse_json, read_text
+from salmonn_mini.data.tables import json_object, read_rows
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_text
 from salmonn_mini.models.config import GAP_SECONDS, SAMPLE_RATE, SalmonnConfig
 
 PLACEHOLDER = "<Speech><SpeechHere></Speech>"  # begins the prompts of the published files
 KEYS = ("path", "text", "task", "Q", "expand_wav", "begin", "end")
+SURROGATES = re.compile(
+    "[\ud800-\udfff]"
+)  # alone they are no Unicode: cut emojis and other encodings leave them
 SYNONYMS = {"question": "Q", "start": "begin", "offset": "begin"}
 
 
@@ -38,6 +39,7 @@ class Sample:
         Q: what fills the `{}` of a prompt.
         expand_wav: more files, joined after the first with 0.1 s of silence between them.
         begin, end: the segment of the first file that is meant, in seconds; None: from its start, to its end.
+        row: the manifest's name and the sample's line there.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Sample:
     expand_wav: tuple[Path, ...] = ()
     begin: float | None = None
     end: float | None = None
+    row: str = field(default="", compare=False, repr=False)
 
     @property
     def clip(self) -> str:
@@ -55,6 +58,11 @@ class Sample:
         if self.begin is None and self.end is None:
             return name
         return f"{name} [{self.begin or 0:g}-{'' if self.end is None else f'{self.end:g}'} s]"
+
+    @property
+    def place(self) -> str:
+        """Where to correct it, for messages: the row and the clip."""
+        return f"{self.row}: {self.clip}" if self.row else self.clip
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -67,15 +75,13 @@ def read_manifest(path: str | os.PathLike) -> list[Sample]:
 
     `.json`: `{"annotation": [{"path", "text", "task", "Q", "expand_wav"}, …]}`, as published. `.jsonl`: one
     such object a line. `.csv`: a header with path and text, and any of task, Q, begin and end. The task is asr
-    by default; begin and end, in seconds, take a segment of the file.
+    by default.
 
     Raises:
-        SalmonnError: a file or line that does not have this form, by name, number, value and remedy.
+        SalmonnError: as `read_rows` and `to_sample`; no samples.
     """
     path = Path(path)
-    if path.suffix not in _READERS:
-        raise SalmonnError(f"{path}: a manifest ends in {', '.join(_READERS)}; convert or rename it")
-    samples = [to_sample(row, f"{path}, {where}", path.parent) for where, row in _READERS[path.suffix](path)]
+    samples = [to_sample(row, f"{path}, {where}", path.parent) for where, row in read_rows(path)]
     if not samples:
         raise SalmonnError(f"{path}: no samples; a manifest needs at least one")
     return samples
@@ -87,52 +93,24 @@ def read_prompts(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
     Raises:
         SalmonnError: a file without this form.
     """
-    path = Path(path)
-    table = parse_json(read_text(path), str(path))
-    if not isinstance(table, dict) or not table:
-        raise SalmonnError(f'{path}: prompts are {{"task": ["prompt", …]}}; bring them into this form')
     prompts = {}
-    for task, listed in table.items():
+    for task, listed in json_object(path := Path(path)).items():
         listed = [listed] if isinstance(listed, str) else listed
         if not listed or not isinstance(listed, list) or not all(isinstance(p, str) for p in listed):
             raise SalmonnError(
                 f"{path}: the prompts of {task!r} are {listed!r}, but they must be a list of texts"
             )
         prompts[task] = tuple(prompt.removeprefix(PLACEHOLDER).strip() for prompt in listed)
+    if not prompts:
+        raise SalmonnError(f'{path}: no prompts; they are {{"task": ["prompt", …]}}')
     return prompts
-
-
-def _published(path: Path) -> Rows:
-    table = parse_json(read_text(path), str(path))
-    rows = table.get("annotation") if isinstance(table, dict) else None
-    if not isinstance(rows, list):
-        raise SalmonnError(
-            f'{path}: a .json manifest is {{"annotation": [{{"path", "text", …}}, …]}}; '
-            f"give it that form, or call a file with one object a line .jsonl"
-        )
-    return ((f"annotation {number}", row) for number, row in enumerate(rows, 1))
-
-
-_READERS: dict[str, Callable[[Path], Rows]] = {".json": _published, ".jsonl": json_lines, ".csv": csv_rows}
-
-
-def sample_row(sample: Sample, folder: Path) -> dict[str, object]:
-    """A sample as a row of a manifest in `folder`; paths below that folder are relative to it."""
-    row: dict[str, object] = {"path": _from(folder, sample.path), "text": sample.text, "task": sample.task}
-    if sample.Q:
-        row["Q"] = sample.Q
-    if sample.expand_wav:
-        row["expand_wav"] = [_from(folder, path) for path in sample.expand_wav]
-    row |= {key: value for key in ("begin", "end") if (value := getattr(sample, key)) is not None}
-    return row
 
 
 def write_manifest(path: str | os.PathLike, samples: Iterable[Sample]) -> int:
     """Write a JSON-lines manifest atomically; returns the number of its samples.
 
     Raises:
-        SalmonnError: the name does not end in .jsonl, no samples, one that is not Unicode, or a place that
-            cannot be written to.
+        SalmonnError: the name does not end in .jsonl, no samples, as `check_unicode` and `write_text`.
     """
     path = Path(path)
     if path.suffix != ".jsonl":
@@ -140,11 +118,19 @@ def write_manifest(path: str | os.PathLike, samples: Iterable[Sample]) -> int:
     samples = list(samples)
     for sample in samples:
         check_unicode(sample)
-    rows = [sample_row(sample, path.parent) for sample in samples]
-    if not rows:
+    if not samples:
         raise SalmonnError(f"{path}: no samples to write; look whether the folder is the right one")
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return len(rows)
+    rows = (json.dumps(_row(sample, path.parent), ensure_ascii=False) for sample in samples)
+    write_text(path, "".join(row + "\n" for row in rows))
+    return len(samples)
+
+
+def _row(sample: Sample, folder: Path) -> dict[str, object]:
+    """A sample as a row of a manifest in `folder`; paths below that folder are relative to it."""
+    row = {"path": _from(folder, sample.path), "text": sample.text, "task": sample.task}
+    more = {"Q": sample.Q, "expand_wav": [_from(folder, path) for path in sample.expand_wav]}
+    more |= {"begin": sample.begin, "end": sample.end}
+    return row | {key: value for key, value in more.items() if value not in ("", [], None)}
 
 
 def _from(folder: Path, path: Path) -> str:
@@ -156,7 +142,7 @@ def to_sample(row: object, where: str, folder: Path) -> Sample:
     """A row of a manifest in `folder`, checked.
 
     Raises:
-        SalmonnError: a missing or misspelt key, or a value of the wrong kind, after `where` it stands.
+        SalmonnError: a missing or misspelt key, or a value of the wrong kind, with `where` it stands.
     """
     if not isinstance(row, dict):
         raise SalmonnError(f'{where}: {row!r} must be an object with "path" and "text"')
@@ -175,7 +161,7 @@ def to_sample(row: object, where: str, folder: Path) -> Sample:
     begin, end = (_seconds(row.get(key), f"{where}: {key}") for key in ("begin", "end"))
     if end is not None and end <= (begin or 0):
         raise SalmonnError(f"{where}: end = {end:g} s is not after begin = {begin or 0:g} s; correct them")
-    return Sample(**values, expand_wav=tuple(folder / path for path in more), begin=begin, end=end)
+    return Sample(**values, expand_wav=tuple(folder / path for path in more), begin=begin, end=end, row=where)
 
 
 def _check_spelling(row: dict, where: str) -> None:
@@ -201,28 +187,19 @@ def _seconds(value: object, what: str) -> float | None:
     return seconds
 
 
+def unicode_fault(sample: Sample) -> str:
+    """What of a sample is not Unicode, so that no tokenizer and no file takes it."""
+    for name in ("text", "Q", "task"):
+        if SURROGATES.search(value := getattr(sample, name)):
+            return f"its {name} {value!a} is not Unicode; correct it in the manifest"
+    bad_name = any(SURROGATES.search(str(path)) for path in sample.files)
+    return "its name is not UTF-8; rename it" if bad_name else ""
+
+
 def check_unicode(sample: Sample) -> None:
-    """Refuse what no tokenizer and no file takes: lone surrogates, as cut emojis and other encodings leave them.
-
-    Raises:
-        SalmonnError: the sample and its text that is not Unicode.
-    """
-    for name, value in (("text", sample.text), ("Q", sample.Q), ("task", sample.task)):
-        if not is_unicode(value):
-            raise SalmonnError(
-                f"{sample.clip}: its {name} {value!a} is not Unicode; correct it in the manifest"
-            )
-    for path in sample.files:
-        if not is_unicode(str(path)):
-            raise SalmonnError(f"{sample.clip}: its name is not UTF-8; rename it")
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text is without lone surrogates."""
-    try:
-        return bool(text.encode()) or not text
-    except UnicodeEncodeError:
-        return False
+    """Refuse a sample with a `unicode_fault`, with a SalmonnError."""
+    if fault := unicode_fault(sample):
+        raise SalmonnError(f"{sample.place}: {fault}")
 
 
 @dataclass(frozen=True)
@@ -254,17 +231,12 @@ def _without_path(problem: str, sample: Sample) -> str:
 
 
 def load_clip(sample: Sample, config: SalmonnConfig, notes: list[str] | None = None) -> Tensor:
-    """The sound X (S,) of a sample, all its clips in a row, by the model's rules for channels and length.
-
-    Raises:
-        SalmonnError: as `load_audio`.
-    """
-    longest = None if config.max_seconds is None else round(config.max_seconds * SAMPLE_RATE)
-    gap = torch.zeros(round(GAP_SECONDS * SAMPLE_RATE))
-    parts: list[Tensor] = []
+    """The sound X (S,) of a sample, all its clips in a row, by the model's rules; errors as `load_audio`'s."""
     rules = {"channels": config.channels, "max_seconds": config.max_seconds, "notes": notes}
-    for number, path in enumerate(sample.files):
-        clip = load_audio(path, **rules) if number else load_audio(path, sample.begin, sample.end, **rules)
-        parts += [gap, clip] if parts else [clip]
+    gap = torch.zeros(round(GAP_SECONDS * SAMPLE_RATE))
+    parts = [load_audio(sample.path, sample.begin, sample.end, **rules)]
+    for path in sample.expand_wav:
+        parts += [gap, load_audio(path, **rules)]
+    longest = None if config.max_seconds is None else round(config.max_seconds * SAMPLE_RATE)
     X = torch.cat(parts)[:longest]
     return pad(X, (0, max(0, round(config.min_seconds * SAMPLE_RATE) - len(X))))

@@ -63,7 +63,7 @@ def pack(
     lines, shards = [], []
     with replacing(folder) as temporary:
         for start in range(0, len(samples), per_shard):
-            numbers = range(start, min(start + per_shard, len(samples)))
+            numbers = range(len(samples))[start : start + per_shard]
             file = temporary / f"shard-{len(shards):06d}.tar"
             lines += [_write(file, numbers, samples)]
             shards.append(Shard(folder / file.name, numbers, digest_of(file).hex()))
@@ -99,25 +99,18 @@ def read_index(folder: Path) -> list[Shard]:
 
 
 def raw_samples(shard: Shard) -> Iterator[tuple[int, Sample, dict[str, bytes]]]:
-    """The number, line and sound files of each sample of a shard, in their order.
-
-    Raises:
-        Exception: whatever a damaged tar file leads to, after what comes before the damage.
-    """
+    """The number, line and sound files of each sample of a shard, until the first damage, which raises anything."""
     with shard.file.open("rb") as file:  # by webdataset's own opening it would stay open, and run commands
         files = tariterators.tar_file_expander([{"url": shard.file.name, "stream": file}])
         for found in tariterators.group_by_keys(files):
-            sounds = sorted(
-                (name for name in found if name[0].isdigit()), key=lambda name: int(name.split(".")[0])
-            )
-            sample = line_of(json.loads(found["json"]))
-            yield int(found["__key__"]), sample, {name: found[name] for name in sounds}
+            names = [name for name in found if name[0].isdigit()]
+            sounds = {name: found[name] for name in sorted(names, key=lambda name: int(name.split(".")[0]))}
+            yield int(found["__key__"]), line_of(json.loads(found["json"])), sounds
 
 
 def line_of(row: dict[str, str]) -> Sample:
     """A sample out of its line; `path`, `begin` and `end` tell only where its audio came from."""
-    source = {"begin": row.get("begin"), "end": row.get("end")}
-    return Sample(Path(row["path"]), row["text"], row["task"], row["Q"], **source)
+    return Sample(**row | {"path": Path(row["path"])})
 
 
 def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | BadClip:
@@ -133,7 +126,7 @@ def _good(samples: Sequence[Sample], folder: Path, max_bad_share: float, jobs: i
     for sample in samples:
         check_unicode(sample)
     results = read_all(_problem, samples, jobs)
-    examples = [Example(sample.clip, sample.task, "", sample.text) for sample in samples]
+    examples = [Example(sample.clip, sample.task, "", "") for sample in samples]
     write_quarantine(examples, results, folder)
     check_bad_share(examples, results, max_bad_share, folder)
     return [samples[i] for i in usable(results)]

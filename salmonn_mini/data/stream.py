@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +18,19 @@ from salmonn_mini.models.config import SalmonnConfig
 
 Prompts = Mapping[str, Sequence[str]]
 Packed = dict[str, bytes]  # a sample's sound files by name, as they were
+Asked = tuple[Example, Packed | BadClip]
 MIXED_SHARDS = 4  # shards whose samples a stream mixes with one another
 
 
 def open_dataset(name: str, config: SalmonnConfig, seed: int, prompts: Prompts | None = None) -> ClipDataset:
-    """The clips of a manifest, or of a folder that `pack` has written, each with a prompt of its task.
-
-    Raises:
-        SalmonnError: as `read_manifest`, `read_index` and `ManifestDataset`.
-    """
+    """The clips of a manifest, or of a folder that `pack` has written, each with a prompt of its task."""
     if Path(name).is_dir():
         return PackedDataset(Path(name), config, seed, prompts)
     return ManifestDataset(read_manifest(name), config, seed, prompts)
 
 
 class PackedDataset(ManifestDataset):
-    """The clips of a packed folder, with the same prompts as those of its manifest; a shard is a tar file.
-
-    Raises:
-        SalmonnError: as `read_index` and `ManifestDataset`; lines that are not those of the shards.
-    """
+    """The clips of a packed folder, with the same prompts as those of its manifest; a shard is a tar file."""
 
     def __init__(
         self, folder: Path, config: SalmonnConfig, seed: int, prompts: Prompts | None = None
@@ -57,8 +49,8 @@ class PackedDataset(ManifestDataset):
         return [tar.samples for tar in self.tars]
 
     def waves(self, shard: range) -> list[Tensor | BadClip]:
-        sounds, lost = _all_of(self._tar(shard))
-        return [decode(sounds[number][1], self.config) if number in sounds else lost for number in shard]
+        found = read_all_of(self._tar(shard)).values()
+        return [raw if isinstance(raw, BadClip) else decode(raw[1], self.config) for raw in found]
 
     def key(self, shard: range) -> bytes:
         tar = self._tar(shard)
@@ -103,16 +95,12 @@ class TarStream:
         """The samples that each process reads in an epoch: of the process that has the fewest."""
         return min(sum(len(tar.samples) for tar in self._own(epoch, rank)) for rank in range(self.world))
 
-    def read(self, epoch: int, position: int = 0) -> Iterator[tuple[Example, Tensor | BadClip]]:
-        """This process's samples of an epoch from `position` on: what is asked, and the sound X (S,) or why not.
+    def packed(self, epoch: int, position: int = 0) -> Iterator[Asked]:
+        """This process's samples of an epoch from `position` on; `unpack` decodes them, in any process.
 
         Raises:
-            SalmonnError: a task without prompts, or a prompt with a gap for a sample without Q.
+            SalmonnError: as `draw_prompt`.
         """
-        return map(partial(unpack, self.config), self.packed(epoch, position))
-
-    def packed(self, epoch: int, position: int = 0) -> Iterator[tuple[Example, Packed | BadClip]]:
-        """What `read` gives, its sound still to be decoded: `unpack` does that, in any process."""
         own, left = self._own(epoch, self.rank), self.length(epoch) - position
         for start in range(0, len(own), MIXED_SHARDS):
             group = own[start : start + MIXED_SHARDS]
@@ -127,38 +115,32 @@ class TarStream:
         order = self._rng(10, epoch).permutation(len(self.tars))
         return [self.tars[i] for i in order[rank :: self.world]]
 
-    def _mixed(
-        self, epoch: int, group: list[Shard], numbers: list[int]
-    ) -> Iterator[tuple[Example, Packed | BadClip]]:
-        parts = [_all_of(tar) for tar in group]
-        found = {number: raw for sounds, _ in parts for number, raw in sounds.items()}
-        lost = {number: bad for tar, (_, bad) in zip(group, parts, strict=True) for number in tar.samples}
+    def _mixed(self, epoch: int, group: list[Shard], numbers: list[int]) -> Iterator[Asked]:
+        found = {number: raw for tar in group for number, raw in read_all_of(tar).items()}
         for number in numbers:
-            if number not in found:
-                yield Example(f"sample {number}", "", "", ""), lost[number]
-                continue
-            sample, sounds = found[number]
-            prompt = draw_prompt(sample, self.prompts, self._rng(12, epoch, number))
-            yield Example(sample.clip, sample.task, prompt, sample.text), sounds
+            if isinstance(raw := found[number], BadClip):
+                yield Example(f"sample {number}", "", "", ""), raw
+            else:
+                prompt = draw_prompt(raw[0], self.prompts, self._rng(12, epoch, number))
+                yield Example(raw[0].clip, raw[0].task, prompt, raw[0].text), raw[1]
 
     def _rng(self, *what: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, *what))
 
 
-def unpack(
-    config: SalmonnConfig, asked: tuple[Example, Packed | BadClip]
-) -> tuple[Example, Tensor | BadClip]:
+def unpack(config: SalmonnConfig, asked: Asked) -> tuple[Example, Tensor | BadClip]:
     """A sample of `TarStream.packed` with its sound X (S,), or why there is none."""
     example, sounds = asked
     return example, sounds if isinstance(sounds, BadClip) else decode(sounds, config)
 
 
-def _all_of(tar: Shard) -> tuple[dict[int, tuple[Sample, dict[str, bytes]]], BadClip]:
-    """What can be read of a tar file, by number, and what to say of the rest."""
-    found: dict[int, tuple[Sample, dict[str, bytes]]] = {}
+def read_all_of(tar: Shard) -> dict[int, tuple[Sample, Packed] | BadClip]:
+    """A tar file's samples by number; of those that cannot be read, why."""
+    found: dict[int, tuple[Sample, Packed]] = {}
+    lost = BadClip(f"{tar.file.name} ends before it")
     try:
         for number, sample, sounds in raw_samples(tar):
             found[number] = sample, sounds
     except Exception as problem:  # tarfile, json and webdataset each have their own
-        return found, BadClip(f"{tar.file.name} is damaged here ({type(problem).__name__})")
-    return found, BadClip(f"{tar.file.name} ends before it")
+        lost = BadClip(f"{tar.file.name} is damaged here ({type(problem).__name__})")
+    return {number: found.get(number, lost) for number in tar.samples}

@@ -13,14 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, counted
 
 Rows = Iterator[tuple[str, Any]]  # where a row stands, and the row
-TSV = {
-    "delimiter": "\t",
-    "quoting": csv.QUOTE_NONE,
-    "escapechar": "\\",
-}  # as Common Voice and CoVoST write it
 
 
 def read_rows(path: Path, split: str = "") -> Rows:
@@ -53,8 +48,8 @@ def csv_rows(path: Path, **form: Any) -> Rows:
                 header = cells
             elif cells and len(cells) != len(header):
                 raise SalmonnError(
-                    f"{path}, line {line}: {len(cells)} cells for the header's {len(header)} columns; put a text "
-                    f"with commas or line breaks in double quotes"
+                    f"{path}, line {line}: {counted(len(cells), 'cell')} for the header's "
+                    f"{counted(len(header), 'column')}; put a text with commas or line breaks in double quotes"
                 )
             elif cells:
                 yield f"line {line}", dict(zip(header, cells, strict=True))
@@ -64,8 +59,8 @@ def csv_rows(path: Path, **form: Any) -> Rows:
 
 
 def tsv_rows(path: Path) -> Rows:
-    """The rows of a table with tabs between its cells, and no quotes."""
-    return csv_rows(path, **TSV)
+    """The rows of a table with tabs between its cells, and no quotes, as Common Voice and CoVoST write it."""
+    return csv_rows(path, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
 
 
 def json_lines(path: Path) -> Rows:
@@ -76,22 +71,22 @@ def json_lines(path: Path) -> Rows:
 
 
 def json_rows(path: Path) -> Rows:
-    """The objects of a JSON list, or of the one list in a JSON object."""
+    """The objects of a JSON list, or in a JSON object of `annotation`, else of its one list."""
     table = parse_json(read_text(path), str(path))
-    lists = (
-        [value for value in table.values() if isinstance(value, list)] if isinstance(table, dict) else [table]
-    )
-    if len(lists) != 1 or not isinstance(lists[0], list):
-        raise SalmonnError(f"{path}: a list of objects is expected, or an object with one list; convert it")
+    values = table.values() if isinstance(table, dict) else [table]
+    lists = [value for value in values if isinstance(value, list)]
+    if isinstance(table, dict) and isinstance(table.get("annotation"), list):
+        lists = [table["annotation"]]
+    if len(lists) != 1:
+        raise SalmonnError(
+            f'{path}: a list of objects is expected, as in {{"annotation": [{{"path", "text", …}}, …]}}, '
+            f"but it has {counted(len(lists), 'list')}; convert it, or call a file with an object a line .jsonl"
+        )
     return ((f"row {number}", row) for number, row in enumerate(lists[0], 1))
 
 
 def read_text(path: str | os.PathLike, newline: str | None = None) -> str:
-    """A UTF-8 text file's content.
-
-    Raises:
-        SalmonnError: a file that cannot be read, or is not UTF-8.
-    """
+    """A text file's content; a SalmonnError where it cannot be read, or is not UTF-8."""
     try:
         with open(path, encoding="utf-8-sig", newline=newline) as file:
             return file.read()
@@ -102,11 +97,7 @@ def read_text(path: str | os.PathLike, newline: str | None = None) -> str:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """What a JSON text says.
-
-    Raises:
-        SalmonnError: it is not JSON.
-    """
+    """What a JSON text says; a SalmonnError where it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as problem:
@@ -115,15 +106,12 @@ def parse_json(text: str, where: str) -> Any:
 
 def _folder_rows(folder: Path, split: str) -> Rows:
     """`save_to_disk`'s state.json and Arrow files, one folder a split; or the Hub's Parquet files by split."""
-    splits = sorted(path.parent for path in folder.glob("*/state.json"))
     if (folder / "state.json").is_file():
         files = [folder / row["filename"] for row in json_object(folder / "state.json")["_data_files"]]
-    elif splits:
-        names = [path.name for path in splits]
-        if not split and len(names) == 1:
-            split = names[0]
-        if split not in names:
-            raise SalmonnError(f"{folder} has the splits {', '.join(names)}; choose one with --split")
+    elif splits := sorted(path.parent.name for path in folder.glob("*/state.json")):
+        split = split or (splits[0] if len(splits) == 1 else "")
+        if split not in splits:
+            raise SalmonnError(f"{folder} has the splits {', '.join(splits)}; choose one with --split")
         return _folder_rows(folder / split, "")
     else:
         files = sorted(path for path in folder.rglob("*.parquet") if path.stem.startswith(split))
@@ -134,11 +122,7 @@ def _folder_rows(folder: Path, split: str) -> Rows:
 
 
 def json_object(path: Path) -> dict[str, Any]:
-    """A JSON file that must hold an object.
-
-    Raises:
-        SalmonnError: it does not.
-    """
+    """The object that a JSON file holds; a SalmonnError where it holds none."""
     table = parse_json(read_text(path), str(path))
     if not isinstance(table, dict):
         raise SalmonnError(f"{path}: an object is expected; copy it again")
@@ -150,20 +134,17 @@ def _arrow_rows(files: list[Path]) -> Rows:
         import pyarrow
         from pyarrow import ipc, parquet
     except ImportError as problem:
-        raise SalmonnError(
-            f"{files[0]}: needs pyarrow; run: pip install 'salmonn-mini[parquet]'"
-        ) from problem
+        remedy = "run: pip install 'salmonn-mini[parquet]'"
+        raise SalmonnError(f"{files[0]}: needs pyarrow; {remedy}") from problem
     for file in files:
         try:
             if file.suffix == ".parquet":
                 batches = parquet.ParquetFile(file).iter_batches(64)
             else:
                 batches = ipc.open_stream(pyarrow.memory_map(str(file)))
-            number = 0
-            for batch in batches:
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{file.name}, row {number}", row
+            rows = (row for batch in batches for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield f"{file.name}, row {number}", row
         except (OSError, pyarrow.ArrowException) as problem:
             reason = str(problem).split("\n")[0]
             raise SalmonnError(f"{file}: cannot be read ({reason}); copy it again") from problem

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -206,23 +206,16 @@ TASKS: dict[str, Task] = {task.name: task for task in _ROWS}
 
 
 def get_task(name: str) -> Task:
-    """The row of a task.
-
-    Raises:
-        SalmonnError: the table has no such task.
-    """
+    """The row of a task; a SalmonnError where the table has none."""
     if name not in TASKS:
-        raise SalmonnError(
-            f"unknown task {name!r}; the task table has {', '.join(TASKS)}; choose one of these"
-        )
+        raise unknown("task", name, TASKS)
     return TASKS[name]
 
 
 def tasks_of(*, stage: int | None = None, level: int | None = None) -> tuple[Task, ...]:
     """The tasks trained by `stage` at the latest, of `level` where one is given."""
-    rows = TASKS.values()
-    if stage is not None:
-        rows = [task for task in rows if task.stage is not None and task.stage <= stage]
-    if level is not None:
-        rows = [task for task in rows if task.level == level]
-    return tuple(rows)
+    return tuple(
+        task
+        for task in TASKS.values()
+        if (stage is None or (task.stage is not None and task.stage <= stage)) and level in (None, task.level)
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, counted
 
 
 @dataclass
@@ -38,7 +38,7 @@ class BatchOrder:
     def __post_init__(self) -> None:
         if len(self.lengths) < self.batch_size:
             raise SalmonnError(
-                f"{len(self.lengths)} clips cannot fill a batch of {self.batch_size}; "
+                f"{counted(len(self.lengths), 'clip')} cannot fill a batch of {self.batch_size}; "
                 f"set batch_size to {len(self.lengths)} at most, or give more clips"
             )
         for group, share in self.shares.items():

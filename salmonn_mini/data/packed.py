@@ -110,7 +110,8 @@ def raw_samples(shard: Shard) -> Iterator[tuple[int, Sample, dict[str, bytes]]]:
 
 def line_of(row: dict[str, str]) -> Sample:
     """A sample out of its line; `path`, `begin` and `end` tell only where its audio came from."""
-    return Sample(**row | {"path": Path(row["path"])})
+    keys = [key for key in ("text", "task", "Q", "begin", "end") if key in row]
+    return Sample(Path(row["path"]), **{key: row[key] for key in keys})
 
 
 def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | BadClip:

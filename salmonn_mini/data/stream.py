@@ -13,7 +13,7 @@ from torch import Tensor
 from salmonn_mini.data.clips import PROMPTS, ClipDataset, Example, ManifestDataset, draw_prompt, rules_of
 from salmonn_mini.data.manifest import BadClip, Sample, read_manifest
 from salmonn_mini.data.packed import LINES, Shard, decode, line_of, raw_samples, read_index
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, counted
 from salmonn_mini.models.config import SalmonnConfig
 
 Prompts = Mapping[str, Sequence[str]]
@@ -40,7 +40,7 @@ class PackedDataset(ManifestDataset):
             samples = [line_of(json.loads(line)) for line in lines]
         if len(samples) != sum(len(tar.samples) for tar in self.tars):
             raise SalmonnError(
-                f"{folder}: {LINES} has {len(samples)} lines, not those of the shards; pack it anew"
+                f"{folder}: {LINES} has {counted(len(samples), 'line')}, not those of the shards; pack it anew"
             )
         super().__init__(samples, config, seed, prompts)
 
@@ -87,7 +87,7 @@ class TarStream:
         self.prompts = PROMPTS if prompts is None else prompts
         if len(self.tars) < world:
             raise SalmonnError(
-                f"{folder} has {len(self.tars)} tar files, too few for {world} processes: "
+                f"{folder} has {counted(len(self.tars), 'tar file')}, too few for {world} processes: "
                 f"pack it with fewer samples in each"
             )
 

@@ -172,13 +172,13 @@ def learned(model: SalmonnModel, encoded: Features) -> tuple[Tensor, Tensor, dic
 def test_gradient_checkpointing_keeps_less_and_changes_no_bit(encoded: Features) -> None:
     model = tiny_salmonn()
     total, each, gradients, kept = learned(model, encoded)
-    model.gradient_checkpointing(True)
+    model.gradient_checkpointing_enable()
     again = learned(model, encoded)
     assert torch.equal(again[0], total) and torch.equal(again[1], each)
     assert all(torch.equal(again[2][name], gradient) for name, gradient in gradients.items())
     assert sum(x.nbytes for x in again[3]) < 0.5 * sum(x.nbytes for x in kept)
     assert not any(layer.training for layer in model.llm.get_base_model().model.layers)  # in evaluation
-    model.gradient_checkpointing(False)
+    model.gradient_checkpointing_disable()
     assert len(learned(model, encoded)[3]) == len(kept)
 
 
@@ -213,7 +213,8 @@ def test_a_clip_does_not_notice_its_batch(kind: str) -> None:
     for i, clip in enumerate(clips):
         alone, text = model.encode([clip]), [INSTRUCTIONS[i]]
         tokens, length = model.get_audio_features(alone)
-        assert length == lengths[i] == model.audio_token_count(alone)[0]
+        counted = model.audio_token_count(alone)[0]
+        assert length == lengths[i] and (length <= counted if kind == "ctc" else length == counted)
         torch.testing.assert_close(H[i, :length], tokens[0], atol=1e-4, rtol=0)
         assert not H[i, length:].any()
         torch.testing.assert_close(

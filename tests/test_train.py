@@ -22,7 +22,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS
 from salmonn_mini.train import STAGES, Recipe, fit, load_recipe, optim, recipe_names, run, train_recipe
 from salmonn_mini.train.checkpointing import RunDirectory, is_intact
-from salmonn_mini.train.sources import CachedSource, audio_tokens, data_digest
+from salmonn_mini.train.sources import CachedSource, data_digest
 
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
@@ -383,7 +383,9 @@ def test_audio_tokens_are_counted_without_the_connector(kind):
     for samples in (3_200, 16_000, 33_333):
         features = model.encode([torch.zeros(samples)])
         frames = max(features.whisper.shape[1], features.beats.shape[1])
-        assert audio_tokens(model, frames) == int(model.get_audio_features(features)[1])
+        assert int(model.connector.n_tokens(torch.tensor([frames]))) == int(
+            model.get_audio_features(features)[1]
+        )
 
 
 # --- from recipe to model --------------------------------------------------------------------------------------------

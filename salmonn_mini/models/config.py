@@ -182,9 +182,8 @@ class LoraSettings(Sizes):
 
     def _check(self) -> None:
         super()._check()
-        self._rule(
-            bool(self.target_modules), "target_modules", "one name or more", "q_proj, v_proj are usual"
-        )
+        named, remedy = bool(self.target_modules), "q_proj, v_proj are usual"
+        self._rule(named, "target_modules", "one name or more", remedy)
 
 
 @dataclass(frozen=True)
@@ -322,11 +321,7 @@ PRESETS: dict[str, SalmonnConfig] = {
 
 
 def preset(name: str) -> SalmonnConfig:
-    """The preset of that name.
-
-    Raises:
-        SalmonnError: no such preset.
-    """
+    """The preset of that name; raises SalmonnError where there is none."""
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     return PRESETS[name]

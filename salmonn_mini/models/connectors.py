@@ -5,8 +5,8 @@
     stacking          one token for k frames side by side            a plain network, no attention
     ctc               one token for each run of equal CTC labels     as many tokens as there is speech
 
-All take Z (B, T, D), lengths (B,) and give H (B, M, d_llm), zero beyond its lengths (B,), which `n_tokens` counts,
-except for "ctc", from the frames' lengths. A clip's tokens depend on its own frames alone.
+All take Z (B, T, D), lengths (B,) and give H (B, M, d_llm), zero beyond its lengths (B,). `n_tokens` tells these from
+the frames' lengths alone; of "ctc" the most that there can be. A clip's tokens depend on its own frames alone.
 """
 
 from __future__ import annotations
@@ -109,6 +109,9 @@ class CtcCompression(nn.Module):
         summed = Z.new_zeros(B, M + 1, Z.shape[2]).scatter_add(1, slot.expand_as(Z), weight * Z)
         means = summed[:, :M] / total[:, :M].clamp(min=torch.finfo(Z.dtype).eps)
         return _zero_beyond(self.projection(means), counts), counts
+
+    def n_tokens(self, lengths: Tensor) -> Tensor:
+        return lengths
 
     def ctc_loss(self, Z: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """CTC loss of the head: targets (B, U) with target_lengths (B,), labels from 1; 0 is the blank."""

@@ -34,6 +34,11 @@ class Features:
         pairs = {"whisper": (self.whisper, self.whisper_lengths), "beats": (self.beats, self.beats_lengths)}
         return {name: (x, n) for name, (x, n) in pairs.items() if x is not None and n is not None}
 
+    @property
+    def lengths(self) -> Tensor:
+        """(B,), of each clip's longer stream."""
+        return torch.stack([own for _, own in self.streams().values()]).amax(0)
+
     def to(self, *args: Any, **kwargs: Any) -> Features:
         """Moved and converted as by `Tensor.to`; the lengths move along and stay integers."""
         moved = {name: (x.to(*args, **kwargs), n) for name, (x, n) in self.streams().items()}

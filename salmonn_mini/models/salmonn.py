@@ -93,12 +93,18 @@ class SalmonnModel(nn.Module):
                 layer.training = mode and layer.gradient_checkpointing
         return self
 
-    def gradient_checkpointing(self, enabled: bool) -> None:
+    def gradient_checkpointing_enable(self) -> None:
         """In training the LLM's layers keep their inputs alone, and recompute the rest in the backward pass."""
+        self._checkpointing("enable", {"use_reentrant": False})
+
+    def gradient_checkpointing_disable(self) -> None:
+        """The LLM's layers keep what the backward pass needs."""
+        self._checkpointing("disable")
+
+    def _checkpointing(self, switch: str, *settings: dict[str, bool]) -> None:
         # Until 5.22, all that Python 3.10 can have, transformers calls the activations' checkpoints the gradient's.
-        llm, settings = self.base_llm, [{"use_reentrant": False}] if enabled else []
-        kind = "activation" if hasattr(llm, "activation_checkpointing_enable") else "gradient"
-        getattr(llm, f"{kind}_checkpointing_{'enable' if enabled else 'disable'}")(*settings)
+        kind = "activation" if hasattr(self.base_llm, "activation_checkpointing_enable") else "gradient"
+        getattr(self.base_llm, f"{kind}_checkpointing_{switch}")(*settings)
         self.train(self.training)
 
     # --- from sound to tokens ----------------------------------------------------------------------------------------
@@ -125,26 +131,23 @@ class SalmonnModel(nn.Module):
         The streams may be of any floating-point type; Z has the trained parts'.
         Source: paper, equation 1; the published code normalizes first and pads afterwards.
         """
-        norms = {"whisper": self.ln_speech, "beats": self.ln_audio}
-        streams, lengths = [], []
+        norms, streams = {"whisper": self.ln_speech, "beats": self.ln_audio}, []
         for name, (stream, own) in features.streams().items():
             if norm := norms[name]:
                 normed, is_own = norm(stream), length_mask(own, stream.shape[1])
                 streams.append(normed if is_own.all() else normed * is_own[..., None])
-                lengths.append(own)
         T = max(stream.shape[1] for stream in streams)
         padded = [pad(x, (0, 0, 0, T - x.shape[1])) for x in streams]
-        return torch.cat(padded, dim=-1), torch.stack(lengths).amax(0)
+        return torch.cat(padded, dim=-1), features.lengths
 
     def get_audio_features(self, features: Features) -> tuple[Tensor, Tensor]:
         """The audio tokens H (B, M, d_llm) of encoded clips and their lengths (B,)."""
         H, lengths = self.connector(*self.fuse(features))
         return H * self.config.connector.token_scale, lengths
 
-    @torch.no_grad()
     def audio_token_count(self, features: Features) -> list[int]:
-        """How many audio tokens each clip has."""
-        return self.get_audio_features(features)[1].tolist()
+        """How many audio tokens each clip has; with CTC compression the most that it can have."""
+        return self.connector.n_tokens(features.lengths).tolist()
 
     # --- from tokens to answers --------------------------------------------------------------------------------------
 

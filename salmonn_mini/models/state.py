@@ -31,11 +31,7 @@ def check_fit(
 
 
 def load_tensors(file: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, by name.
-
-    Raises:
-        SalmonnError: a missing or incomplete file.
-    """
+    """The tensors of a safetensors file, by name; raises SalmonnError where it is missing or incomplete."""
     try:
         return load_file(file)
     except (OSError, SafetensorError) as problem:

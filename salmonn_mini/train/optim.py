@@ -129,10 +129,10 @@ def training_mode(model: SalmonnModel, gradient_checkpointing: bool) -> Iterator
     switch = gradient_checkpointing and not already
     try:
         if switch:
-            model.gradient_checkpointing(True)
+            model.gradient_checkpointing_enable()
         model.train()
         yield
     finally:
         model.train(before)
         if switch:
-            model.gradient_checkpointing(False)
+            model.gradient_checkpointing_disable()

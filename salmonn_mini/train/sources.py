@@ -44,7 +44,6 @@ from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import append_json, complete_lines
 from salmonn_mini.models.config import FRAMES_PER_SECOND, SAMPLE_RATE, SalmonnConfig
-from salmonn_mini.models.connectors import CtcCompression
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.feature_cache import encode_dataset
@@ -248,7 +247,7 @@ class StreamingSource:
 def context_fault(model: SalmonnModel, example: Example, frames: int) -> str | None:
     """Why a clip of so many frames T does not fit into the LLM's context; None if it does."""
     prompt, context = model.prompt, model.llm.config.max_position_embeddings
-    fixed = len(prompt.before) + audio_tokens(model, frames)
+    fixed = len(prompt.before) + int(model.connector.n_tokens(torch.tensor([frames])))
     most = len(f"</Speech> {model.config.prompt}{example.prompt}{example.answer}".encode()) + 3
     if fixed + most <= context:
         return None  # a token has at least one byte, but for the end and two leading spaces: no need to count
@@ -256,13 +255,6 @@ def context_fault(model: SalmonnModel, example: Example, frames: int) -> str | N
     if tokens <= context:
         return None
     return f"prompt, sound and answer take {tokens:,} tokens, but the LLM reads at most {context:,}"
-
-
-def audio_tokens(model: SalmonnModel, frames: int) -> int:
-    """The audio tokens M of a clip with so many frames T; of CTC compression the most there can be."""
-    if isinstance(model.connector, CtcCompression):
-        return frames
-    return int(model.connector.n_tokens(torch.tensor([frames])))
 
 
 def _endless(tar: TarStream, position: int) -> Iterator[tuple[Example, Packed | BadClip]]:
@@ -276,4 +268,4 @@ def _endless(tar: TarStream, position: int) -> Iterator[tuple[Example, Packed | 
 
 def _frames(features: Features) -> int:
     """The frames T of one clip."""
-    return max(frames.shape[1] for frames, _ in features.streams().values())
+    return int(features.lengths)

@@ -201,14 +201,14 @@ class Step:
         model.config = self.config.replace(pad_to_30s=ablation.pad_to_30s)
         model.max_logits = PIECE * model.llm.config.vocab_size if ablation.pieces else NO_LIMIT
         if ablation.checkpointing:
-            model.gradient_checkpointing(True)
+            model.gradient_checkpointing_enable()
         try:
             with compiled(model, ablation.compiled):
                 yield model.encode(self.waves) if ablation.cached else None
         finally:
             model.eval()
             model.config = self.config
-            model.gradient_checkpointing(False)
+            model.gradient_checkpointing_disable()
 
 
 def table(report: dict[str, Any]) -> str:

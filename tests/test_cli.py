@@ -176,7 +176,7 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("train toy-stage1 --set stepz=3", "unknown recipe key 'stepz': did you mean 'steps'?"),
         ("train toy-stage1 --set steps", "'steps' does not change a recipe: write key=value"),
         ("evaluate --tasks asr,poem", "unknown task 'poem': choose one of asr, "),
-        ("evaluate --tasks ,", "--tasks names no task: give one of asr"),
+        ("evaluate --tasks ,", "--tasks names no task: give at least one"),
         ("evaluate --samples 0", "'0' must be a whole number of at least 1"),
         ("backbones --dtype float8", "unknown --dtype 'float8': did you mean 'float32'?"),
         ("data songs", "unknown command 'songs': choose one of samples, import, audit, pack"),
@@ -384,18 +384,18 @@ def test_evaluate_takes_the_tasks_of_the_stage(capsys, model, monkeypatch):
 
     asked = {}
 
-    def spy(model, tasks, n, seed, **settings):
-        asked.update(tasks=list(tasks), n=n, seed=seed, **settings)
+    def spy(model, clips, scales, seed, **settings):
+        asked.update(tasks=[*dict.fromkeys(one.task for one in clips.examples)], scales=scales, **settings)
         raise SalmonnError("enough")
 
-    monkeypatch.setattr(evaluate, "evaluate", spy)
+    monkeypatch.setattr(evaluate, "answer_clips", spy)
     for stage, tasks in (
         (2, [name for name, task in TASKS.items() if task.stage]),
         (1, ["asr", "audio_caption"]),
     ):
         monkeypatch.setattr(model, "info", {"stage": stage})
         assert run(capsys, "evaluate")[0] == 2
-        assert (asked["tasks"], asked["stage"], asked["lora_scale"]) == (tasks, stage, None)
+        assert (asked["tasks"], asked["stage"], asked["scales"]) == (tasks, stage, None)
 
 
 @pytest.mark.parametrize("command", ["answer {clip}", "evaluate", "sweep", "activate --out x"])

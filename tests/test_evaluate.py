@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -204,17 +203,6 @@ def test_a_file_that_holds_no_rows_is_refused(text: str, tmp_path: Path) -> None
         load_report(file)
     with pytest.raises(SalmonnError, match=r"nowhere\.jsonl"):
         load_report(tmp_path / "nowhere.jsonl")
-
-
-def test_json_is_written_whole_or_not_at_all(report: Report, tmp_path: Path, monkeypatch) -> None:
-    file = tmp_path / "report.json"
-    report.save(file)
-    assert json.loads(file.read_text(encoding="utf-8")) == json.loads(json.dumps(report.to_dict()))
-    before = file.read_bytes()
-    monkeypatch.setattr(os, "replace", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(SalmonnError, match=r"cannot write .*report.json \(disk full\)"):
-        report.save(file)
-    assert file.read_bytes() == before
 
 
 def test_the_table_is_read_in_a_terminal() -> None:

@@ -14,11 +14,12 @@ from tiny import tiny_salmonn, tiny_toy
 from salmonn_mini import Salmonn, pretrained
 from salmonn_mini.audio import save_wav
 from salmonn_mini.cli import main
+from salmonn_mini.cli.evaluate import select_tasks
+from salmonn_mini.data.clips import Example, ManifestDataset
 from salmonn_mini.data.manifest import Sample, read_manifest, try_clip
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluation import control, sources
-from salmonn_mini.evaluation.evaluate import evaluate
-from salmonn_mini.evaluation.manifest import evaluate_manifest, select_tasks, sweep_manifest
+from salmonn_mini.evaluation import sources
+from salmonn_mini.evaluation.evaluate import answer_clips, evaluate
 from salmonn_mini.evaluation.metrics.words import basic, character_errors, wer
 from salmonn_mini.evaluation.report import Report, load_report
 from salmonn_mini.evaluation.rows import RowLog, with_scores
@@ -48,6 +49,12 @@ def clips(folder: Path, *samples: tuple[str, str], same: bool = False) -> list[S
         save_wav(path, wave)
         made.append(Sample(path, text, task))
     return made
+
+
+def evaluate_manifest(model, samples, scales=None, *, prompts=None, seed=0, **settings) -> Report:
+    """The first scale's report."""
+    clips = ManifestDataset(samples, model.config, seed, prompts)
+    return answer_clips(model, clips, scales, seed, **settings).reports[0]
 
 
 def stop_after(adds: int, monkeypatch) -> None:
@@ -155,11 +162,11 @@ def test_a_stopped_run_resumes_and_answers_nothing_twice(model, tmp_path, monkey
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"lora_scale": 2.0}, "scales"),
+        ({"scales": [2.0]}, "scales"),
         ({"max_new_tokens": 5}, "decoding"),
         ({"name": "another"}, "model"),
         ({"control": "silence"}, "controls"),
-        ({"prompts": {"asr": ["Please."]}}, "manifest"),
+        ({"prompts": {"asr": ["Please."]}}, "clips"),
     ],
 )
 def test_rows_of_another_run_are_refused_and_kept(model, tmp_path, change, named) -> None:
@@ -183,9 +190,7 @@ def test_a_file_of_something_else_is_not_touched(model, tmp_path, text) -> None:
 def test_unreadable_clips_are_counted_and_named(model, tmp_path, monkeypatch) -> None:
     samples = clips(tmp_path, *[("asr", "a dog")] * 4)
     samples[2].path.write_bytes(b"no sound")
-    with pytest.raises(
-        SalmonnError, match=r"1 of 4 clips cannot be read, more than 5%; the first is .*2\.wav"
-    ):
+    with pytest.raises(SalmonnError, match=r"1 of 4 clips cannot be read, more than 5%, such as .*2\.wav"):
         evaluate_manifest(model, samples, **QUICK)
     monkeypatch.setattr(sources, "MAX_UNREADABLE", 0.5)
     report = evaluate_manifest(model, samples, control="other", **QUICK)
@@ -200,9 +205,10 @@ def test_a_task_that_is_not_there_is_refused(tmp_path) -> None:
 
 def test_a_sweep_has_a_report_for_each_scale(model, tmp_path) -> None:
     samples, file = clips(tmp_path, ("asr", "a dog"), ("asr", "rain")), tmp_path / "rows.jsonl"
-    swept = sweep_manifest(model, samples, [0, 4], rows_file=file, **QUICK)
+    dataset = ManifestDataset(samples, model.config, 0)
+    swept = answer_clips(model, dataset, [0, 4], 0, rows_file=file, **QUICK)
     assert swept.scales == [0, 4] and len(file.read_text().splitlines()) == 4
-    alone = evaluate_manifest(model, samples, lora_scale=0, **QUICK)
+    alone = evaluate_manifest(model, samples, [0], **QUICK)
     assert swept.reports[0].tasks == alone.tasks
 
 
@@ -270,10 +276,22 @@ def test_a_wer_keeps_what_is_right() -> None:
 
 
 def test_another_clip_is_never_its_own(model, tmp_path) -> None:
+    class Numbered:
+        """Clips whose sound tells their number."""
+
+        def __init__(self, names: str) -> None:
+            self.examples = [Example(name, "asr", "", "") for name in names]
+
+        def waves(self, numbers):
+            return [torch.tensor([float(i)]) for i in numbers]
+
+    def others(names: str, seed: int) -> list[int]:
+        source = sources.ClipSource(model, Numbered(names), ["", "other"], seed, 4)
+        return [int(source._under("other", i, torch.zeros(1))) for i in range(len(names))]
+
     for seed in range(20):
-        names = ["a", "b", "a", "c", "a"]
-        assert all(names[i] != names[j] for i, j in enumerate(control.other_clips(names, seed)))
-    assert sorted(control.other_clips(["a", "b", "c", "d"], 1)) == [0, 1, 2, 3]
+        assert all("abaca"[i] != "abaca"[j] for i, j in enumerate(others("abaca", seed)))
+    assert sorted(others("abcd", 1)) == [0, 1, 2, 3]
     for samples in (clips(tmp_path, ("asr", "a")), clips(tmp_path, ("asr", "a"), ("asr", "b"), same=True)):
         with pytest.raises(SalmonnError, match="control 'other' has one clip alone"):
             evaluate_manifest(model, samples, control="other")
@@ -349,4 +367,4 @@ def test_the_command_sweeps_a_manifest(toy, tmp_path, capsys) -> None:
     assert main([*line, "--scales", "0", "4", "--per-sample", str(rows)]) == 0
     assert "s = 0" in capsys.readouterr().out
     assert {json.loads(row)["lora_scale"] for row in rows.read_text().splitlines()} == {0, 4}
-    assert main(["sweep", "--per-sample", str(rows)]) == 2
+    assert main(["sweep", "--prompts", str(rows)]) == 2

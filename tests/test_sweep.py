@@ -36,14 +36,13 @@ def test_every_scale_is_what_evaluate_gives_there(model) -> None:
     assert current_scale(model.llm) == 4.0
 
 
-def test_tables(model, tmp_path) -> None:
+def test_tables(model) -> None:
     swept = sweep(model, ["asr", "story"], 1, 0, (0, 2, 2, 4), split="validation", max_new_tokens=4)
     assert swept.scales == [0, 2, 4]
     assert [line.split()[:2] for line in swept.table().splitlines()[1:]] == [
         ["asr", "wer"], ["story", "diversity"], ["story", "follows"],
     ]  # fmt: skip
-    swept.save(tmp_path / "sweep.json")
-    assert json.loads((tmp_path / "sweep.json").read_text())["scales"] == [0, 2, 4]
+    assert swept.to_dict()["scales"] == [0, 2, 4]
 
 
 def test_what_cannot_be_swept_is_refused(model) -> None:

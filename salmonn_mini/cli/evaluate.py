@@ -7,12 +7,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from salmonn_mini.cli import options
-from salmonn_mini.data.tasks import TASKS, tasks_of
+from salmonn_mini.data.tasks import TASKS, get_task, tasks_of
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.files import write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from salmonn_mini.data.manifest import Sample
-    from salmonn_mini.evaluation.report import Report
+    from salmonn_mini.data.tasks import Task
+    from salmonn_mini.evaluation.report import Report, Sweep
+
+DECODING = ("num_beams", "max_new_tokens", "repetition_penalty")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,15 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of error rates: basic folds case and punctuation, whisper is OpenAI's for English (basic)",
     )
     add("--score", metavar="ROWS", help="score the answers that --per-sample wrote; no model")
-    add(
-        "--json", metavar="FILE", nargs="?", const="-", help="print the scores as JSON, or write them to FILE"
-    )
-    rows = "write every answer there, a JSON line each; with --manifest a stopped run resumes from it"
-    add("--per-sample", metavar="FILE", help=rows)
 
 
 def add_clips(parser: argparse.ArgumentParser, samples: int) -> None:
-    """Which clips are answered: for `evaluate` and `sweep`."""
+    """Which clips are answered, and where that is written: for `evaluate` and `sweep`."""
     add, whole = parser.add_argument, options.whole
     add("--manifest", metavar="FILE", help="its clips (default: new clips of the toy world)")
     add("--prompts", metavar="FILE", help="prompts of its tasks (default: the task table's)")
@@ -56,36 +57,28 @@ def add_clips(parser: argparse.ArgumentParser, samples: int) -> None:
     add("--seed", metavar="N", type=whole(0), default=0, help="draws toy clips and prompts (0)")
     tasks = f"default: the manifest's, or the toy stage's; toy tasks: {', '.join(TASKS)}"
     add("--tasks", metavar="NAME", nargs="+", help=tasks)
-
-
-def read_clips(arguments: argparse.Namespace) -> tuple[list[Sample], dict[str, Any]]:
-    """The samples of `--manifest` and `--tasks`, and their prompts as an option of `evaluate_manifest`.
-
-    Raises:
-        SalmonnError: files that are none, or a task that the manifest does not have.
-    """
-    from salmonn_mini.data.manifest import read_manifest, read_prompts
-    from salmonn_mini.evaluation.manifest import select_tasks
-
-    samples = read_manifest(arguments.manifest)
-    if arguments.tasks:
-        samples = select_tasks(samples, " ".join(arguments.tasks).replace(",", " ").split())
-    return samples, {"prompts": read_prompts(arguments.prompts)} if arguments.prompts else {}
+    scores = "print the scores as JSON, or write them to FILE"
+    add("--json", metavar="FILE", nargs="?", const="-", help=scores)
+    add("--per-sample", metavar="FILE", help="each answer as a JSON line; a stopped run resumes from it")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from salmonn_mini.evaluation.metrics import java
 
-    if arguments.prompts and not arguments.manifest:
-        raise SalmonnError("--prompts needs --manifest: the toy world brings its own")
     java.require(arguments.java)
     report = _rescore(arguments) if arguments.score else _answer(arguments)
-    _save(report, arguments)
-    if arguments.java:  # which may still fail: what was answered is safe by now
+    if arguments.java:
+        save_json(report, arguments.json)  # Java may fail: what was answered is safe by now
         report = report.with_java(arguments.java)
-        _save(report, arguments)
+    save_json(report, arguments.json)
     print(json.dumps(report.to_dict()) if arguments.json == "-" else report.table())
     return 0
+
+
+def save_json(result: Report | Sweep, path: str | None) -> None:
+    """Write what `--json FILE` asks for."""
+    if path not in (None, "-"):
+        write_json(path, result.to_dict(), indent=2)
 
 
 def _rescore(arguments: argparse.Namespace) -> Report:
@@ -98,27 +91,50 @@ def _rescore(arguments: argparse.Namespace) -> Report:
 
 
 def _answer(arguments: argparse.Namespace) -> Report:
-    clips = read_clips(arguments) if arguments.manifest else None
-    named = None if clips else options.task_names(arguments.tasks)
+    scales = None if arguments.lora_scale is None else [arguments.lora_scale]
+    settings = {name: getattr(arguments, name) for name in ("control", "normalizer", *DECODING)}
+    return answer(arguments, scales, lambda stage: tasks_of(stage=max(stage or 1, 1)), **settings).reports[0]
+
+
+def answer(
+    arguments: argparse.Namespace,
+    scales: Sequence[float] | None,
+    default_tasks: Callable[[int | None], Iterable[Task]],
+    **settings: Any,
+) -> Sweep:
+    """What the model of `arguments` answers about their clips; `default_tasks` of the toy for its stage.
+
+    Raises:
+        SalmonnError: files that are none, and as `answer_clips`.
+    """
+    from salmonn_mini.data.manifest import read_manifest, read_prompts
+
+    if arguments.prompts and not arguments.manifest:
+        raise SalmonnError("--prompts needs --manifest: the toy world brings its own")
+    prompts = read_prompts(arguments.prompts) if arguments.prompts else None
+    tasks = options.task_names(arguments.tasks)
+    if arguments.manifest:
+        samples = select_tasks(read_manifest(arguments.manifest), tasks)
+    else:
+        tasks = [get_task(name).name for name in tasks]
     model = options.load_model(arguments)
     stage = model.info.get("stage")
-    settings = {"stage": stage, "name": arguments.model or "toy"}
-    for name in ("lora_scale", "control", "normalizer", "num_beams", "max_new_tokens", "repetition_penalty"):
-        settings[name] = getattr(arguments, name)
-    if clips:
-        from salmonn_mini.evaluation.manifest import evaluate_manifest
+    from salmonn_mini.data.clips import ManifestDataset
+    from salmonn_mini.evaluation.evaluate import answer_clips, draw_clips
 
-        samples, prompts = clips
-        rows = {"rows_file": arguments.per_sample, "seed": arguments.seed}
-        return evaluate_manifest(model, samples, **prompts, **rows, **settings)
-    from salmonn_mini.evaluation.evaluate import evaluate
-
-    named = named or [task.name for task in tasks_of(stage=max(stage or 1, 1))]
-    return evaluate(model, named, arguments.samples, arguments.seed, **settings)
+    if arguments.manifest:
+        clips = ManifestDataset(samples, model.config, arguments.seed, prompts)
+    else:
+        tasks = tasks or [task.name for task in default_tasks(stage)]
+        clips = draw_clips(tasks, arguments.samples, arguments.seed)
+    settings |= {"stage": stage, "name": arguments.model or "toy", "rows_file": arguments.per_sample}
+    return answer_clips(model, clips, scales, arguments.seed, **settings)
 
 
-def _save(report: Report, arguments: argparse.Namespace) -> None:
-    if arguments.json not in (None, "-"):
-        report.save(arguments.json)
-    if arguments.per_sample and not arguments.manifest:
-        report.save_rows(arguments.per_sample)
+def select_tasks(samples: Sequence[Sample], tasks: Sequence[str]) -> list[Sample]:
+    """The samples of some tasks, or all; raises SalmonnError at a task that no sample has."""
+    known = dict.fromkeys(sample.task for sample in samples)
+    for task in tasks:
+        if task not in known:
+            raise SalmonnError(f"the manifest has no task {task!r}: choose among {', '.join(known)}")
+    return [sample for sample in samples if sample.task in (tasks or known)]

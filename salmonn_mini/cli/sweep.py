@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salmonn_mini.cli import options
-from salmonn_mini.cli.evaluate import add_clips, read_clips
+from salmonn_mini.cli.evaluate import add_clips, answer, save_json
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 
@@ -24,32 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scales = {"nargs": "+", "type": options.finite, "default": range(5)}
     add("--scales", metavar="S", help="s in W + s·BA (0 to 4)", **scales)
     add_clips(parser, samples=50)
-    add("--json", metavar="FILE", nargs="?", const="-", help="print the reports as JSON, or write them")
-    add("--per-sample", metavar="FILE", help="each answer as a JSON line; a stopped --manifest run resumes")
     add("--figure", metavar="FILE", help="plot following rates: .png, .svg or .pdf")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.figure and Path(arguments.figure).suffix not in FIGURES:
         raise SalmonnError(f"--figure is {arguments.figure}: choose a file that ends in {', '.join(FIGURES)}")
-    if not arguments.manifest and (arguments.prompts or arguments.per_sample):
-        raise SalmonnError("--prompts and --per-sample need --manifest: leave them out for the toy world")
-    clips = read_clips(arguments) if arguments.manifest else None
-    tasks = [] if clips else options.task_names(arguments.tasks) or list(TASKS)
-    model = options.load_model(arguments)
-    settings = {"stage": model.info.get("stage"), "name": arguments.model or "toy"}
-    if clips:
-        from salmonn_mini.evaluation.manifest import sweep_manifest
-
-        samples, prompts = clips
-        rows = {"rows_file": arguments.per_sample, "seed": arguments.seed}
-        swept = sweep_manifest(model, samples, arguments.scales, **prompts, **rows, **settings)
-    else:
-        from salmonn_mini.evaluation.evaluate import sweep
-
-        swept = sweep(model, tasks, arguments.samples, arguments.seed, arguments.scales, **settings)
-    if arguments.json not in (None, "-"):
-        swept.save(arguments.json)
+    swept = answer(arguments, arguments.scales, default_tasks=lambda stage: TASKS.values())
+    save_json(swept, arguments.json)
     if arguments.figure:
         _draw(swept, arguments.figure)
     print(json.dumps(swept.to_dict()) if arguments.json == "-" else swept.table())

@@ -5,14 +5,12 @@ A model that answers as well from silence has not listened; what it keeps comes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.models.salmonn import SalmonnModel
 
 CONTROLS = {
@@ -23,44 +21,9 @@ CONTROLS = {
 }
 
 
-def controls_of(control: str | None) -> list[str]:
-    """What is asked of each clip: "", with its own sound, and the control; raises SalmonnError at an unknown one."""
-    if control and control not in CONTROLS:
-        raise unknown("control", control, CONTROLS)
-    return ["", control] if control else [""]
-
-
-def changed(wave: Tensor, control: str) -> Tensor:
-    """The sound X (S,) under a control that needs no other clip."""
-    if control == "silence":
-        return torch.zeros_like(wave)
-    return wave.flip(0) if control == "reversed" else wave
-
-
-def other_clips(names: Sequence[str], seed: int) -> list[int]:
-    """For each clip the number of another one, whose sound stands in for it: the next one in a random cycle.
-
-    Raises:
-        SalmonnError: all are the same clip.
-    """
-    if len(set(names)) < 2:
-        raise SalmonnError(
-            f"control 'other' has one clip alone: give at least two of each task (got {set(names)})"
-        )
-    cycle = np.random.default_rng((seed, 23)).permutation(len(names)).tolist()
-    others = [0] * len(names)
-    for at, clip in enumerate(cycle):
-        turn = cycle[at + 1 :] + cycle[:at]
-        others[clip] = next(other for other in turn if names[other] != names[clip])
-    return others
-
-
 @contextmanager
-def without_audio_tokens(model: SalmonnModel, control: str) -> Iterator[None]:
-    """Under `no_audio` the model's H is empty within the block: <Speech></Speech>."""
-    if control != "no_audio":
-        yield
-        return
+def without_audio_tokens(model: SalmonnModel) -> Iterator[None]:
+    """The model's H is empty within the block: <Speech></Speech>."""
     model.get_audio_features = lambda features: no_tokens(model, len(features))
     try:
         yield

@@ -1,15 +1,17 @@
-"""Encode, answer, score: new, unseen clips of the toy world's tasks, at one or several LoRA scales.
+"""Encode, answer, score: a manifest's clips, or new ones of the toy world's tasks, at one or several LoRA scales.
 
     tasks, n, seed ─ draw ─ render ─ encode (batches of like length) ─ generate ─ rows ─ score ─ Report
 
-Each clip is encoded once; the language model answers it at every scale. Task for task the clips are a function of
-(seed, task, split) alone: two models, or one at two LoRA scales, answer about the same ones.
+Each clip is encoded once; the language model answers it at every scale. Task for task the toy's clips are a function
+of (seed, task, split) alone: two models, or one at two LoRA scales, answer about the same ones.
 """
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,8 @@ from tqdm import tqdm
 
 from salmonn_mini.data.clips import Example
 from salmonn_mini.data.tasks import get_task
-from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluation.control import controls_of, without_audio_tokens
+from salmonn_mini.errors import SalmonnError, unknown
+from salmonn_mini.evaluation.control import CONTROLS, without_audio_tokens
 from salmonn_mini.evaluation.metrics.words import normalizer as normalizer_of
 from salmonn_mini.evaluation.report import Report, Sweep
 from salmonn_mini.evaluation.rows import Row, RowLog, with_scores
@@ -53,13 +55,33 @@ def draw_task(
     """
     get_task(task)
     if split not in SPLITS:
-        raise SalmonnError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+        raise unknown("split", split, SPLITS)
     if n < 1:
         raise SalmonnError(f"{n} samples a task: give at least 1")
     if seed < 0:
         raise SalmonnError(f"seed {seed}: give 0 or more")
     rng = np.random.default_rng((seed, zlib.crc32(f"{split} {task}".encode())))
     return draw_examples([task] * n, rng, split, held_out=held_out)
+
+
+@dataclass(frozen=True)
+class ToyClips:
+    """Clips of the toy world, rendered when they are asked for."""
+
+    examples: Sequence[ToyExample]
+
+    def waves(self, numbers: Sequence[int]) -> list[Tensor]:
+        """The sound X (S,) of some of the clips."""
+        return [torch.from_numpy(wave) for wave in render([self.examples[i].plan for i in numbers])]
+
+
+def draw_clips(
+    tasks: Iterable[str], n: int, seed: int, *, split: str = "test", held_out: bool = False
+) -> ToyClips:
+    """n new clips of each task, as `draw_task` draws them."""
+    return ToyClips(
+        [one for task in tasks for one in draw_task(task, n, seed, split=split, held_out=held_out)]
+    )
 
 
 def encode_examples(
@@ -72,31 +94,16 @@ def encode_examples(
     return EncodedExamples(tuple(examples), encoded)
 
 
-@dataclass(frozen=True)
-class ToyClips:
-    """Clips of the toy world, rendered when they are asked for."""
-
-    examples: Sequence[ToyExample]
-
-    def waves(self, numbers: Sequence[int]) -> list[Tensor]:
-        return [torch.from_numpy(wave) for wave in render([self.examples[i].plan for i in numbers])]
-
-
 def generate_answers(
     model: SalmonnModel,
     encoded: EncodedExamples,
     *,
     scale: float | None = None,
-    control: str = "",
-    bar: tqdm | None = None,
     **decoding: Any,
 ) -> list[Answer]:
     """The model's answers in the examples' order, at an absolute LoRA scale (None: the present one).
 
-    Args:
-        control: under `no_audio` the model is given no audio tokens.
-        bar: counts the answers.
-        decoding: as for `SalmonnModel.generate`; greedy, and at most MAX_NEW_TOKENS, unless said otherwise.
+    `decoding` as for `SalmonnModel.generate`: greedy, and at most MAX_NEW_TOKENS, unless said otherwise.
     """
     answers: dict[int, Answer] = {}
     settings = {"max_new_tokens": MAX_NEW_TOKENS} | decoding
@@ -104,12 +111,10 @@ def generate_answers(
     training = model.training
     model.train(False)
     try:
-        with lora_scale(model.llm, scale), without_audio_tokens(model, control):
+        with lora_scale(model.llm, scale):
             for batch, features in encoded.batches:
                 prompts = [encoded.examples[i].prompt for i in batch]
                 answers |= zip(batch, model.generate(features, prompts, **settings), strict=True)
-                if bar is not None:
-                    bar.update(len(batch))
     finally:
         model.train(training)
     return [answers[i] for i in range(len(encoded.examples))]
@@ -120,7 +125,7 @@ def score_answers(
 ) -> list[Row]:
     """A row for each sample: the texts, the numbers of every measure, and the `stamp` of the run."""
     pairs = zip(examples, answers, strict=True)
-    return with_scores([text_row(example, given) | dict(stamp) for example, given in pairs])
+    return with_scores([text_row(*pair) | dict(stamp) for pair in pairs])
 
 
 def text_row(example: ToyExample | Example, given: Answer) -> Row:
@@ -143,8 +148,7 @@ def text_row(example: ToyExample | Example, given: Answer) -> Row:
 def answer_clips(
     model: SalmonnModel,
     clips: Clips,
-    names: Sequence[str],
-    scales: Sequence[float],
+    scales: Sequence[float] | None,
     seed: int,
     *,
     stage: int | None = None,
@@ -152,19 +156,17 @@ def answer_clips(
     control: str | None = None,
     normalizer: str = "basic",
     rows_file: str | Path | None = None,
-    identity: Mapping[str, Any] | None = None,
     batch_size: int = BATCH,
     **decoding: Any,
 ) -> Sweep:
-    """Answer and score clips at several LoRA scales.
+    """Answer and score clips, a manifest's or drawn ones, at several LoRA scales.
 
     Args:
-        names: of the clips' sound; equal names stand for one sound.
+        scales: absolute factors s in W + s·BA, 4.0 as trained, 0 the LLM alone; None: as the model stands.
         stage, name: for the reports: the model's training stage, and its name if not the configuration's.
         control: a row of `control.CONTROLS`: answer a second time without the clips' own sound.
         normalizer: of error rates, a row of `words.NORMALIZERS`.
         rows_file: rows are written there as they come; a run that finds rows there answers what is missing.
-        identity: what else tells one run's rows from another's.
         decoding: as for `SalmonnModel.generate`, as `num_beams=4`.
 
     Raises:
@@ -172,41 +174,40 @@ def answer_clips(
             MAX_UNREADABLE of the clips cannot be read, and all that decoding refuses.
     """
     normalizer_of(normalizer)
-    scales, controls = check_scales(model, scales), controls_of(control)
+    if control and control not in CONTROLS:
+        raise unknown("control", control, CONTROLS)
+    scales = (
+        [current_scale(model.llm)] if scales is None else [float(scale) for scale in dict.fromkeys(scales)]
+    )
+    controls = ["", control] if control else [""]
+    if not scales:
+        raise SalmonnError("a sweep over no scales: give at least one, as 0 2 4")
+    source = ClipSource(model, clips, controls, seed, decoding.get("max_new_tokens", MAX_NEW_TOKENS))
     stamp = {"model": name or model.config.name, "stage": stage, "seed": seed}
-    run = {"decoding": decoding, "scales": scales, "controls": controls} | dict(identity or {})
+    run = {"decoding": decoding, "scales": scales, "controls": controls, "clips": digest(clips)}
     log = RowLog(rows_file, stamp | run, len(scales) * len(controls))
-    longest = decoding.get("max_new_tokens", MAX_NEW_TOKENS)
-    source = ClipSource(model, clips, names, controls, seed, longest)
-    with tqdm(total=len(names) * log.each, initial=len(log.rows), unit="answer") as bar:
+    with tqdm(total=len(clips.examples) * log.each, initial=len(log.rows), unit="answer") as bar:
         for kind, numbers, encoded in source.sets(log.done, batch_size):
             bar.set_description(encoded.examples[0].task)
             for scale in scales:
-                answers = generate_answers(model, encoded, scale=scale, control=kind, bar=bar, **decoding)
+                with without_audio_tokens(model) if kind == "no_audio" else nullcontext():
+                    answers = generate_answers(model, encoded, scale=scale, **decoding)
                 own = stamp | ({"control": kind} if kind else {}) | {"lora_scale": scale}
                 texts = map(text_row, encoded.examples, answers)
                 log.add({"index": i} | row | own for i, row in zip(numbers, texts, strict=True))
+                bar.update(len(numbers))
     named = {} if normalizer == "basic" else {"normalizer": normalizer}
-    by_scale = {
-        scale: [row | named for row in log.ordered() if row["lora_scale"] == scale] for scale in scales
-    }
-    return Sweep(
-        tuple(
-            Report(**stamp, lora_scale=scale, rows=tuple(with_scores(rows)), skipped=tuple(source.skipped))
-            for scale, rows in by_scale.items()
-        )
-    )
-
-
-def check_scales(model: SalmonnModel, scales: Sequence[float]) -> list[float]:
-    """The scales, each once; raises SalmonnError at none, and at one that cannot be set."""
-    scales = [float(scale) for scale in dict.fromkeys(scales)]
-    if not scales:
-        raise SalmonnError("a sweep over no scales: give at least one, as 0 2 4")
+    rows = [row | named for row in log.ordered()]
+    reports = []
     for scale in scales:
-        with lora_scale(model.llm, scale):
-            pass
-    return scales
+        scored = with_scores([row for row in rows if row["lora_scale"] == scale])
+        reports.append(Report(**stamp, lora_scale=scale, rows=tuple(scored), skipped=tuple(source.skipped)))
+    return Sweep(tuple(reports))
+
+
+def digest(clips: Clips) -> str:
+    """Equal for the same clips with the same prompts and answers, in the same order."""
+    return hashlib.sha256("\n".join(map(repr, clips.examples)).encode()).hexdigest()[:16]
 
 
 def sweep(
@@ -214,25 +215,16 @@ def sweep(
     tasks: Iterable[str],
     n: int,
     seed: int,
-    scales: Sequence[float] = SCALES,
+    scales: Sequence[float] | None = SCALES,
     *,
     split: str = "test",
     held_out: bool = False,
     **settings: Any,
 ) -> Sweep:
-    """Answer n new clips of each task at every LoRA scale and score the answers.
-
-    Args:
-        scales: absolute factors s in W + s·BA, 4.0 as trained, 0 the LLM alone.
-        split, held_out: as for `draw_task`.
-        settings: as for `answer_clips`.
-
-    Raises:
-        SalmonnError: as `draw_task` and `answer_clips`.
-    """
-    drawn = [one for task in tasks for one in draw_task(task, n, seed, split=split, held_out=held_out)]
-    names = list(map(str, range(len(drawn))))
-    return answer_clips(model, ToyClips(drawn), names, scales, seed, **settings)
+    """Answer n new clips of each task at every LoRA scale and score them; arguments as `draw_task`, `answer_clips`."""
+    return answer_clips(
+        model, draw_clips(tasks, n, seed, split=split, held_out=held_out), scales, seed, **settings
+    )
 
 
 def evaluate(
@@ -244,14 +236,6 @@ def evaluate(
     lora_scale: float | None = None,
     **settings: Any,
 ) -> Report:
-    """Answer n new clips of each task at one LoRA scale and score them.
-
-    Args:
-        lora_scale: the absolute factor s in W + s·BA; None: as the model stands (4.0 as trained).
-        settings: as for `sweep`.
-
-    Raises:
-        SalmonnError: as `sweep`.
-    """
-    scale = current_scale(model.llm) if lora_scale is None else lora_scale
-    return sweep(model, tasks, n, seed, [scale], **settings).reports[0]
+    """`sweep` at one LoRA scale s in W + s·BA; None: as the model stands (4.0 as trained)."""
+    scales = None if lora_scale is None else [lora_scale]
+    return sweep(model, tasks, n, seed, scales, **settings).reports[0]

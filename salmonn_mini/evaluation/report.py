@@ -14,7 +14,7 @@ from salmonn_mini.evaluation.control import CONTROLS
 from salmonn_mini.evaluation.metrics.java import JAVA
 from salmonn_mini.evaluation.metrics.measures import describe, is_caption, summarize
 from salmonn_mini.evaluation.rows import Row, group_by_task, json_lines, parse_lines, with_scores
-from salmonn_mini.files import write_json, write_text
+from salmonn_mini.files import write_text
 
 STAMP = ("model", "stage", "seed", "lora_scale")
 RATES = {
@@ -105,12 +105,8 @@ class Report:
         title = f"{self.model}{stage}, LoRA scale {self.lora_scale:g}, seed {self.seed}"
         return "\n".join([title, "", *tables.aligned(self._cells()), "", *self._notes()])
 
-    def save(self, path: Path | str) -> None:
-        """Write the report as JSON, whole or not at all; raises SalmonnError where nothing can be written."""
-        write_json(path, self.to_dict(), indent=2)
-
     def save_rows(self, path: Path | str) -> None:
-        """Write the rows as JSON lines, likewise; `load_report` reads them."""
+        """Write the rows as JSON lines, whole or not at all; `load_report` reads them."""
         write_text(path, json_lines(self.rows))
 
     def _cells(self) -> list[list[str]]:
@@ -197,7 +193,3 @@ class Sweep:
     def to_dict(self) -> dict[str, Any]:
         """What `salmonn-mini sweep --json` writes."""
         return {"scales": self.scales, "reports": [report.to_dict() for report in self.reports]}
-
-    def save(self, path: Path | str) -> None:
-        """Write the sweep as JSON, as `Report.save` does."""
-        write_json(path, self.to_dict(), indent=2)

@@ -95,15 +95,14 @@ class RowLog:
             if not rest.startswith('{"index"'[: len(rest)]):  # a stopped run leaves the start of a row
                 raise ValueError("its last line is none")
             rows = [row | {"index": int(row["index"])} for row in (parse_lines(whole) if whole else ())]
-            pairs = [(key, row[key], value) for row in rows for key, value in self.stamp.items()]
+            found = {key: row[key] for row in rows for key in self.stamp if row[key] != self.stamp[key]}
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise SalmonnError(
-                f"{self.path} has no rows of an evaluation of a manifest ({problem}): give another file"
+                f"{self.path} has no rows of an evaluation ({problem}): give another"
             ) from problem
-        for key, theirs, ours in pairs:
-            if theirs != ours:
-                raise SalmonnError(
-                    f"{self.path} has rows of another run: {key} is {theirs!r} there and {ours!r} here; "
-                    "give another file, or the same settings"
-                )
+        for key, theirs in found.items():
+            raise SalmonnError(
+                f"{self.path} has rows of another run: {key} is {theirs!r} there and {self.stamp[key]!r} here; "
+                "give another file, or the same settings"
+            )
         return rows

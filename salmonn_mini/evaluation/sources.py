@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from salmonn_mini.data.clips import Example
 from salmonn_mini.data.manifest import BadClip
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluation.control import changed, other_clips
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.toy.world.audio_tasks import ToyExample
@@ -21,7 +22,7 @@ READ_AHEAD = 8  # batches whose clips are read, and sorted by length, together
 
 
 class Clips(Protocol):
-    """What is asked about clips, and their sound."""
+    """What is asked about clips, and their sound: a manifest's, or `evaluate.ToyClips`."""
 
     examples: Sequence[ToyExample | Example]
 
@@ -47,36 +48,41 @@ def length_batches(waves: Sequence[Tensor], batch_size: int) -> list[list[int]]:
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
-@dataclass
+def clip_name(example: ToyExample | Example) -> str:
+    """A clip's name in messages; equal names stand for one sound."""
+    return example.clip if isinstance(example, Example) else f"toy clip {example.plan.seed}"
+
+
 class ClipSource:
     """Clips on their way to a model.
 
+    Args:
+        controls: "" and perhaps a row of `control.CONTROLS`; `seed` draws the clips that stand in for others.
+
     Attributes:
-        names: of the clips' sound; equal names stand for one sound.
-        controls: as `control.controls_of`; `seed` draws the clips that stand in for others.
         skipped: clips that cannot be read or do not fit into the LLM's context, each with the reason.
 
     Raises:
         SalmonnError: control `other` with a task of one clip.
     """
 
-    model: SalmonnModel
-    clips: Clips
-    names: Sequence[str]
-    controls: Sequence[str]
-    seed: int
-    max_new_tokens: int
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, model: SalmonnModel, clips: Clips, controls: Sequence[str], seed: int, max_new_tokens: int
+    ) -> None:
+        self.model, self.clips, self.controls, self.max_new_tokens = model, clips, controls, max_new_tokens
+        self.names = [clip_name(example) for example in clips.examples]
         self.by_task: dict[str, list[int]] = {}
-        for i, example in enumerate(self.clips.examples):
+        for i, example in enumerate(clips.examples):
             self.by_task.setdefault(example.task, []).append(i)
-        self.others: dict[int, int] = {}
-        for own in self.by_task.values() if "other" in self.controls else ():
-            turn = other_clips([self.names[i] for i in own], self.seed)
-            self.others |= {i: own[j] for i, j in zip(own, turn, strict=True)}
+        self.cycles = {}
+        for task, own in self.by_task.items() if "other" in controls else ():
+            if len({self.names[i] for i in own}) < 2:
+                raise SalmonnError(
+                    f"control 'other' has one clip alone of {task}, {self.names[own[0]]}: give at least two"
+                )
+            self.cycles[task] = np.random.default_rng((seed, 23)).permutation(own).tolist()
         self.skipped: list[str] = []
-        self.unreadable: list[str] = []
+        self.unreadable = 0
 
     def sets(self, done: set[int], batch_size: int) -> Iterator[tuple[str, list[int], EncodedExamples]]:
         """A control or "", numbers and encoded examples, of the clips that are not done."""
@@ -94,17 +100,14 @@ class ClipSource:
             if not isinstance(wave, BadClip):
                 waves[i] = wave
                 continue
-            self.unreadable.append(self._skip(i, wave.reason))
-            if len(self.unreadable) > MAX_UNREADABLE * len(self.names):
+            self.skipped.append(f"{self.names[i]} ({wave.reason})")
+            self.unreadable += 1
+            if self.unreadable > MAX_UNREADABLE * len(self.names):
                 raise SalmonnError(
-                    f"{len(self.unreadable)} of {len(self.names)} clips cannot be read, more than "
-                    f"{MAX_UNREADABLE:.0%}; the first is {self.unreadable[0]}: correct the files or their paths"
+                    f"{self.unreadable} of {len(self.names)} clips cannot be read, more than {MAX_UNREADABLE:.0%}, "
+                    f"such as {self.skipped[-1]}: correct the files or their paths"
                 )
         return waves
-
-    def _skip(self, i: int, reason: str) -> str:
-        self.skipped.append(f"{self.names[i]} ({reason})")
-        return self.skipped[-1]
 
     def _encode(self, waves: Mapping[int, Tensor]) -> Iterator[tuple[str, list[int], EncodedExamples]]:
         numbers, features = list(waves), {"": self.model.encode(list(waves.values()))}
@@ -114,34 +117,37 @@ class ClipSource:
                 features[control] = self.model.encode([self._under(control, i, waves[i]) for i in numbers])
         counts = zip(*map(self.model.audio_token_count, features.values()), strict=True)
         kept = [k for k, own in enumerate(counts) if self._fits(numbers[k], max(own))]
-        if not kept:
-            return
-        for control, encoded in features.items():
+        examples = tuple(self.clips.examples[numbers[k]] for k in kept)
+        for control, encoded in features.items() if kept else ():
             if len(kept) < len(numbers):
                 clips = encoded.clips()
                 encoded = Features.stack([clips[k] for k in kept])
-            examples = tuple(self.clips.examples[numbers[k]] for k in kept)
             batches = ((list(range(len(kept))), encoded),)
             yield control, [numbers[k] for k in kept], EncodedExamples(examples, batches)
 
     def _under(self, control: str, i: int, wave: Tensor) -> Tensor:
-        """The sound that clip i has under a control; of another clip, the first that can be read."""
-        if control != "other":
-            return changed(wave, control)
-        j = i
-        for _ in self.others:
-            j = self.others[j]
-            (other,) = self.clips.waves([j])
-            if not isinstance(other, BadClip) and self.names[j] != self.names[i]:
-                return other
+        """The sound that clip i has under a control."""
+        if control == "silence":
+            return torch.zeros_like(wave)
+        return wave.flip(0) if control == "reversed" else self._other(i)
+
+    def _other(self, i: int) -> Tensor:
+        """The sound of the next clip in a random cycle of the task's that is another one and can be read."""
+        cycle = self.cycles[self.clips.examples[i].task]
+        at = cycle.index(i)
+        for j in cycle[at + 1 :] + cycle[:at]:
+            if self.names[j] != self.names[i]:
+                (other,) = self.clips.waves([j])
+                if not isinstance(other, BadClip):
+                    return other
         raise SalmonnError(f"{self.names[i]}: no other clip of its task can be read")
 
     def _fits(self, i: int, sound: int) -> bool:
         """Whether prompt, audio tokens and the longest answer fit into the LLM's context."""
         prompt, context = self.model.prompt, self.model.llm.config.max_position_embeddings
         text = len(prompt.before) + len(prompt.after(self.clips.examples[i].prompt))
-        if text + sound + self.max_new_tokens <= context:
-            return True
-        tokens = f"prompt {text:,} + audio {sound:,} + answer {self.max_new_tokens:,} tokens"
-        self._skip(i, f"{tokens} exceed the LLM's context of {context:,}")
-        return False
+        fits = text + sound + self.max_new_tokens <= context
+        if not fits:
+            tokens = f"prompt {text:,} + audio {sound:,} + answer {self.max_new_tokens:,} tokens"
+            self.skipped.append(f"{self.names[i]} ({tokens} exceed the LLM's context of {context:,})")
+        return fits

@@ -107,14 +107,14 @@ def answer(
     Raises:
         SalmonnError: files that are none, and as `answer_clips`.
     """
-    from salmonn_mini.data.manifest import read_manifest, read_prompts
-
     if arguments.prompts and not arguments.manifest:
         raise SalmonnError("--prompts needs --manifest: the toy world brings its own")
-    prompts = read_prompts(arguments.prompts) if arguments.prompts else None
     tasks = options.task_names(arguments.tasks)
     if arguments.manifest:
+        from salmonn_mini.data.manifest import read_manifest, read_prompts
+
         samples = select_tasks(read_manifest(arguments.manifest), tasks)
+        prompts = read_prompts(arguments.prompts) if arguments.prompts else None
     else:
         tasks = [get_task(name).name for name in tasks]
     model = options.load_model(arguments)

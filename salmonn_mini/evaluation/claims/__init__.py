@@ -12,18 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from salmonn_mini.evaluation.claims.rules import Claim, Rules, read_claims
-from salmonn_mini.evaluation.claims.verdicts import (
-    Evidence,
-    claims_table,
-    decide,
-    differing,
-    markdown,
-    terminal_table,
-)
+from salmonn_mini.evaluation.claims.verdicts import Evidence, claims_table, decide, markdown, terminal_table
 from salmonn_mini.files import load_json
 from salmonn_mini.pretrained import toy_folder
 
-__all__ = ["Claim", "Evidence", "Rules", "claims_table", "decide", "differing", "markdown", "measure_claims"]
+__all__ = ["Claim", "Evidence", "Rules", "claims_table", "decide", "markdown", "measure_claims"]
 __all__ += ["read_claims", "shipped", "shipped_claims", "terminal_table"]
 
 

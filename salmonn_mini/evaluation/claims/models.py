@@ -13,7 +13,6 @@ from typing import Any
 
 from salmonn_mini import pretrained, train
 from salmonn_mini.data import ClipDataset
-from salmonn_mini.errors import unknown
 from salmonn_mini.evaluation.activation_tuning import SAMPLES, save_examples, self_generated, tune_on_text
 from salmonn_mini.evaluation.claims.causes import few_instructions, long_answers, many_instructions
 from salmonn_mini.evaluation.evaluate import encode_examples
@@ -27,51 +26,41 @@ Draw = Callable[[str, int, int], list[ToyExample]]  # from (task, n, seed)
 SHORT = {"steps": 1200, "clips": 4000}  # of the runs that are only compared with each other
 HEATED = {"steps": 700, "clips": 3000, "warmup": 100}  # of the runs on what makes a model over-fit
 RATES, STEPS = (1e-3, 3e-3, 9e-3), (200, 600)  # of LoRA, for how far it moves
-SHOTS = (1, 3, 6, 12, 24, 48)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A row of MODELS: a recipe, what begins it, and what is changed.
+    """A row of MODELS: a recipe, which begins with the row that its `init` names, and what is changed.
 
     Attributes:
-        after: the row whose model it begins with, "" for the recipe's own beginning.
         data: the kind of activation data, for stage 3.
-        shots: how many samples of it.
         as_text: the samples' words stand in the prompt, without audio.
         clips: other clips than the recipe's.
     """
 
     recipe: str
-    after: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
     data: str = ""
-    shots: int = SAMPLES
     as_text: bool = False
     clips: Callable[[Recipe], ClipDataset] | None = None
 
 
-def _stage3(data: str = "story", shots: int = SAMPLES, **changes: Any) -> Variant:
-    return Variant("toy-stage3", "stage2", {"steps": shots} | changes, data, shots)
-
-
 def _encoders(**config: Any) -> Variant:
-    return Variant("toy-stage1", changes=SHORT | {"config": config})
+    return Variant("toy-stage1", SHORT | {"config": config})
 
 
 def _heated(clips: Callable[[Recipe], ClipDataset] | None = None, **changes: Any) -> Variant:
-    return Variant("toy-stage2", "stage1", HEATED | changes, clips=clips)
+    return Variant("toy-stage2", HEATED | changes, clips=clips)
 
 
 MODELS: dict[str, Variant] = {
     "stage1": Variant("toy-stage1"),
-    "stage2": Variant("toy-stage2", "stage1"),
-    "stage3": _stage3(),
-    "long_qa": _stage3("long_qa"),
-    "long_asr": _stage3("long_asr"),
-    "lora_only": _stage3(trainable=["lora"]),
-    "text_only": Variant("toy-stage3", "stage2", data="story", as_text=True),
-    "control": Variant("toy-stage2", "stage2", {"steps": SAMPLES, "batch_size": 1, "warmup": 0}),
+    "stage2": Variant("toy-stage2"),
+    "stage3": Variant("toy-stage3", data="story"),
+    "long_qa": Variant("toy-stage3", data="long_qa"),
+    "long_asr": Variant("toy-stage3", data="long_asr"),
+    "lora_only": Variant("toy-stage3", {"trainable": ["lora"]}, data="story"),
+    "text_only": Variant("toy-stage3", data="story", as_text=True),
     "both": _encoders(),
     "whisper_only": _encoders(beats=None),
     "beats_only": _encoders(whisper=None),
@@ -80,7 +69,6 @@ MODELS: dict[str, Variant] = {
     "many_instructions": _heated(many_instructions),
     "long_answers": _heated(long_answers),
 }
-MODELS |= {f"shots_{n}": _stage3(shots=n) for n in SHOTS if n != SAMPLES}
 MOVED = {(rate, steps): f"moved_{rate:g}_{steps}" for rate in RATES for steps in STEPS}
 MODELS |= {name: _heated(lora_lr=rate, steps=steps) for (rate, steps), name in MOVED.items()}
 
@@ -105,32 +93,27 @@ class Models:
 
     def trained(self, name: str) -> Path:
         """The folder of a trained model."""
-        if name not in MODELS:
-            raise unknown("model of the claims", name, MODELS)
         folder = self.folder / name
         return folder if (folder / "config.json").exists() else self._train(folder, MODELS[name])
 
     def _train(self, folder: Path, row: Variant) -> Path:
         values = load_recipe(row.recipe).to_dict() | row.changes
         values |= {"output_dir": str(folder), "cache_dir": str(self.cache), "seed": self.seed + 1}
-        if row.after:
-            values["init"] = str(self.trained(row.after))
+        before = values["init"]
+        if before in MODELS:
+            values["init"] = str(self.trained(before))
         if row.data and not row.as_text:
-            manifest = self.folder / f"data_{row.data}_{row.shots}" / "manifest.json"
+            manifest = self.folder / f"data_{row.data}_{SAMPLES}" / "manifest.json"
             if not manifest.exists():
-                save_examples(self._activation_data(row), manifest.parent)
+                save_examples(self_generated(self[before], row.data, seed=self.seed), manifest.parent)
             values |= {"manifest": str(manifest), "prompts": str(manifest.with_name("prompts.json"))}
         recipe = Recipe.from_dict(values)
         if row.clips is None and not row.as_text:
             return train.train_recipe(recipe)
-        model = self[row.after]
+        model = self[before]
         if row.as_text:
-            tune_on_text(model, self._activation_data(row), recipe.lora_lr)
+            tune_on_text(model, self_generated(model, row.data, seed=self.seed), recipe.lora_lr)
         else:
             train.fit(model, row.clips(recipe), recipe)
         pretrained.save(model, folder, info={"stage": recipe.stage, "recipe": recipe.to_dict()})
         return folder
-
-    def _activation_data(self, row: Variant) -> list[ToyExample]:
-        """A larger set begins with the smaller one's."""
-        return self_generated(self[row.after], row.data, row.shots, self.seed)

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, counted
 from salmonn_mini.evaluation import tables
 from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test
 from salmonn_mini.evaluation.metrics import bootstrap
-from salmonn_mini.evaluation.metrics.measures import MEASURES, score
+from salmonn_mini.evaluation.metrics.measures import MEASURES, counts_of, score
 from salmonn_mini.evaluation.metrics.words import ratio
 from salmonn_mini.evaluation.rows import TEXTS, Row, group_by_task, json_lines, parse_lines, prediction_of
 from salmonn_mini.files import write_bytes
@@ -54,11 +54,8 @@ class Evidence:
 
     def counts(self, term: Term, seeds: Sequence[int]) -> bootstrap.Counts:
         """The numbers of a term's measure, a row a sample, all seeds one after the other."""
-        scores = [row for seed in seeds for row in self._scores(term.condition, seed).get(term.task, ())]
-        counts = [row[term.measure] for row in scores if term.measure in row]
-        if not counts:
-            raise SalmonnError(f"{'/'.join(term)}: no sample has it; see MEASURES for what there is")
-        return counts
+        scores = [row for seed in seeds for row in self._scores(term.condition, seed)[term.task]]
+        return counts_of(scores, term.measure)
 
     def _read_scores(self, condition: str, seed: int) -> dict[str, list]:
         by_task = group_by_task(self.rows(condition, seed))
@@ -92,10 +89,10 @@ def decide(evidence: Evidence, claim: Claim, seeds: Sequence[int]) -> dict[str, 
     """A claim's row of the table, from the seeds of which everything is measured."""
     done = [seed for seed in seeds if all(evidence.has(name, seed) for name in claim.conditions)]
     figures = [figure(evidence, test, done) for test in claim.tests] if done else []
+    held = [test.holds(value) for test, (value, _) in zip(claim.tests, figures, strict=False)]
     rules: list[dict[str, Any]] = [{"name": test.name, "rule": test.rule} for test in claim.tests]
-    for rule, test, (value, _) in zip(rules, claim.tests, figures, strict=False):
-        rule["holds"] = test.holds(value)
-    held = [rule["holds"] for rule in rules if done]
+    for rule, holds in zip(rules, held, strict=False):
+        rule["holds"] = holds
     return {
         "id": claim.id,
         "claim": claim.claim,
@@ -113,19 +110,13 @@ def claims_table(evidence: Evidence, rules: Rules) -> dict[str, Any]:
     return {"claims": [decide(evidence, claim, rules.seeds) for claim in rules.claims]}
 
 
-def differing(table: Mapping[str, Any], written: Mapping[str, Any]) -> list[int]:
-    """The numbers of the claims whose figures or verdicts differ."""
-    pairs = zip(table["claims"], written["claims"], strict=True)
-    return [new["id"] for new, old in pairs if any(new[key] != old.get(key) for key in ("verdict", "ours"))]
-
-
 def markdown(table: Mapping[str, Any]) -> str:
     """The claims as a Markdown table, for the README."""
     cells = [["", "claim", "the paper", "ours [95 % interval]", "verdict"]]
     for row in table["claims"]:
         figures = zip(row["rule"], row["ours"], row["interval"], strict=False)
         ours = [f"{rule['name']} {value:.2f} [{low:.2f}, {high:.2f}]" for rule, value, (low, high) in figures]
-        seeds = f" ({len(row['seeds'])} seed{'s' * (len(row['seeds']) > 1)})" if row["seeds"] else ""
+        seeds = f" ({counted(len(row['seeds']), 'seed')})" if row["seeds"] else ""
         cells.append(
             [str(row["id"]), row["claim"], row["paper"], "; ".join(ours) or "–", row["verdict"] + seeds]
         )

@@ -7,8 +7,9 @@ written down as a manifest that a person can read, and become the training data 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -38,20 +39,15 @@ def is_long(given: Answer) -> bool:
     return given.ended and not loops(given.text) and len(basic(given.text).split()) >= STORY_WORDS
 
 
-@dataclass(frozen=True)
-class ActivationData:
+class ActivationData(NamedTuple):
     """A row of ACTIVATION_DATA.
 
     Attributes:
-        text: what it is, in words.
         draw: n examples from a seed, of the training split.
-        keeps: whether an answer has the form that is wanted.
         scale: answers are generated at this LoRA scale; None takes the examples' own.
     """
 
-    text: str
     draw: Callable[[int, int], list[ToyExample]]
-    keeps: Callable[[Answer], bool] = is_long
     scale: float | None = SCALE
 
 
@@ -63,15 +59,10 @@ def _long_answers(n: int, seed: int) -> list[ToyExample]:
 
 
 ACTIVATION_DATA: dict[str, ActivationData] = {
-    "story": ActivationData(
-        "stories about speech and sounds", lambda n, seed: draw_task("story", n, seed, split="train")
-    ),
-    "long_qa": ActivationData("long answers about speech", _long_answers),
+    "story": ActivationData(lambda n, seed: draw_task("story", n, seed, split="train")),
+    "long_qa": ActivationData(_long_answers),
     "long_asr": ActivationData(
-        "transcripts of long speech",
-        lambda n, seed: draw_long_speech(n, np.random.default_rng((seed, 8)), "train"),
-        keeps=lambda given: True,
-        scale=None,
+        lambda n, seed: draw_long_speech(n, np.random.default_rng((seed, 8)), "train"), scale=None
     ),
 }
 
@@ -89,7 +80,7 @@ def self_generated(
         scale: the absolute factor s; the kind's own by default.
 
     Raises:
-        SalmonnError: an unknown kind, or too few answers of the wanted form.
+        SalmonnError: an unknown kind, or too few such answers.
     """
     if kind not in ACTIVATION_DATA:
         raise unknown("activation data", kind, ACTIVATION_DATA)
@@ -101,12 +92,12 @@ def self_generated(
     answers = generate_answers(model, encode_examples(model, examples), scale=scale)
     kept: dict[str, ToyExample] = {}
     for example, given in zip(examples, answers, strict=True):
-        if row.keeps(given):
+        if is_long(given):
             kept.setdefault(given.text, replace(example, answer=given.text))
     if len(kept) < n:
         raise SalmonnError(
-            f"only {len(kept)} of {len(examples)} answers at LoRA scale {scale:g} have the form of {row.text} and are "
-            f"no copies, and {n} are wanted: lower the scale"
+            f"only {len(kept)} of {len(examples)} answers at LoRA scale {scale:g} are long, end and are no copies, "
+            f"and {n} are wanted: lower the scale"
         )
     return list(kept.values())[:n]
 

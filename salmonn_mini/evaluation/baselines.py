@@ -13,7 +13,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperForConditionalGeneration
+from transformers import (
+    GenerationMixin,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    WhisperForConditionalGeneration,
+)
+from transformers.modeling_outputs import BaseModelOutput
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS, SalmonnConfig
@@ -102,24 +108,17 @@ class Cascade(SalmonnModel):
         padding = ~length_mask(features.beats_lengths, features.beats.shape[1])
         return self.beats.class_logits(features.beats, padding).sigmoid()
 
-    @torch.no_grad()
     def transcribe(self, clip: Features) -> list[str]:
         """What Whisper's decoder writes, greedily, of each window of one clip."""
         config, texts = self.writer.config, []
         for states in clip.whisper.split(config.max_source_positions, dim=1):
-            ids, cache = [config.decoder_start_token_id], None
-            while len(ids) < config.max_target_positions and (
-                len(ids) == 1 or ids[-1] != config.eos_token_id
-            ):
-                step = self.writer(
-                    encoder_outputs=(states,),
-                    decoder_input_ids=torch.tensor([ids[-1:]], device=states.device),
-                    past_key_values=cache,
-                    use_cache=True,
-                )
-                cache = step.past_key_values
-                ids.append(int(step.logits[0, -1].argmax()))
-            texts.append(self.prompt.text(ids))
+            # Whisper's own `generate` cuts long audio itself, and wants the windows whole.
+            ids = GenerationMixin.generate(
+                self.writer,
+                encoder_outputs=BaseModelOutput(states),
+                max_length=config.max_target_positions,
+            )
+            texts.append(self.prompt.text(ids[0].tolist()))
         return [text for text in texts if text]
 
     def audio_token_count(self, features: Features) -> list[int]:
@@ -127,22 +126,9 @@ class Cascade(SalmonnModel):
         return [len(self.prompt.ids(text)) for text in self.words(features)]
 
 
-def load_cascade(threshold: float = 0.5) -> Cascade:
-    """The toy's cascade.
-
-    Raises:
-        SalmonnError: the toy's parts are not there.
-    """
+def load_cascade() -> Cascade:
+    """The toy's cascade; raises SalmonnError where the toy's parts are not there."""
     config = PRESETS["toy"].replace(name="toy-cascade")
-    parts = load_backbones(config)
-    return Cascade(
-        config,
-        load_whisper_for_generation(),
-        parts.beats,
-        parts.llm,
-        parts.tokenizer,
-        tags=beats_tags(),
-        phrases=TOY_PHRASES,
-        voices=TOY_VOICES,
-        threshold=threshold,
-    )
+    whisper, parts = load_whisper_for_generation(), load_backbones(config)
+    tags = {"tags": beats_tags(), "phrases": TOY_PHRASES, "voices": TOY_VOICES}
+    return Cascade(config, whisper, parts.beats, parts.llm, parts.tokenizer, **tags)

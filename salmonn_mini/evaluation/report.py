@@ -12,16 +12,12 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation import tables
 from salmonn_mini.evaluation.control import CONTROLS
 from salmonn_mini.evaluation.metrics.java import JAVA
-from salmonn_mini.evaluation.metrics.measures import describe, is_caption, summarize
+from salmonn_mini.evaluation.metrics.measures import MEASURES, describe, is_caption, summarize
 from salmonn_mini.evaluation.rows import Row, group_by_task, json_lines, parse_lines, with_scores
 from salmonn_mini.files import write_text
 
 STAMP = ("model", "stage", "seed", "lora_scale")
-RATES = {
-    "follows": ("following_rate", "share of answers that obey the instruction"),
-    "loops": ("repeat_rate", "share of answers that repeat themselves without end"),
-    "no end": ("unended_rate", "share of answers cut off at the longest that was allowed"),
-}
+RATES = {"follows": "following_rate", "loops": "repeat_rate", "no end": "unended_rate"}
 
 
 @dataclass(frozen=True)
@@ -119,15 +115,15 @@ class Report:
                 control = [shown(under["metric"], under["value"]) if under else "–"]
                 control.append(shown("", self.share_kept(task)))
             rates = row["others"] | {"following_rate": row["following_rate"]}
-            shares = [shown("", rates[name]) for name, _ in RATES.values()]
+            shares = [shown("", rates[name]) for name in RATES.values()]
             cells.append([task, row["metric"], value, *control, f"{low} to {high}", *shares, str(row["n"])])
         return cells
 
     def _notes(self) -> Iterator[str]:
         for metric in dict.fromkeys(row["metric"] for row in self.tasks.values()):
             yield f"- {metric}: {describe(metric, self.normalizer)}"
-        for column, (_, text) in RATES.items():
-            yield f"- {column}: {text}"
+        for column, name in RATES.items():
+            yield f"- {column}: {MEASURES[name].text}"
         if self.control:
             yield f"- {self.control}: the value with {CONTROLS[self.control]}"
             yield "- kept: the share of the value that is left; for an error rate the share of 1 - rate"

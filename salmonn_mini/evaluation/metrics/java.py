@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.metrics.captions import cider_d
@@ -23,29 +22,12 @@ def meteor(references: Sequence[str], answers: Sequence[str]) -> list[float]:
 
 
 def spider(references: Sequence[str], answers: Sequence[str]) -> list[float]:
-    """SPIDEr of each answer, 0 to 5.5: the mean of CIDEr-D (0 to 10) and SPICE (0 to 1) (Liu et al. 2017).
-
-    Raises:
-        SalmonnError: as `require`, or the parser cannot be fetched.
-    """
+    """SPIDEr of each answer, 0 to 5.5: the mean of CIDEr-D (0 to 10) and SPICE (0 to 1) (Liu et al. 2017)."""
     pairs = zip(cider_d(references, answers), _scores("spice", references, answers), strict=True)
     return [(cider + spice) / 2 for cider, spice in pairs]
 
 
 JAVA: dict[str, Callable[[Sequence[str], Sequence[str]], list[float]]] = {"meteor": meteor, "spider": spider}
-
-
-def _scores(name: str, references: Sequence[str], answers: Sequence[str]) -> list[float]:
-    """A scorer's numbers. An answer without a word scores 0 and is not passed on: Java counts lines."""
-    texts = [(basic(reference), basic(answer)) for reference, answer in zip(references, answers, strict=True)]
-    asked = [i for i, pair in enumerate(texts) if all(pair)]
-    scores = [0.0] * len(texts)
-    if asked:
-        wanted, given = ({i: [texts[i][side]] for i in asked} for side in (0, 1))
-        _, each = _scorer(name).compute_score(wanted, given)
-        for i, score in zip(asked, each, strict=True):
-            scores[i] = float(score["All"]["f"] if name == "spice" else score)
-    return scores
 
 
 def require(names: Iterable[str]) -> None:
@@ -59,12 +41,24 @@ def require(names: Iterable[str]) -> None:
         raise SalmonnError(f"{name} needs {lacks}, or leave {name} out")
 
 
-def _scorer(name: str) -> Any:
+def _scores(name: str, references: Sequence[str], answers: Sequence[str]) -> list[float]:
+    """A scorer's numbers; an answer without a word scores 0 and is not passed on: Java counts lines.
+
+    Raises:
+        SalmonnError: as `require`, or SPICE cannot fetch its parser.
+    """
     require([name])
-    module = importlib.import_module(f"pycocoevalcap.{name}.{name}")
     try:
-        return getattr(module, name.capitalize())()
+        scorer = getattr(importlib.import_module(f"pycocoevalcap.{name}.{name}"), name.capitalize())()
     except OSError as problem:
         raise SalmonnError(
             f"{name} cannot fetch Stanford's parser ({problem}): use it once with a network, or leave {name} out"
         ) from problem
+    pairs = {i: (basic(a), basic(b)) for i, (a, b) in enumerate(zip(references, answers, strict=True))}
+    asked = {i: pair for i, pair in pairs.items() if all(pair)}
+    scores = [0.0] * len(pairs)
+    if asked:
+        wanted, given = ({i: [pair[side]] for i, pair in asked.items()} for side in (0, 1))
+        for i, score in zip(asked, scorer.compute_score(wanted, given)[1], strict=True):
+            scores[i] = float(score["All"]["f"] if name == "spice" else score)
+    return scores

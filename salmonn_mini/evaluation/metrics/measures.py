@@ -13,7 +13,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.metrics import bootstrap, words
 from salmonn_mini.evaluation.metrics.answers import is_right
 from salmonn_mini.evaluation.metrics.captions import cider_d, clauses, rouge_l, same_events, shared
-from salmonn_mini.evaluation.metrics.following import Prediction, did_asr, did_caption, follows, keywords
+from salmonn_mini.evaluation.metrics.following import Prediction, did_asr, follows
 
 Numbers = Sequence[float]
 Scores = Mapping[str, Numbers]  # of one sample: the numbers of each measure that applies
@@ -40,10 +40,10 @@ def metrics_of(task: str) -> tuple[str, ...]:
     >>> metrics_of("translation_zh"), metrics_of("gender_recognition"), metrics_of("anything")
     (('bleu',), ('accuracy',), ('wer', 'cer', 'accuracy'))
     """
-    name = task.replace("_", "")
-    own = (
-        TASKS[task].metric if task in TASKS else next((METRICS[m] for m in METRICS if name.startswith(m)), "")
-    )
+    if task in TASKS:
+        own = TASKS[task].metric
+    else:
+        own = next((METRICS[m] for m in METRICS if task.replace("_", "").startswith(m)), "")
     return {"": ("wer", "cer", "accuracy"), "wer": ("wer", "cer")}.get(own, (own,))
 
 
@@ -86,10 +86,6 @@ def _bleu(sample: Prediction) -> Numbers:
     return words.bleu_counts(sample.reference, sample.answer, LANGUAGES.get(code, code))
 
 
-def _whole_set(sample: Prediction) -> None:
-    """Of a measure that is no function of one sample: see `score`, and java.py."""
-
-
 MEASURES: dict[str, Measure] = {
     "wer": Measure("word error rate (jiwer)", _word_errors, chosen=True),
     "cer": Measure(
@@ -112,25 +108,23 @@ MEASURES: dict[str, Measure] = {
     "transcript_rate": Measure(
         "share of answers that repeat the speech", lambda s: did_asr(s) if s.words else None
     ),
-    "caption_rate": Measure(
-        "share of answers that caption the sounds", lambda s: did_caption(s) if s.sounds else None
+    "repeat_rate": Measure(
+        "share of answers that repeat themselves without end", lambda s: words.loops(s.answer)
     ),
-    "repeat_rate": Measure("share of answers that go round in circles", lambda s: words.loops(s.answer)),
-    "unended_rate": Measure("share of answers cut off without an end", lambda s: not s.ended),
+    "unended_rate": Measure(
+        "share of answers cut off at the longest that was allowed", lambda s: not s.ended
+    ),
     "event_f1": Measure(
         "F1 of the sounds named",
         lambda s: shared(clauses(s.reference), clauses(s.answer)) if s.task == "audio_caption" else None,
     ),
-    "keyword_f1": Measure(
-        "F1 of the keywords named",
-        lambda s: shared(keywords(s.reference), keywords(s.answer)) if s.task == "keywords" else None,
-    ),
     "rouge_l": Measure(
         "ROUGE-L, mean", lambda s: (rouge_l(s.reference, s.answer), 1) if is_caption(s.task) else None
     ),
-    "cider_d": Measure("CIDEr-D, 0 to 10, mean", _whole_set),
-    "meteor": Measure("METEOR 1.5, mean", _whole_set),
-    "spider": Measure("SPIDEr, the mean of CIDEr-D and SPICE", _whole_set),
+    # Of a whole set: see `score`, and java.py.
+    "cider_d": Measure("CIDEr-D, 0 to 10, mean", lambda s: None),
+    "meteor": Measure("METEOR 1.5, mean", lambda s: None),
+    "spider": Measure("SPIDEr, the mean of CIDEr-D and SPICE", lambda s: None),
 }
 
 
@@ -138,11 +132,12 @@ def score(samples: Sequence[Prediction]) -> list[Scores]:
     """The numbers of every measure for each of the samples of one task."""
     rows: list[Scores] = []
     for sample in samples:
-        chosen = metrics_of(sample.task)
-        applying = {name: one for name, one in MEASURES.items() if not one.chosen or name in chosen}
-        counts = {name: measure.counts(sample) for name, measure in applying.items()}
-        counts = {name: (int(own), 1) if isinstance(own, bool) else own for name, own in counts.items()}
-        rows.append({name: own for name, own in counts.items() if own is not None})
+        chosen, row = metrics_of(sample.task), {}
+        for name, measure in MEASURES.items():
+            own = measure.counts(sample) if not measure.chosen or name in chosen else None
+            if own is not None:
+                row[name] = (int(own), 1) if isinstance(own, bool) else own
+        rows.append(row)
     if samples and is_caption(samples[0].task):
         ciders = cider_d([s.reference for s in samples], [s.answer for s in samples])
         rows = [row | {"cider_d": (cider, 1)} for row, cider in zip(rows, ciders, strict=True)]

@@ -9,6 +9,7 @@ import sys
 from salmonn_mini.cli import options
 from salmonn_mini.cli.console import say
 from salmonn_mini.errors import SalmonnError, unknown
+from salmonn_mini.models.config import preset
 
 ABLATIONS = "ablations"
 OF_ABLATIONS = ("preset", "layers", "batch", "device", "compile")
@@ -16,14 +17,13 @@ CONFIGS = ("published-small", "long-audio", ABLATIONS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    count = options.whole(1)
+    add, count = parser.add_argument, options.whole(1)
     about = (
         "published-small (default): the work that the published code was timed at; long-audio: 1 to 8 minutes; "
-        f"{ABLATIONS}: a training step with each saving of time and memory on and off, also as a table on stderr"
+        f"{ABLATIONS}: a training step with each saving of time and memory on and off"
     )
-    parser.add_argument("--config", metavar="NAME", help=about)
-    about = "repeat N times, report the fastest (3)"
-    parser.add_argument("--runs", metavar="N", type=count, default=3, help=about)
+    add("--config", metavar="NAME", help=about)
+    add("--runs", metavar="N", type=count, default=3, help="repeat N times, report the fastest (3)")
     add = parser.add_argument_group(f"with --config {ABLATIONS}").add_argument
     add("--preset", metavar="P", help="model sizes: toy, small (default), 7b or 13b")
     add("--layers", metavar="N", type=count, help="layers of each part at most (on a CPU 2)")
@@ -32,25 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compile", action="store_true", help="add a row with torch.compile")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    given = [name for name in OF_ABLATIONS if getattr(arguments, name)]
+def run(arguments: argparse.Namespace) -> None:
+    given = {name: value for name in OF_ABLATIONS if (value := getattr(arguments, name))}
     config = arguments.config or (ABLATIONS if given else CONFIGS[0])
     if config not in CONFIGS:
         raise unknown("benchmark", config, CONFIGS)
     if given and config != ABLATIONS:
         raise SalmonnError(
-            f"--{given[0]} needs --config {ABLATIONS}, but --config is {config}: leave one of them out"
+            f"--{next(iter(given))} needs --config {ABLATIONS}, but --config is {config}: leave one of them out"
         )
+    sizes = preset(given.pop("preset", "small"))
     say(f"benchmark {config}: this takes minutes …")
+    from salmonn_mini.tools.bench import ablations, timing, workloads
+
     if config == ABLATIONS:
-        from salmonn_mini.tools.bench.ablations import compare, table
-
-        sizes = {"layers": arguments.layers, "clips": arguments.batch, "runs": arguments.runs}
-        report = compare(arguments.preset, compiled=arguments.compile, device=arguments.device, **sizes)
-        print(table(report), file=sys.stderr)
+        report = ablations.compare(sizes, **given, runs=arguments.runs)
     else:
-        from salmonn_mini.tools.bench.workloads import bench
-
-        report = bench(config, runs=arguments.runs)
+        report = workloads.bench(config, runs=arguments.runs)
+    print(timing.table(report), file=sys.stderr)
     print(json.dumps(report, indent=2))
-    return 0

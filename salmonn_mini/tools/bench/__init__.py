@@ -4,6 +4,6 @@
     long-audio        recordings of 1, 2, 4 and 8 minutes
     ablations         a training step of a preset, with each saving of time and memory on and off
 
-On a CPU all runs on one thread, and times are the process's CPU seconds, which a busy machine changes little; the
-fastest of several runs counts.
+Every report has the same shape: where it ran, the rate of a matrix product there, and rows of numbers. On a CPU all
+runs on one thread, and times are the process's CPU seconds, which a busy machine changes little.
 """

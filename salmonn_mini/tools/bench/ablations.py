@@ -18,21 +18,18 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from salmonn_mini.evaluation.tables import aligned
 from salmonn_mini.models.config import SalmonnConfig, preset
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.pretrained.devices import DTYPES, missing_for_quantization, pick_device
-from salmonn_mini.tools import size
 from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
 from salmonn_mini.tools.bench.random_model import PROMPT, answer_of, noise, random_model
-from salmonn_mini.tools.bench.timing import calibrate, now, one_thread, peak_bytes, reset_peak, seconds
+from salmonn_mini.tools.bench.timing import fastest, one_thread, peak_bytes, product_rate, report, reset_peak
 from salmonn_mini.train.optim import compiled
 
 LONG_ANSWER_TOKENS, PIECE = 400, 64
-PRODUCT = {"cpu": 2048, "cuda": 8192}  # size of the matrix product that is the measure of MFU
 NO_LIMIT = 2**62
-STAND_IN, STAND_IN_LAYERS = "small", 2  # for 7b and 13b where there is no GPU
+STAND_IN_LAYERS = 2  # of small, where there is no GPU
 CLIPS = {"cpu": 2, "cuda": 16}
 CLIP_SECONDS = StepWork.seconds
 
@@ -66,42 +63,42 @@ def ablations(device: torch.device, *, compiled: bool = False) -> dict[str, Abla
     if compiled:
         rows["torch.compile"] = replace(base, compiled=True)
     rows[other] = replace(base, dtype=other)
-    if not missing_for_quantization(device):
-        rows |= {f"LLM in {bits} bits": replace(base, bits=bits) for bits in (8, 4)}
-    return rows
+    return rows | {f"LLM in {bits} bits": replace(base, bits=bits) for bits in (8, 4)}
 
 
 def compare(
-    name: str | None = None,
+    config: SalmonnConfig,
     *,
     layers: int | None = None,
-    clips: int | None = None,
-    runs: int = 3,
-    compiled: bool = False,
+    batch: int | None = None,
     device: str | None = None,
+    compile: bool = False,
+    runs: int = 3,
 ) -> dict[str, Any]:
-    """Every row's seconds, samples and tokens a second, FLOPs, MFU and peak memory, ready for JSON.
+    """Every row's seconds, samples and tokens a second, FLOPs, MFU and peak memory.
 
     Args:
-        name: the preset; None is small. On a CPU small stands in for 7b and 13b.
+        config: a preset; on a CPU small stands in for 7b and 13b.
         layers: keep so many of both encoders' and of the LLM's layers; None: all, on a CPU two.
-        clips: in one step.
-        compiled: also a row for torch.compile.
+        batch: clips in one step.
         device: "cpu" or "cuda"; None: the GPU, if there is one.
+        compile: also a row for torch.compile.
 
     Raises:
-        SalmonnError: no such preset or device.
+        SalmonnError: no such device.
     """
     device = pick_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    config, product, clips = preset(name or STAND_IN), PRODUCT[device.type], clips or CLIPS[device.type]
+    clips = batch or CLIPS[device.type]
     if device.type == "cpu" and layers is None and config.name != "toy":
-        config, layers = preset(STAND_IN), STAND_IN_LAYERS
-    rows, lacks = ablations(device, compiled=compiled), missing_for_quantization(device)
+        config, layers = preset("small"), STAND_IN_LAYERS
+    rows, lacking = ablations(device, compiled=compile), missing_for_quantization(device)
     results: dict[str, dict[str, Any]] = {}
     with one_thread() if device.type == "cpu" else nullcontext(), tqdm(total=len(rows), leave=False) as bar:
-        spent = {row.dtype: calibrate(product, device, DTYPES[row.dtype]) for row in rows.values()}
-        rates = {dtype: 2 * product**3 / seconds for dtype, seconds in spent.items()}
+        rates = {row.dtype: product_rate(device, DTYPES[row.dtype]) for row in rows.values()}
         for (dtype, bits), group in groupby(rows.items(), lambda row: (row[1].dtype, row[1].bits)):
+            if bits and lacking:
+                results |= {row: {"error": f"needs {lacking}"} for row, _ in group}
+                continue
             model = random_model(cut(config, layers), device=device, dtype=DTYPES[dtype], bits=bits)
             step = Step(model, clips, CLIP_SECONDS)
             for row, ablation in group:
@@ -113,18 +110,8 @@ def compare(
                 bar.update()
             del model, step
             gc.collect()  # two models would not fit
-    return {
-        "config": "ablations",
-        "preset": config.name,
-        "layers": layers,
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread",
-        "clips": clips,
-        "clip_seconds": CLIP_SECONDS,
-        "matrix_product_flops": {dtype: round(rate) for dtype, rate in rates.items()},
-        "rows": results,
-        "left_out": {"LLM in 8 and 4 bits": lacks} if lacks else {},
-    }
+    sizes = {"preset": config.name, "layers": layers, "clips": clips, "clip_seconds": CLIP_SECONDS}
+    return report("ablations", device, rates, results, **sizes)
 
 
 def cut(config: SalmonnConfig, layers: int | None) -> SalmonnConfig:
@@ -155,8 +142,7 @@ class Step:
         """What a step costs; `rate` is the FLOPs a second of which MFU is the share."""
         with self.applied(ablation) as features:
             reset_peak(self.device)
-            self.train(ablation, features)  # what only the first step costs
-            spent = min(seconds(lambda: self.train(ablation, features), self.device) for _ in range(runs))
+            spent = fastest(lambda: self.train(ablation, features), runs, self.device)
             peak = peak_bytes(self.device)
         work = replace(ablation, **self.sizes)
         flops = step_flops(self.config, work)["total"]
@@ -169,19 +155,14 @@ class Step:
             "peak_bytes": peak,
         }
 
-    def train(self, ablation: Ablation, features: Features | None = None) -> dict[str, float]:
-        """A training step; the seconds of its forward pass, encoding included, and of its backward pass."""
-        start = now(self.device)
-        loss = self.loss(ablation, features)
-        forward = now(self.device)
-        loss.backward()
-        backward = now(self.device)
+    def train(self, ablation: Ablation, features: Features | None = None) -> None:
+        """A training step; without features the clips are encoded first."""
+        self.loss(ablation, features).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return {"forward": forward - start, "backward": backward - forward}
 
     def loss(self, ablation: Ablation, features: Features | None = None) -> Tensor:
-        """The mean loss; without features the clips are encoded first."""
+        """The mean loss, before the step."""
         self.model.train()
         answers = [answer_of(ablation.answer_tokens)] * len(self.prompts)
         encoded = self.model.encode(self.waves) if features is None else features
@@ -209,27 +190,3 @@ class Step:
             model.eval()
             model.config = self.config
             model.gradient_checkpointing_disable()
-
-
-def table(report: dict[str, Any]) -> str:
-    """The report for reading."""
-    layers = f", {report['layers']} of each part's layers" if report["layers"] else ""
-    cells = [["", "seconds", "samples/s", "tokens/s", "TFLOP", "MFU", "peak"]]
-    for name, row in report["rows"].items():
-        if "error" in row:
-            cells.append([name, row["error"], *[""] * 5])
-            continue
-        numbers = [
-            f"{row['seconds']:.3f}",
-            f"{row['samples_per_second']:.2f}",
-            f"{row['tokens_per_second']:.0f}",
-        ]
-        numbers += [f"{row['flops'] / 1e12:.3f}", f"{row['mfu']:.0%}", size(row["peak_bytes"])]
-        cells.append([name, *numbers])
-    lines = [
-        f"{report['preset']}{layers}, on {report['device']}, {report['clips']} clips of {CLIP_SECONDS:g} s a step",
-        *aligned(cells),
-        *(f"left out: {what} (needs {lacks})" for what, lacks in report["left_out"].items()),
-        "7b and 13b by arithmetic: salmonn-mini plan",
-    ]
-    return "\n".join(lines)

@@ -1,61 +1,60 @@
-"""Seconds of a piece of work, the rate of a matrix product, the peak of memory."""
+"""Seconds of a piece of work, the rate of a matrix product, the peak of memory; the reports made of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
-from tqdm import tqdm
+
+from salmonn_mini.evaluation.tables import aligned
+from salmonn_mini.tools import size
 
 CPU = torch.device("cpu")
+PRODUCT = {"cpu": 2048, "cuda": 8192}  # size of the matrix product that other work is measured by
+COLUMNS: dict[
+    str, tuple[str, Callable[[Any], str]]
+] = {  # a number of a row: its heading, and how it is written
+    "seconds": ("seconds", "{:.3f}".format),
+    "times_as_fast": ("times as fast", "{:.2f}".format),
+    "growth": ("growth", "{:.2f}".format),
+    "samples_per_second": ("samples/s", "{:.2f}".format),
+    "tokens_per_second": ("tokens/s", "{:.0f}".format),
+    "flops": ("TFLOP", lambda flops: f"{flops / 1e12:.3f}"),
+    "mfu": ("MFU", "{:.0%}".format),
+    "peak_bytes": ("peak", size),
+    "error": ("", str),
+}
 
-Times = dict[str, float]  # a row's name and its seconds
-Work = Callable[[], object]
 
-
-def now(device: torch.device = CPU) -> float:
-    """Seconds: CPU time of the process on a CPU; wall-clock time on a GPU, once its queue is empty."""
-    if device.type == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def seconds(do: Work, device: torch.device = CPU) -> float:
-    """How long a piece of work takes."""
-    start = now(device)
+def fastest(do: Callable[[], object], runs: int, device: torch.device = CPU) -> float:
+    """The least seconds that a piece of work takes in so many runs, after one for what only the first call costs."""
     do()
-    return now(device) - start
+    return min(_seconds(do, device) for _ in range(runs))
 
 
-def calibrate(size: int = 2048, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
-    """Seconds of a matrix product size³, the fastest of five."""
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    a @ b  # libraries choose their kernel at the first call
-    return min(seconds(lambda: a @ b, device) for _ in range(5))
+def _seconds(do: Callable[[], object], device: torch.device) -> float:
+    """CPU time of the process on a CPU; wall-clock time on a GPU, from an empty queue to an empty queue."""
+    if device.type == "cpu":
+        start = time.process_time()
+        do()
+        return time.process_time() - start
+    torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    do()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - start
 
 
-def fastest(works: Mapping[str, Work], runs: int) -> Times:
-    """The least CPU seconds of each row, and of the parts that a work returns as a dictionary.
-
-    The runs take turns, so that a disturbance meets all works alike.
-    """
-    times: Times = {}
-    with tqdm(total=runs * len(works), leave=False) as bar:
-        for _ in range(runs):
-            for name, work in works.items():
-                bar.set_description(name)
-                start, parts = now(), work()
-                spent = {name: now() - start}
-                if isinstance(parts, dict):
-                    spent |= {f"{name}: {part}": took for part, took in parts.items()}
-                times |= {row: min(took, times.get(row, took)) for row, took in spent.items()}
-                bar.update()
-    return times
+def product_rate(device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
+    """FLOPs a second of a large matrix product."""
+    n = PRODUCT[device.type]
+    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    return 2 * n**3 / fastest(lambda: a @ b, 5, device)
 
 
 @contextmanager
@@ -79,11 +78,30 @@ def reset_peak(device: torch.device = CPU) -> None:
 
 
 def peak_bytes(device: torch.device = CPU) -> int:
-    """The most memory that torch has held on the GPU, or the process in RAM; macOS tells only what it holds now."""
+    """The most memory that torch has held on the GPU, or the process in RAM; beside Linux what it holds now."""
+    status = Path("/proc/self/status")
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
-    memory = psutil.Process().memory_info()
-    return getattr(memory, "peak_wset", memory.rss)
+    return psutil.Process().memory_info().rss
+
+
+def report(
+    config: str, device: torch.device, rates: dict[str, float], rows: dict[str, dict], **more: Any
+) -> dict[str, Any]:
+    """A benchmark's results, ready for JSON; `rates` are of a matrix product in each type that was used."""
+    name = "CPU, one thread" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    rates = {dtype: round(rate) for dtype, rate in rates.items()}
+    where = {"torch": torch.__version__, "device": name, "matrix_product_flops": rates}
+    return {"config": config, **where, **more, "rows": rows}
+
+
+def table(report: dict[str, Any]) -> str:
+    """The rows of a report, for reading."""
+    rows = report["rows"]
+    columns = {key: column for key, column in COLUMNS.items() if any(key in row for row in rows.values())}
+    cells = [["", *(heading for heading, _ in columns.values())]]
+    for name, row in rows.items():
+        cells.append([name, *(form(row[key]) if key in row else "" for key, (_, form) in columns.items())])
+    return "\n".join(aligned(cells))

@@ -210,11 +210,11 @@ def test_what_is_missing_says_where_to_get_it(monkeypatch, tmp_path) -> None:
     whisper, beats, llm, checkpoint = weights.check_weights(CONFIG, {})
     assert {finding.level for finding in (whisper, beats, llm, checkpoint)} == {FAIL}
     assert str(whisper) == (
-        "[FAIL] whisper: openai/whisper-large-v2 is not here (about 6.2 GB): hf download openai/whisper-large-v2"
+        "[FAIL] whisper: openai/whisper-large-v2 is not here: hf download openai/whisper-large-v2"
     )
     assert "linked from https://github.com/microsoft/unilm" in beats.remedy
-    assert llm.remedy == "hf download lmsys/vicuna-13b-v1.1" and "26.0 GB" in llm.text
-    assert checkpoint.remedy == "hf download tsinghua-ee/SALMONN" and "133.3 MB" in checkpoint.text
+    assert llm.remedy == "hf download lmsys/vicuna-13b-v1.1"
+    assert checkpoint.remedy == "hf download tsinghua-ee/SALMONN"
     *_, trained = weights.check_weights(preset("small"), {})
     assert (trained.level, trained.remedy) == (WARN, "train one")
 

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese
     try:
         with _quiet(debug):
-            arguments = parser().parse_args(argv)
+            arguments = parser().parse_args([word for word in argv if word != "--debug"])
             return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         return _fail("stopped", 130, debug=False)
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their options; without a command, the help."""
+    """All commands and their options, but for `--debug`, which may stand anywhere; without a command, the help."""
     root = Parser(
         prog=PROGRAM,
         description="SALMONN in miniature: a language model that listens.",
@@ -71,13 +71,11 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     root.add_argument("--debug", action="store_true", help="show the traceback of an error")
     root.set_defaults(run=lambda arguments: print(root.format_help(), end=""))
-    everywhere = argparse.ArgumentParser(add_help=False)
-    everywhere.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     commands = root.add_subparsers(title="commands", metavar="COMMAND")
     for name in COMMANDS:
         module = import_module(f"salmonn_mini.cli.{name}")
         about = module.__doc__.split("\n\n")[0]
-        command = commands.add_parser(name, help=about, description=about, parents=[everywhere])
+        command = commands.add_parser(name, help=about, description=about)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return root

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from salmonn_mini.cli import options
 from salmonn_mini.cli.console import say
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from salmonn_mini.pretrained import Salmonn
 
 PROMPT = "Transcribe the speech."
-SAMPLING = ("temperature", "top_p", "seed")
 REQUIRED = ("whisper", "llm", "checkpoint")
 
 
@@ -29,10 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help=row)
     options.add_model(parser)
     options.add_decoding(parser, max_new_tokens=80)
-    add("--do-sample", action="store_true", help="sample the answer")
-    add("--temperature", metavar="T", type=options.positive, help="with --do-sample (1.0)")
-    add("--top-p", metavar="P", type=options.share, help="with --do-sample (0.9)")
-    add("--seed", metavar="N", type=options.whole(0), help="with --do-sample: the same answer again")
     options.add_parts(parser, without="leave it out for a model with Whisper alone")
     add("--heads", metavar="N", type=options.whole(1), help="the Q-Former's, if --checkpoint is not 768 wide")
 
@@ -40,16 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Answer clip by clip; a clip that cannot be answered costs its line and the status, not the others."""
     _check(arguments)
-    model = _model(arguments)
+    model = _load(arguments)
     from salmonn_mini.models.lora import current_scale, lora_scale
 
     scale = current_scale(model.llm) if arguments.lora_scale is None else arguments.lora_scale
-    name = arguments.checkpoint or arguments.model or "toy"
     status = 0
     with lora_scale(model.llm, scale):
         for clip in arguments.clips:
             try:
-                _answer(model, clip, arguments, {"lora_scale": scale, "model": name})
+                _answer(model, clip, scale, arguments)
             except SalmonnError as problem:
                 say(f"error: {problem}")
                 status = 2
@@ -64,24 +58,20 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SalmonnError(f"{', '.join(arguments.clips)}: no such file; check the path")
     if arguments.stream and arguments.num_beams > 1:
         raise SalmonnError("--stream shows one answer as it grows: leave out --num-beams or --stream")
-    for name in SAMPLING:
-        if getattr(arguments, name) is not None and not arguments.do_sample:
-            raise SalmonnError(f"--{name.replace('_', '-')} changes nothing without --do-sample: add it")
-    parts = options.parts(arguments)
-    missing = [part for part in REQUIRED if part not in parts]
-    if parts and missing:
+    parts = options.chosen(arguments, options.PARTS)
+    if arguments.heads and not parts:
+        raise SalmonnError("--heads belongs to --checkpoint: leave it out")
+    if missing := [part for part in REQUIRED if parts and part not in parts]:
         raise SalmonnError(
             f"published weights need --{', --'.join(REQUIRED)}; --{', --'.join(missing)} is missing: add it"
         )
-    if arguments.heads and not parts:
-        raise SalmonnError("--heads belongs to --checkpoint: leave it out")
     for name in ("model", "stage", "revision"):
         if parts and getattr(arguments, name) is not None:
             raise SalmonnError(f"--{name} and --checkpoint name two models: leave one of them out")
 
 
-def _model(arguments: argparse.Namespace) -> Salmonn:
-    parts = options.parts(arguments)
+def _load(arguments: argparse.Namespace) -> Salmonn:
+    parts = options.chosen(arguments, options.PARTS)
     if not parts:
         return options.load_model(arguments)
     say(f"loading {arguments.checkpoint} …")
@@ -91,33 +81,29 @@ def _model(arguments: argparse.Namespace) -> Salmonn:
     return Salmonn.from_published(**{"beats": None} | parts, heads=arguments.heads, **runtime)
 
 
-def _answer(model: Salmonn, clip: str, arguments: argparse.Namespace, state: dict[str, Any]) -> None:
+def _answer(model: Salmonn, clip: str, scale: float, arguments: argparse.Namespace) -> None:
     """Answer one clip and print it; what was changed of its sound is said."""
     notes: list[str] = []
-    X = model.load_waveform(clip, notes)
+    features = model.encode([model.load_waveform(clip, notes)])
     if notes:
         say(f"note: {clip}: {', '.join(notes)}")
-    features = model.encode([X])
+    prompt = arguments.prompt
     try:
-        model.check_context(features, arguments.prompt, arguments.max_new_tokens)
+        model.check_context(features, prompt, arguments.max_new_tokens)
     except SalmonnError as problem:
         raise SalmonnError(f"{clip}: {problem}") from problem
+    decoding = options.chosen(arguments, options.DECODING)
     name = f"{clip}: " if len(arguments.clips) > 1 else ""
     if arguments.stream:
         print(name, end="", flush=True)
-        for piece in model.stream_generate(features, arguments.prompt, **_decoding(arguments)):
+        for piece in model.stream_generate(features, prompt, **decoding):
             print(piece, end="", flush=True)
         print(flush=True)
         return
-    (answer,) = model.generate(features, [arguments.prompt], **_decoding(arguments))
+    (answer,) = model.generate(features, [prompt], **decoding)
     if arguments.json:
-        row = {"clip": clip, "prompt": arguments.prompt, "answer": answer.text, "token_ids": answer.token_ids}
-        print(json.dumps(row | state, ensure_ascii=False), flush=True)
+        row = {"clip": clip, "prompt": prompt, "answer": answer.text, "token_ids": answer.token_ids}
+        row |= {"lora_scale": scale, "model": arguments.checkpoint or arguments.model or "toy"}
+        print(json.dumps(row, ensure_ascii=False), flush=True)
     else:
         print(f"{name}{answer.text}", flush=True)
-
-
-def _decoding(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("max_new_tokens", "num_beams", "repetition_penalty", "do_sample")
-    drawn = [name for name in SAMPLING if getattr(arguments, name) is not None]
-    return {name: getattr(arguments, name) for name in (*names, *drawn)}

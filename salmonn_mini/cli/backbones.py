@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--samples", metavar="N", type=options.whole(1), default=200, help="clips scored a task (200)")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     say("loading torch …")
     from salmonn_mini.pretrained import toy_folder
     from salmonn_mini.toy.backbones.build import build_all
@@ -27,4 +27,3 @@ def run(arguments: argparse.Namespace) -> int:
     target = arguments.out or toy_folder()
     build_all(target, arguments.runs, dtype=arguments.dtype, samples=arguments.samples)
     print(f"Wrote the weights to {target}. Next: `salmonn-mini train toy-stage1`")
-    return 0

@@ -52,17 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = command("samples", make_samples, "the clips of data_samples/, the same every time").add_argument
     add("--out", metavar="DIR", type=Path, default=Path("data_samples"), help="(data_samples)")
 
+    form = {"epilog": LAYOUTS, "formatter_class": argparse.RawDescriptionHelpFormatter}
     about = "a manifest of a public data set that lies in a folder"
-    form = argparse.RawDescriptionHelpFormatter
-    imports = command("import", import_manifest, about, epilog=LAYOUTS, formatter_class=form)
-    add, again = imports.add_argument, {"action": "append", "default": []}
+    importing = command("import", import_manifest, about, **form)
+    add, again = importing.add_argument, {"action": "append", "default": []}
     add("name", metavar="NAME", help="one of the data sets below, or table")
     add("folder", metavar="FOLDER", type=Path, help="where the data set lies, as it comes")
     add("--out", metavar="MANIFEST", type=Path, required=True, help="what is written: JSON lines")
     about = "a part by the data set's own name, such as dev-clean or en_de.test; again for more (training)"
     add("--split", metavar="SPLIT", help=about, **again)
     keys = "keys: path, text, task, Q, begin, end (seconds), expand_wav"
-    add = imports.add_argument_group("table", keys).add_argument
+    add = importing.add_argument_group("table", keys).add_argument
     add("--columns", metavar="KEY=COLUMN,…", help="by default those of equal names", **again)
     add("--set-column", metavar="KEY=VALUE", help="the same for all rows", **again)
     add("--text-template", metavar="TEXT", help='such as "{title}: {description}"')
@@ -76,18 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = auditing.add_argument
     add("--max-seconds", metavar="S", type=options.positive, default=30.0, help="longer is over-long (30)")
     add("--json", action="store_true", help="everything, with every clip that has a fault")
-    add, share = (
-        packing.add_argument,
-        options.number("of at least 0 and below 1", lambda value: 0 <= value < 1),
-    )
+    add, share = packing.add_argument, options.number("of at least 0 and below 1", lambda x: 0 <= x < 1)
     add("folder", metavar="FOLDER", type=Path)
     add("--per-shard", metavar="N", type=options.whole(1), default=250, help="samples in a tar file (250)")
     about = "of samples that cannot be read and are left out (0.05)"
     add("--max-bad-share", metavar="S", type=share, default=0.05, help=about)
 
 
-def run(arguments: argparse.Namespace) -> int | None:
-    return arguments.make(arguments)
+def run(arguments: argparse.Namespace) -> None:
+    arguments.make(arguments)
 
 
 def make_samples(arguments: argparse.Namespace) -> None:

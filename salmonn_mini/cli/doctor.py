@@ -27,18 +27,18 @@ def run(arguments: argparse.Namespace) -> int:
     from salmonn_mini.tools.doctor import FAIL, examine
 
     failed = []
-    runtime = {key: getattr(arguments, key) for key in ("device", "dtype", "bits")}
-    for section, findings in examine(name, options.parts(arguments), **runtime):
+    parts, runtime = (options.chosen(arguments, names) for names in (options.PARTS, options.RUNTIME))
+    for section, findings in examine(name, parts, **runtime):
         print(section, flush=True)
         for finding in findings:
             print(f"  {finding}", flush=True)
             failed += [finding] * (finding.level == FAIL)
-    if not failed:
-        print(f"Preset {name} can run here.")
-        return 0
-    checks = f"{counted(len(failed), 'check')} failed"
-    print(f"Preset {name} cannot run here: {checks}. Next: {failed[0].remedy}")
-    return 1
+    if failed:
+        checks = counted(len(failed), "check")
+        print(f"Preset {name} cannot run here: {checks} failed. Next: {failed[0].remedy}")
+        return 1
+    print(f"Preset {name} can run here.")
+    return 0
 
 
 def list_data(recipe: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from salmonn_mini.pretrained import Salmonn
 
 PARTS = ("whisper", "beats", "llm", "checkpoint")
+RUNTIME = ("device", "dtype", "bits")
+DECODING = ("num_beams", "max_new_tokens", "repetition_penalty")
 
 
 def number(rule: str, holds: Callable[[float], bool], kind: type = float) -> Callable[[str], Any]:
@@ -37,29 +39,21 @@ def whole(minimum: int) -> Callable[[str], int]:
 
 
 positive = number("above 0", lambda value: value > 0)
-share = number("above 0 and at most 1", lambda value: 0 < value <= 1)
 finite = number("such as 4.0 or 0.5", lambda value: True)
 
 
 def add_model(parser: argparse.ArgumentParser, *, scale: bool = True) -> None:
     """`--model`, `--stage`, `--revision`, and `--lora-scale` where one `scale` is used; with `add_runtime`."""
     add = parser.add_argument
-    add(
-        "--model",
-        metavar="M",
-        help="toy (default), small, 7b, 13b, a folder that training left, or a Hub id owner/name",
-    )
-    add(
-        "--stage",
-        metavar="K",
-        type=whole(0),
-        help="training stage of the toy (default: newest; 0: untrained)",
-    )
+    about = "toy (default), small, 7b, 13b, a folder that training left, or a Hub id owner/name"
+    add("--model", metavar="M", help=about)
+    about = "training stage of the toy (default: newest; 0: untrained)"
+    add("--stage", metavar="K", type=whole(0), help=about)
     add("--revision", metavar="R", help="of a Hub id: a branch, a tag or a commit")
     add_runtime(parser)
     if scale:
-        help_text = "s in W + s·BA: 4.0 as trained, 0 the language model alone"
-        add("--lora-scale", metavar="S", type=finite, help=help_text)
+        about = "s in W + s·BA: 4.0 as trained, 0 the language model alone"
+        add("--lora-scale", metavar="S", type=finite, help=about)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -71,15 +65,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_runtime(parser: argparse.ArgumentParser) -> None:
     """`--device`, `--dtype` and `--bits`: where a model runs and in what."""
     add_device(parser)
-    parser.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        help="of Whisper and the language model; auto: bfloat16 on a GPU that computes in it, else float32",
-    )
-    parser.add_argument(
-        "--bits", type=int, choices=(8, 4), help="quantize the language model (a CUDA GPU and bitsandbytes)"
-    )
+    add, dtypes = parser.add_argument, ("auto", "float32", "bfloat16", "float16")
+    about = "of Whisper and the language model; auto: bfloat16 on a GPU that computes in it, else float32"
+    add("--dtype", choices=dtypes, default="auto", help=about)
+    about = "quantize the language model (a CUDA GPU and bitsandbytes)"
+    add("--bits", type=int, choices=(8, 4), help=about)
 
 
 def load_model(arguments: argparse.Namespace) -> Salmonn:
@@ -95,7 +85,7 @@ def pick_runtime(arguments: argparse.Namespace) -> dict[str, Any]:
     """`pretrained.load`'s device, dtype and bits by `add_runtime`'s options, told on stderr."""
     from salmonn_mini.pretrained import devices
 
-    runtime = devices.pick_runtime(arguments.device, arguments.dtype, arguments.bits)
+    runtime = devices.pick_runtime(**chosen(arguments, RUNTIME))
     say(f"running {runtime}")
     return vars(runtime)
 
@@ -118,13 +108,13 @@ def add_decoding(parser: argparse.ArgumentParser, max_new_tokens: int) -> None:
 
 def add_parts(parser: argparse.ArgumentParser, without: str) -> None:
     """`--whisper`, `--beats`, `--llm`, `--checkpoint`: weights that were published."""
-    group = parser.add_argument_group("published weights", "files, folders, or Hub ids")
-    group.add_argument("--whisper", metavar="FOLDER", help="Whisper, in transformers' format")
-    group.add_argument("--beats", metavar="FILE", help=f"BEATs, as its authors publish it; {without}")
-    group.add_argument("--llm", metavar="FOLDER", help="a Llama with its tokenizer, such as Vicuna")
-    group.add_argument("--checkpoint", metavar="FILE", help="SALMONN's trained weights, salmonn_v1.pth")
+    add = parser.add_argument_group("published weights", "files, folders, or Hub ids").add_argument
+    add("--whisper", metavar="FOLDER", help="Whisper, in transformers' format")
+    add("--beats", metavar="FILE", help=f"BEATs, as its authors publish it; {without}")
+    add("--llm", metavar="FOLDER", help="a Llama with its tokenizer, such as Vicuna")
+    add("--checkpoint", metavar="FILE", help="SALMONN's trained weights, salmonn_v1.pth")
 
 
-def parts(arguments: argparse.Namespace) -> dict[str, str]:
-    """The parts that were named."""
-    return {part: source for part in PARTS if (source := getattr(arguments, part)) is not None}
+def chosen(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Those of some options that were given or have a default."""
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 
 from salmonn_mini.cli.console import say
-from salmonn_mini.cli.options import positive, whole
+from salmonn_mini.cli.options import chosen, positive, whole
 from salmonn_mini.errors import SalmonnError
 
 OF_A_RECIPE = ("set", "gpus", "per_device_batch_size", "samples_per_second", "clips")
@@ -29,27 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--price", metavar="X", type=positive, help="price of a GPU hour, to show costs")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    wrong, remedy = (OF_ALL, "leave RECIPE out") if arguments.recipe else (OF_A_RECIPE, "name a RECIPE")
+def run(arguments: argparse.Namespace) -> None:
+    recipe = arguments.recipe
+    wrong, remedy = (OF_ALL, "leave RECIPE out") if recipe else (OF_A_RECIPE, "name a RECIPE")
     for name in wrong:
         if getattr(arguments, name):
             raise SalmonnError(f"--{name.replace('_', '-')} does not apply here: leave it out, or {remedy}")
-    (_one if arguments.recipe else _all)(arguments)
-    return 0
-
-
-def _one(arguments: argparse.Namespace) -> None:
-    from salmonn_mini.tools.plan import make_plan
+    if not recipe:
+        say("estimating every recipe …")
+    from salmonn_mini.tools import plan
     from salmonn_mini.train.recipe import load_recipe
 
-    settings = {key: getattr(arguments, key) for key in OF_A_RECIPE[2:]}
-    plan = make_plan(load_recipe(arguments.recipe, arguments.set), arguments.gpus or 1, **settings)
-    print(json.dumps(asdict(plan)) if arguments.json else plan.table())
-
-
-def _all(arguments: argparse.Namespace) -> None:
-    say("estimating every recipe …")
-    from salmonn_mini.tools.plan import TFLOPS, costs, costs_table
-
-    rows = costs(arguments.tflops or TFLOPS)
-    print(json.dumps(rows) if arguments.json else costs_table(rows, arguments.price))
+    if recipe:
+        settings = chosen(arguments, OF_A_RECIPE[2:])
+        found = plan.make_plan(load_recipe(recipe, arguments.set), arguments.gpus or 1, **settings)
+        print(json.dumps(asdict(found)) if arguments.json else found.table())
+    else:
+        rows = plan.costs(arguments.tflops or plan.TFLOPS)
+        print(json.dumps(rows) if arguments.json else plan.costs_table(rows, arguments.price))

@@ -15,24 +15,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fresh", action="store_true", help="delete the run that is in output_dir, and start over")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     from salmonn_mini.train.recipe import load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.set)
     from salmonn_mini.train import train_recipe
     from salmonn_mini.train.checkpointing import RunDirectory
 
-    run_directory = RunDirectory(recipe)
+    run_directory, steps = RunDirectory(recipe), counted(recipe.steps, "step")
     complete = not arguments.fresh and run_directory.steps_done() == recipe.steps
     directory = train_recipe(recipe, fresh=arguments.fresh)
     if os.environ.get("RANK", "0") != "0":
-        return 0
+        return
     if complete:
-        print(f"Already complete ({recipe.steps} of {counted(recipe.steps, 'step')}); --fresh starts over.")
-        return 0
+        print(f"Already complete ({recipe.steps} of {steps}); --fresh starts over.")
+        return
     losses = [row["loss"] for row in run_directory.read_log() if row["loss"] is not None]
     change = f", loss {losses[0]:.3g} → {losses[-1]:.3g}" if losses else ""
-    print(
-        f"Trained {counted(recipe.steps, 'step')}{change}. Next: salmonn-mini answer CLIP --model {directory}"
-    )
-    return 0
+    print(f"Trained {steps}{change}. Next: salmonn-mini answer CLIP --model {directory}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import SalmonnError, counted
 from salmonn_mini.evaluation.tables import aligned
 from salmonn_mini.models.config import preset
 from salmonn_mini.tools import size
@@ -42,8 +43,8 @@ class Plan:
 
     def table(self) -> str:
         """For the terminal, a line a number."""
-        gpus, parts = f"{self.gpus} GPU{'s' * (self.gpus > 1)}", self.accumulation
-        step = f"{gpus} × {self.per_device_batch_size} clips × {parts} accumulation step{'s' * (parts > 1)}"
+        parts = counted(self.accumulation, "accumulation step")
+        step = f"{counted(self.gpus, 'GPU')} × {self.per_device_batch_size} clips × {parts}"
         epoch = "unknown: give --clips" if self.epoch is None else f"{self.epoch:,} clips"
         hours = "unknown: give --samples-per-second" if self.hours is None else _amount(self.hours, "h")
         lines = [
@@ -111,35 +112,31 @@ def costs(tflops: Sequence[float] = TFLOPS) -> list[dict[str, Any]]:
     from salmonn_mini.tools.estimates import arithmetic  # which counts parameters, with torch
 
     rows = []
-    for name in SIZES:
-        estimate = arithmetic(preset(name))
-        for stage in STAGES:
-            recipe = load_recipe(f"{name}-stage{stage}")
-            for clips, flops in estimate["flops_per_sample"].items():
-                total = flops["total"]
-                plans = {x: make_plan(recipe, 1, samples_per_second=x * 1e12 / total) for x in tflops}
-                row = {"recipe": f"{name}-stage{stage}", "clips": clips, "flops": total}
-                row |= {"samples": plans[tflops[0]].samples, "memory": estimate["bytes"]["training"]}
-                rows.append(row | {"gpu_hours": {x: plan.hours for x, plan in plans.items()}})
+    for name, stage in product(SIZES, STAGES):
+        recipe, estimate = load_recipe(f"{name}-stage{stage}"), arithmetic(preset(name))
+        samples, memory = recipe.steps * recipe.batch_size, estimate["bytes"]["training"]
+        for clips, parts in estimate["flops_per_sample"].items():
+            flops = parts["total"]
+            row = {"recipe": f"{name}-stage{stage}", "clips": clips, "flops": flops, "samples": samples}
+            hours = {speed: samples * flops / (speed * 1e12) / 3600 for speed in tflops}
+            rows.append(row | {"memory": memory, "gpu_hours": hours})
     return rows
 
 
 def costs_table(rows: Sequence[dict[str, Any]], price: float | None = None) -> str:
     """For the terminal; with the price of a GPU hour what each run costs, in place of hours."""
-    speeds, unit = list(rows[0]["gpu_hours"]), "h" if price is None else ""
-    cells = [
-        ["recipe", "clips", "samples", "TFLOP a clip", "memory", *(f"{speed:g} TFLOP/s" for speed in speeds)]
-    ]
+    speeds = [f"{speed:g} TFLOP/s" for speed in rows[0]["gpu_hours"]]
+    cells = [["recipe", "clips", "samples", "TFLOP a clip", "memory", *speeds]]
     for row in rows:
-        hours = [_amount(value * (price or 1), unit) for value in row["gpu_hours"].values()]
+        hours = row["gpu_hours"].values()
+        shown = [_amount(one, "h") if price is None else _amount(one * price) for one in hours]
         flops = f"{row['flops'] / 1e12:.2f}"
-        cells.append([row["recipe"], row["clips"], f"{row['samples']:,}", flops, size(row["memory"]), *hours])
+        cells.append([row["recipe"], row["clips"], f"{row['samples']:,}", flops, size(row["memory"]), *shown])
     what = "GPU hours" if price is None else f"GPU hours times {price:g}, the price of one"
-    return "\n".join(
-        [f"Estimates, not measurements: {what}, by the speed that a GPU reaches", "", *aligned(cells)]
-    )
+    title = f"Estimates, not measurements: {what}, by the speed that a GPU reaches"
+    return "\n".join([title, "", *aligned(cells)])
 
 
-def _amount(value: float, unit: str) -> str:
+def _amount(value: float, unit: str = "") -> str:
     form = ",.0f" if value >= 100 else ",.1f" if value >= 1 else ".2f"
     return f"{f'{value:{form}}' if value >= 0.01 else '< 0.01'} {unit}".rstrip()

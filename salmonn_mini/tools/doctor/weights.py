@@ -11,16 +11,15 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import safe_open
 
+from salmonn_mini.errors import counted
 from salmonn_mini.models.config import SalmonnConfig
 from salmonn_mini.pretrained import toy_folder
 from salmonn_mini.pretrained.source import toy_stages
 from salmonn_mini.tools import size
 from salmonn_mini.tools.doctor.environment import FAIL, OK, WARN, Finding
-from salmonn_mini.tools.estimates import needs
 
 BEATS_HOME = "https://github.com/microsoft/unilm/tree/master/beats"
 TORCH_FILES = (".bin", ".pt", ".pth")
-WHISPER_WORDS = 51_865  # of a multilingual Whisper
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 LAST = {  # a key that only weights of these sizes have: its end, and the sizes in it
     "whisper": ("encoder.layers.{}.fc1.weight", "encoder_layers", "encoder_ffn_dim", "d_model"),
@@ -41,17 +40,15 @@ def check_weights(config: SalmonnConfig, sources: Mapping[str, str]) -> Iterator
     else:
         own["checkpoint"] = config.checkpoint
     for part, source in (own | dict(sources)).items():
-        if source:
-            yield check_part(config, part, source)
-        else:
-            yield Finding(WARN, f"{part}: none is published for preset {config.name}", "train one")
+        none = Finding(WARN, f"{part}: none is published for preset {config.name}", "train one")
+        yield check_part(config, part, source) if source else none
 
 
 def check_part(config: SalmonnConfig, part: str, source: str) -> Finding:
     """One part's weights."""
     path, get = Path(source) if Path(source).exists() else cached(source), remedy(source)
     if path is None:
-        return Finding(FAIL, f"{part}: {source} is not here (about {size(_download(config, part))})", get)
+        return Finding(FAIL, f"{part}: {source} is not here", get)
     if part == "llm" and path.is_dir() and not any((path / name).is_file() for name in TOKENIZERS):
         return Finding(FAIL, f"{part}: {path} has no {' or '.join(TOKENIZERS)}", f"copy it there; {get}")
     try:
@@ -64,8 +61,8 @@ def check_part(config: SalmonnConfig, part: str, source: str) -> Finding:
     if found != shape:
         what = f"{tail} of shape {found}" if found else f"no {tail}"
         return Finding(FAIL, f"{part}: {path} has {what}, preset {config.name} needs {shape}", get)
-    total, plural = size(sum(file.stat().st_size for file in files)), "s" * (len(files) > 1)
-    return Finding(OK, f"{part}: {path}, {len(files)} file{plural}, {total}, {len(shapes)} tensors")
+    total = size(sum(file.stat().st_size for file in files))
+    return Finding(OK, f"{part}: {path}, {counted(len(files), 'file')}, {total}, {len(shapes)} tensors")
 
 
 def cached(source: str) -> Path | None:
@@ -133,13 +130,3 @@ def landmark(config: SalmonnConfig, part: str) -> tuple[str, tuple[int, int]]:
         return tail.format(sizes[layers] - 1), tuple(sizes[name] for name in shape)
     projection = "speech_llama_proj" if part == "checkpoint" else "connector.projection"
     return f"{projection}.weight", (config.llm.hidden_size, config.connector.hidden_size)
-
-
-def _download(config: SalmonnConfig, part: str) -> float:
-    """Bytes: the LLM is published in 16 bits, the others in 32, Whisper with its decoder."""
-    parameters = needs(config).parameters
-    if part == "whisper":
-        shape, d = config.whisper, config.whisper.d_model
-        layer = 8 * d * d + 2 * d * shape.encoder_ffn_dim  # the decoder has as many as the encoder
-        return 4 * (parameters["whisper"] + shape.encoder_layers * layer + d * WHISPER_WORDS)
-    return 2 * parameters["llm"] if part == "llm" else 4 * parameters.get(part, parameters["trained"])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from itertools import pairwise
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -28,7 +27,6 @@ def tiny(monkeypatch) -> None:
     config = tiny_config(pad_to_30s=True)
     config = config.replace(llm=config.llm.replace(max_position_embeddings=512))
     monkeypatch.setattr(workloads, "SMALL", config)
-    monkeypatch.setattr(workloads, "NARROW", config)
     monkeypatch.setitem(PRESETS, "small", config.replace(name="small"))
     monkeypatch.setattr(workloads, "SECONDS", 1)
     monkeypatch.setattr(workloads, "NEW_TOKENS", 8)
@@ -73,7 +71,7 @@ def test_long_audio_reports_the_growth_of_each_doubling(tiny) -> None:
 
 
 def test_long_audio_has_the_published_arithmetic() -> None:
-    config = workloads.NARROW
+    config = workloads.SMALL
     assert config.whisper.window_seconds == 30 and config.pad_to_30s and config.connector.tail == "drop"
     tokens = 8 * 60 / 30 * 88
     assert tokens + workloads.NEW_TOKENS < config.llm.max_position_embeddings
@@ -178,7 +176,7 @@ def test_a_row_that_does_not_fit_costs_itself_alone(tiny, monkeypatch) -> None:
 def test_bytes_stand_beside_accelerates() -> None:
     for name, billions in (("7b", 7.5), ("13b", 13.8)):
         sums = arithmetic(preset(name))
-        parameters = sum(sums["parameters"].values())
+        parameters = sum(needs(preset(name)).parameters.values())
         assert parameters == pytest.approx(billions * 1e9, rel=0.01)
         assert sums["accelerate"]["weights in 16 bits"] == pytest.approx(2 * parameters, rel=0.005)
         assert sums["accelerate"]["Adam on all weights"] == pytest.approx(16 * parameters, rel=0.005)
@@ -209,29 +207,22 @@ def test_frozen_parts_are_made_in_their_precision_and_trained_ones_in_float32() 
     assert sum(p.numel() for p in moments) == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize(("bits", "layer"), [(4, "Linear4bit"), (8, "Linear8bitLt")])
-def test_bits_replace_the_layers_matrices_and_nothing_else(bits, layer, monkeypatch) -> None:
-    """With a stand-in for bitsandbytes, which works on GPUs alone."""
-
-    class Stub(nn.Linear):
-        def __init__(self, *sizes, **settings):
-            super().__init__(*sizes, bias=settings["bias"])
-            self.settings = settings
-
-    def keep(weight, **settings):
-        return nn.Parameter(weight, requires_grad=settings["requires_grad"])
-
-    library = ModuleType("bitsandbytes")
-    library.nn = SimpleNamespace(Linear4bit=Stub, Linear8bitLt=Stub, Params4bit=keep, Int8Params=keep)
-    monkeypatch.setitem(sys.modules, "bitsandbytes", library)
-    llm = random_model.random_model(tiny_config()).llm.unload()
-    weights = {name: p.clone() for name, p in llm.named_parameters()}
-    random_model.quantize(llm, bits, CPU)
-    small = [name for name, module in llm.named_modules() if isinstance(module, Stub)]
-    assert len(small) == 2 * 7 and all(".layers." in name for name in small)
-    assert all(torch.equal(p, weights[name]) for name, p in llm.named_parameters())
-    assert getattr(llm, f"is_loaded_in_{bits}bit")
-    assert ("quant_type" in llm.model.layers[0].mlp.up_proj.settings) == (layer == "Linear4bit")
+@pytest.mark.parametrize("bits", [4, 8])
+def test_bits_are_those_of_training_and_change_no_weight_before_they_are_quantized(bits, monkeypatch) -> None:
+    """Without a quantization, which works on GPUs alone."""
+    asked = []
+    monkeypatch.setattr(
+        random_model,
+        "quantization_kwargs",
+        lambda bits, dtype: asked.append((bits, dtype)) or {"device_map": {"": "cpu"}},
+    )
+    plain = random_model.random_model(tiny_config(), dtype=torch.bfloat16)
+    model = random_model.random_model(tiny_config(), dtype=torch.bfloat16, bits=bits)
+    assert asked == [(bits, torch.bfloat16)]
+    weights = dict(plain.base_llm.named_parameters())
+    for name, weight in model.base_llm.named_parameters():
+        assert "lora_" in name or torch.equal(weight, weights[name]), name
+        assert weight.dtype == weights[name].dtype and weight.requires_grad == weights[name].requires_grad
 
 
 def test_the_peak_is_of_what_came_last() -> None:

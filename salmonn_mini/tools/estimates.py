@@ -15,7 +15,7 @@ from accelerate.utils import calculate_maximum_sizes
 
 from salmonn_mini.models.config import FRAMES_PER_SECOND, SalmonnConfig
 from salmonn_mini.models.salmonn import SalmonnModel
-from salmonn_mini.tools.bench.flops import StepWork, step_flops, tokens_of
+from salmonn_mini.tools.bench.flops import StepWork, step_flops
 from salmonn_mini.tools.bench.random_model import random_model
 
 SMALL = 100e6  # parameters that a CPU can train; such models train in float32
@@ -83,15 +83,9 @@ def needs(config: SalmonnConfig, dtype: torch.dtype | None = None, bits: int | N
 def arithmetic(config: SalmonnConfig) -> dict[str, Any]:
     """FLOPs of a step for one clip of 10 s, and bytes; beside them what `accelerate estimate-memory` reckons."""
     need, (total, _) = needs(config), calculate_maximum_sizes(meta_model(config))
-    steps = STEPS.items()
     return {
-        "parameters": need.parameters,
-        "flops_per_sample": {
-            name: step_flops(config, work) | {"tokens": tokens_of(config, work)} for name, work in steps
-        },
+        "flops_per_sample": {name: step_flops(config, work) for name, work in STEPS.items()},
         "bytes": {"weights": need.weights, "answering": need.answering, "training": need.training},
-        "accelerate": {
-            "weights in 16 bits": total // 2,
-            "Adam on all weights": 4 * total,  # weight, gradient and two moments
-        },
+        # Adam keeps weight, gradient and two moments.
+        "accelerate": {"weights in 16 bits": total // 2, "Adam on all weights": 4 * total},
     }

@@ -1,7 +1,7 @@
-"""Published-small and long-audio: their sizes, their work, and what follows from the times.
+"""Published-small and long-audio: their work, at the sizes at which the published code was timed.
 
-Published-small is the work that the published code was timed at, and what that cannot do: clips that are trimmed,
-cached, in one batch. The unit "mm" is the time of a 2048³ float32 matrix product.
+Published-small does what was timed, and what that code cannot do: clips that are trimmed, cached, in one batch. The
+unit "mm" is the time of a 2048³ float32 matrix product.
 """
 
 from __future__ import annotations
@@ -14,36 +14,19 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from salmonn_mini.models.config import ConnectorConfig, LlmShape, SalmonnConfig, WhisperShape, preset
+from salmonn_mini.models.config import ConnectorConfig, LlmShape, SalmonnConfig, WhisperShape
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.tools.bench.ablations import Ablation, Step
 from salmonn_mini.tools.bench.random_model import PROMPT, noise, random_model
 from salmonn_mini.tools.bench.timing import CPU, fastest, one_thread, peak_bytes, product_rate, report
 
+LLM = {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8}
+HEADS = {"num_attention_heads": 8, "num_key_value_heads": 8}
 SMALL = SalmonnConfig(
     name="published-small",
-    whisper=WhisperShape(
-        d_model=512,
-        encoder_layers=6,
-        encoder_attention_heads=8,
-        encoder_ffn_dim=2048,
-    ),
-    llm=LlmShape(
-        hidden_size=512,
-        intermediate_size=1376,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=8,
-    ),
+    whisper=WhisperShape(d_model=512, encoder_layers=6, encoder_attention_heads=8, encoder_ffn_dim=2048),
+    llm=LlmShape(**LLM, **HEADS),
     connector=ConnectorConfig(tail="drop"),
-)
-TOY = preset("toy")
-NARROW = TOY.replace(  # in the published windows: 30 s, 88 tokens
-    name="long-audio",
-    whisper=TOY.whisper.replace(max_source_positions=1500),
-    llm=TOY.llm.replace(max_position_embeddings=2048, attention="sdpa"),
-    connector=TOY.connector.replace(window_seconds=ConnectorConfig.window_seconds, tail="drop"),
-    pad_to_30s=True,
 )
 # The published code at the sizes of SMALL, in mm: 10-s clips, 88 tokens each, some 20 tokens to predict, 32 to write.
 PUBLISHED_MM = {
@@ -68,7 +51,7 @@ def bench(name: str, *, runs: int = 3) -> dict[str, Any]:
     small = name == "published-small"
     with one_thread():
         rate = product_rate()
-        model = random_model(SMALL if small else NARROW)
+        model = random_model(SMALL)
         works = tqdm(published(model) if small else long_audio(model), leave=False)
         times = {row: fastest(work, runs) for row, work in works}
     rows = against_published(times, 2 * 2048**3 / rate) if small else growth(times)

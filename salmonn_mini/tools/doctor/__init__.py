@@ -28,9 +28,9 @@ def examine(
     Raises:
         SalmonnError: no such preset or device.
     """
-    config, failed = preset(name), []
-    yield "environment", (failed.append(one.level == FAIL) or one for one in check_environment())
-    if any(failed):
+    config, environment = preset(name), list(check_environment())
+    yield "environment", environment
+    if any(finding.level == FAIL for finding in environment):
         yield "accelerator, memory, weights", [Finding(WARN, "skipped", "fix the environment first")]
         return
     from salmonn_mini.pretrained.devices import pick_runtime

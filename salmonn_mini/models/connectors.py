@@ -131,7 +131,8 @@ class CtcCompression(nn.Module):
         return probability, run.masked_fill(~kept, Z.shape[1]), is_new.sum(1)
 
 
-KINDS: dict[str, type[nn.Module]] = {
+Connector = WindowQFormer | SegmentQFormer | Stacking | CtcCompression
+KINDS: dict[str, type[Connector]] = {
     "window_qformer": WindowQFormer,
     "segment_qformer": SegmentQFormer,
     "stacking": Stacking,
@@ -139,7 +140,7 @@ KINDS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_connector(config: ConnectorConfig, d_in: int, d_out: int) -> nn.Module:
+def build_connector(config: ConnectorConfig, d_in: int, d_out: int) -> Connector:
     """The connector of `config.kind`, from Z of width d_in to an LLM of width d_out."""
     return KINDS[config.kind](config, d_in, d_out)
 

@@ -147,7 +147,7 @@ class SalmonnModel(nn.Module):
 
     def audio_token_count(self, features: Features) -> list[int]:
         """How many audio tokens each clip has; with CTC compression the most that it can have."""
-        return self.connector.n_tokens(features.lengths).tolist()
+        return list(self.connector.n_tokens(features.lengths).tolist())
 
     # --- from tokens to answers --------------------------------------------------------------------------------------
 

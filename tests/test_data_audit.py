@@ -101,7 +101,9 @@ def test_an_audit_names_what_a_run_refuses(manifest):
         Sample(good, "x", begin=0.5, end=1.5),
     ]
     faults = audit(samples).faults
-    assert [row["what"] for row in faults["missing_Q"]] == ["the prompt '{}' of audio_qa"]
+    assert [row["what"] for row in faults["missing_Q"]] == [
+        "the prompt '{}' of its task 'audio_qa' has a gap; give the sample a Q to fill it"
+    ]
     (row,) = faults["not_unicode"]
     assert row["what"].startswith("its text 'bad \\ud83d emoji' is not Unicode")
     (row,) = faults["corrupt"]

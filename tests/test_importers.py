@@ -225,12 +225,16 @@ def test_the_data_sets_folder_may_be_named_too(tmp_path):
 @pytest.mark.parametrize(
     ("name", "split", "words"),
     [
-        ("librispeech", "train-clean-360", "no folder train-clean-360 or LibriSpeech/train-clean-360 in it"),
-        ("audiocaps", "test", "no file test.csv or dataset/test.csv"),
-        ("clotho", "evaluation", "no file clotho_captions_evaluation.csv"),
-        ("wavcaps", "BBC_Sound_Effects", "no file json_files/BBC_Sound_Effects/bbc_final.json"),
+        (
+            "librispeech",
+            "train-clean-360",
+            "no train-clean-360 or LibriSpeech/train-clean-360 in it; name the data set's own folder",
+        ),
+        ("audiocaps", "test", "no test.csv or dataset/test.csv in it"),
+        ("clotho", "evaluation", "no clotho_captions_evaluation.csv"),
+        ("wavcaps", "BBC_Sound_Effects", "no json_files/BBC_Sound_Effects/bbc_final.json"),
         ("wavcaps", "FreeSounds", "unknown part of WavCaps 'FreeSounds': did you mean 'FreeSound'"),
-        ("covost2", "en_ja.train", "no file covost_v2.en_ja.tsv"),
+        ("covost2", "en_ja.train", "no covost_v2.en_ja.train.tsv or covost_v2.en_ja.tsv"),
         (
             "covost2",
             "en_fr.train",
@@ -240,8 +244,8 @@ def test_the_data_sets_folder_may_be_named_too(tmp_path):
         ("musiccaps", "test", "unknown split of MusicCaps 'test': choose one of train, eval"),
         ("gigaspeech", "S", "no segments of subset S; it has M, XL"),
         ("librimix", "dev", "no metadata/mixture_dev_mix"),
-        ("voxceleb1", "veri_test", r"no file veri_test\.txt"),
-        ("iemocap", "Session2", "no folder Session2/dialog/EmoEvaluation"),
+        ("voxceleb1", "veri_test", r"no veri_test\.txt"),
+        ("iemocap", "Session2", "no Session2/dialog/EmoEvaluation"),
     ],
 )
 def test_a_part_that_is_not_there_is_refused(tmp_path, name, split, words):
@@ -256,7 +260,7 @@ def test_tables_that_are_none_are_refused(tmp_path):
     with pytest.raises(SalmonnError, match="no such folder; name the one in which audiocaps lies"):
         import_data_set("audiocaps", tmp_path / "nowhere")
     (tmp_path / "train.csv").write_text("id,caption\n1,x\n")
-    with pytest.raises(SalmonnError, match="header lacks youtube_id, start_time"):
+    with pytest.raises(SalmonnError, match=r"train\.csv, line 2: no youtube_id, start_time in it; copy"):
         import_data_set("audiocaps", tmp_path)
     (tmp_path / "train.csv").write_bytes(b"youtube_id,start_time,caption\nx,0,\xff\n")
     with pytest.raises(SalmonnError, match=r"train\.csv: byte 34 is not UTF-8"):
@@ -269,8 +273,9 @@ def test_tables_that_are_none_are_refused(tmp_path):
     wavcaps(tmp_path)
     for content, words in (
         ("{", "not JSON"),
-        ("[]", "an object is expected"),
-        ('{"data": [1]}', '"caption"'),
+        ("{}", "a list of objects is expected"),
+        ('{"data": [1]}', "row 1: no id, caption"),
+        ('{"data": [{"id": "17"}]}', "row 1: no caption in it; copy the data set's own table again"),
     ):
         (tmp_path / "json_files" / "SoundBible" / "sb_final.json").write_text(content)
         with pytest.raises(SalmonnError, match=words):
@@ -316,6 +321,14 @@ def test_wavcaps_keeps_what_only_another_source_holds_out(tmp_path):
     file = tmp_path / "json_files" / "SoundBible" / "sb_final.json"
     file.write_text(json.dumps(odd, ensure_ascii=False), encoding="utf-8")
     assert import_data_set("wavcaps", tmp_path, ["SoundBible"]).samples[0].text == "one\u2028two"
+
+
+def test_a_training_part_whose_table_is_missing_is_left_out(tmp_path):
+    expected = wavcaps(tmp_path)
+    sound(tmp_path / "BBC_Sound_Effects" / "1.flac")
+    (tmp_path / "json_files" / "SoundBible" / "sb_final.json").unlink()
+    (tmp_path / "json_files" / "SoundBible").rmdir()
+    assert import_data_set("wavcaps", tmp_path).samples == expected[:2]
 
 
 def test_a_split_without_rows_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from salmonn_mini.cli import options
 from salmonn_mini.errors import SalmonnError, counted
 
 if TYPE_CHECKING:
-    from salmonn_mini.data.lookup import ImportResult
+    from salmonn_mini.data.importers import ImportResult
 
 LAYOUTS = """\
 what FOLDER holds, as the data sets come (nothing is fetched; rows without a sound file are counted and left out):
@@ -108,7 +108,7 @@ def import_manifest(arguments: argparse.Namespace) -> None:
 
 
 def _import_table(arguments: argparse.Namespace) -> ImportResult:
-    from salmonn_mini.data.columns import import_table
+    from salmonn_mini.data.importers import import_table
 
     columns = [pair for text in arguments.columns for pair in text.split(",")]
     return import_table(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from salmonn_mini import lazy_exports
 
 _EXPORTS = {  # the task table alone needs no torch
-    "clips": ["ClipDataset", "Example", "ManifestDataset"],
+    "clips": [
+        "ClipDataset",
+        "Example",
+        "ManifestDataset",
+        "MixtureDataset",
+        "check_bad_share",
+        "usable",
+        "write_quarantine",
+    ],
     "loader": ["map_in_order", "prefetch"],
     "manifest": [
         "BadClip",
@@ -16,10 +24,8 @@ _EXPORTS = {  # the task table alone needs no torch
         "try_clip",
         "write_manifest",
     ],
-    "mixture": ["MixtureDataset"],
     "order": ["BatchOrder"],
     "packed": ["pack"],
-    "quarantine": ["check_bad_share", "usable", "write_quarantine"],
     "stream": ["PackedDataset", "TarStream", "open_dataset"],
 }
 

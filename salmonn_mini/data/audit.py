@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from salmonn_mini.audio.decoding import open_audio
-from salmonn_mini.data.clips import content_of
+from salmonn_mini.data.clips import PROMPTS, content_of, question_faults
 from salmonn_mini.data.loader import read_all
-from salmonn_mini.data.manifest import BadClip, Sample, try_clip, unicode_fault
-from salmonn_mini.data.tasks import TASKS
+from salmonn_mini.data.manifest import BadClip, Sample, try_clip
 from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
 
 Value = TypeVar("Value")
@@ -37,17 +36,15 @@ class ClipInfo:
     """What one sample's files hold.
 
     Attributes:
-        reason: why it cannot be used; None if it can.
+        faults: of the sound, each with a word on it.
         rates, channels: of its files, as stored; Hz.
-        sound: equal for equal files and segments.
+        sound: equal for equal files and segments; empty where none can be read.
     """
 
-    reason: str | None = None
+    faults: dict[str, str]
     seconds: float = 0.0
     rates: tuple[int, ...] = ()
     channels: tuple[int, ...] = ()
-    peak: float = 0.0
-    full_scale: float = 0.0
     sound: str = ""
 
 
@@ -63,7 +60,7 @@ class Audit:
     channels: dict[int, int]
     shortest: float
     longest: float
-    faults: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    faults: dict[str, list[dict[str, str]]]
 
     def table(self) -> str:
         """Lines for a reader."""
@@ -85,22 +82,33 @@ class Audit:
 def audit(samples: Sequence[Sample], max_seconds: float = 30.0, jobs: int = 1) -> Audit:
     """Decode every sample and count what is there. `jobs` files are read at a time."""
     found = read_all(inspect_clip, samples, jobs)
-    good = [(sample, facts) for sample, facts in zip(samples, found, strict=True) if facts.reason is None]
-    lengths = [facts.seconds for _, facts in good] or [0.0]
+    faults: dict[str, list[dict[str, str]]] = {fault: [] for fault in FAULTS}
     tasks = _count(sample.task for sample in samples)
-    seconds = Counter(dict.fromkeys(tasks, 0.0))
-    for sample, facts in good:
-        seconds[sample.task] += facts.seconds
+    seconds = dict.fromkeys(tasks, 0.0)
+    first: dict[tuple[str, ...], int] = {}
+    for i, (sample, info) in enumerate(zip(samples, found, strict=True)):
+        seconds[sample.task] += info.seconds
+        before = first.setdefault((info.sound, sample.task, sample.Q, sample.text), i)
+        says = info.faults | question_faults(sample, PROMPTS)
+        if info.seconds > max_seconds:
+            says["over_long"] = f"{info.seconds:.1f} s"
+        if info.sound and before != i:
+            says["duplicate"] = f"as {samples[before].clip}"
+        if not sample.text.strip():
+            says["missing_text"] = f"text {sample.text!r}"
+        for fault in filter(says.get, says):
+            faults[fault].append({"clip": sample.clip, "what": says[fault]})
+    lengths = [info.seconds for info in found if info.sound] or [0.0]
     return Audit(
         samples=len(samples),
         hours=round(sum(lengths) / 3600, 4),
         tasks=tasks,
         hours_of_tasks={task: round(seconds[task] / 3600, 4) for task in tasks},
-        rates=_count(rate for facts in found for rate in facts.rates),
-        channels=_count(number for facts in found for number in facts.channels),
+        rates=_count(rate for info in found for rate in info.rates),
+        channels=_count(number for info in found for number in info.channels),
         shortest=round(min(lengths), 3),
         longest=round(max(lengths), 3),
-        faults=_faults(samples, found, max_seconds),
+        faults=faults,
     )
 
 
@@ -108,53 +116,19 @@ def inspect_clip(sample: Sample) -> ClipInfo:
     """Decode a sample."""
     X = try_clip(sample, SalmonnConfig(name="audit", min_seconds=0))
     if isinstance(X, BadClip):
-        return ClipInfo(X.reason)
-    rates, channels = [], []
+        return ClipInfo({"corrupt": X.reason})
+    peak, full_scale = float(X.abs().max()), float((X.abs() >= FULL).float().mean())
+    faults = {}
+    if peak < SILENT:
+        faults["silent"] = f"peak {peak:.1e}"
+    if full_scale > CLIPPED:
+        faults["clipped"] = f"{100 * full_scale:.1f} % at full scale"
+    forms = []
     for path in sample.files:
         with open_audio(path) as file:
-            rates.append(file.samplerate)
-            channels.append(file.channels)
-    return ClipInfo(
-        seconds=len(X) / SAMPLE_RATE,
-        rates=tuple(rates),
-        channels=tuple(channels),
-        peak=float(X.abs().max()),
-        full_scale=float((X.abs() >= FULL).float().mean()),
-        sound=content_of(sample).hex(),
-    )
-
-
-def _faults(
-    samples: Sequence[Sample], found: Sequence[ClipInfo], max_seconds: float
-) -> dict[str, list[dict[str, str]]]:
-    faults: dict[str, list[dict[str, str]]] = {fault: [] for fault in FAULTS}
-    first: dict[tuple[str, ...], str] = {}
-    for sample, facts in zip(samples, found, strict=True):
-        same = (facts.sound, sample.task, sample.Q, sample.text)
-        before = first.get(same)
-        if facts.reason is None:
-            first.setdefault(same, sample.clip)
-        says = {
-            "corrupt": facts.reason,
-            "silent": facts.reason is None and facts.peak < SILENT and f"peak {facts.peak:.1e}",
-            "clipped": facts.full_scale > CLIPPED and f"{100 * facts.full_scale:.1f} % at full scale",
-            "over_long": facts.seconds > max_seconds and f"{facts.seconds:.1f} s",
-            "duplicate": before and f"as {before}",
-            "missing_text": not sample.text.strip() and f"text {sample.text!r}",
-            "missing_Q": not sample.Q and sample.task in TASKS and _gap(sample.task),
-            "not_unicode": unicode_fault(sample),
-            "unknown_task": sample.task not in TASKS and f"task {sample.task!r}",
-        }
-        for fault, what in says.items():
-            if what:
-                faults[fault].append({"clip": sample.clip, "what": what})
-    return faults
-
-
-def _gap(task: str) -> str:
-    """What is missing where a sample of this task has no Q."""
-    prompt = next((prompt for prompt in TASKS[task].prompts if "{}" in prompt), None)
-    return f"the prompt {prompt!r} of {task}" if prompt else ""
+            forms.append((file.samplerate, file.channels))
+    rates, channels = zip(*forms, strict=True)
+    return ClipInfo(faults, len(X) / SAMPLE_RATE, rates, channels, content_of(sample).hex())
 
 
 def _count(values: Iterable[Value]) -> dict[Value, int]:

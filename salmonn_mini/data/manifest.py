@@ -23,9 +23,7 @@ from salmonn_mini.models.config import GAP_SECONDS, SAMPLE_RATE, SalmonnConfig
 
 PLACEHOLDER = "<Speech><SpeechHere></Speech>"  # begins the prompts of the published files
 KEYS = ("path", "text", "task", "Q", "expand_wav", "begin", "end")
-SURROGATES = re.compile(
-    "[\ud800-\udfff]"
-)  # alone they are no Unicode: cut emojis and other encodings leave them
+SURROGATES = re.compile("[\ud800-\udfff]")  # alone no Unicode: cut emojis and other encodings leave them
 SYNONYMS = {"question": "Q", "start": "begin", "offset": "begin"}
 
 
@@ -70,18 +68,19 @@ class Sample:
         return self.path, *self.expand_wav
 
 
-def read_manifest(path: str | os.PathLike) -> list[Sample]:
-    """The samples of a manifest; paths in it are relative to its folder.
+def read_manifest(path: str | os.PathLike, folder: Path | None = None) -> list[Sample]:
+    """The samples of a manifest; paths in it are relative to `folder`, by default its own.
 
-    `.json`: `{"annotation": [{"path", "text", "task", "Q", "expand_wav"}, …]}`, as published. `.jsonl`: one
-    such object a line. `.csv`: a header with path and text, and any of task, Q, begin and end. The task is asr
-    by default.
+    `.json`: `{"annotation": [{"path", "text", "task", "Q", "expand_wav"}, …]}`, as published, or a list of such
+    objects. `.jsonl`: one a line. `.csv`, `.tsv`, `.parquet`: columns path and text, and any of task, Q, begin
+    and end. The task is asr by default.
 
     Raises:
         SalmonnError: as `read_rows` and `to_sample`; no samples.
     """
     path = Path(path)
-    samples = [to_sample(row, f"{path}, {where}", path.parent) for where, row in read_rows(path)]
+    folder = path.parent if folder is None else folder
+    samples = [to_sample(row, f"{path}, {where}", folder) for where, row in read_rows(path)]
     if not samples:
         raise SalmonnError(f"{path}: no samples; a manifest needs at least one")
     return samples
@@ -167,11 +166,11 @@ def to_sample(row: object, where: str, folder: Path) -> Sample:
 def _check_spelling(row: dict, where: str) -> None:
     """A key that is nearly one that the row lacks would silently count for nothing."""
     missing = {key.lower(): key for key in KEYS if key not in row}
-    for key in row:
+    for key in [key for key in row if key not in KEYS]:
         name = str(key).strip().lower()
         close = difflib.get_close_matches(name, missing, n=1, cutoff=0.75)
         meant = missing[close[0]] if close else SYNONYMS.get(name)
-        if key not in KEYS and meant in missing.values():
+        if meant in missing.values():
             raise SalmonnError(f"{where}: unknown key {key!r}: did you mean {meant!r}?")
 
 
@@ -217,17 +216,11 @@ def try_clip(sample: Sample, config: SalmonnConfig) -> Tensor | BadClip:
     notes: list[str] = []
     try:
         X = load_clip(sample, config, notes)
-    except SalmonnError as problem:
-        return BadClip(_without_path(str(problem), sample))
+    except SalmonnError as problem:  # of the first file the reason alone, of another one its name too
+        return BadClip(
+            str(problem).removeprefix(f"{sample.path}: ").removeprefix(f"{sample.path.parent}{os.sep}")
+        )
     return next((BadClip(note) for note in notes if note.startswith("damaged")), X)
-
-
-def _without_path(problem: str, sample: Sample) -> str:
-    for number, path in enumerate(sample.files, 1):
-        if problem.startswith(f"{path}: "):
-            which = f"its clip {number}: " if number > 1 else ""
-            return which + problem.removeprefix(f"{path}: ")
-    return problem
 
 
 def load_clip(sample: Sample, config: SalmonnConfig, notes: list[str] | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +21,24 @@ from torch import Tensor
 from webdataset import TarWriter, tariterators
 
 from salmonn_mini.audio.decoding import cut
-from salmonn_mini.data.clips import SHARD, Example, digest_of
+from salmonn_mini.data.clips import (
+    MAX_BAD_SHARE,
+    SHARD,
+    Example,
+    check_bad_share,
+    digest_of,
+    usable,
+    write_quarantine,
+)
 from salmonn_mini.data.loader import read_all
-from salmonn_mini.data.manifest import BadClip, Sample, check_unicode, try_clip
-from salmonn_mini.data.quarantine import MAX_BAD_SHARE, check_bad_share, usable, write_quarantine
+from salmonn_mini.data.manifest import BadClip, Sample, check_unicode, to_sample, try_clip
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import load_json, replacing
 from salmonn_mini.models.config import SalmonnConfig
 
 RULES = SalmonnConfig(name="packed")  # for reading a file once; whoever trains has rules of their own
 INDEX, LINES = "index.json", "samples.jsonl"
+Packed = dict[str, bytes]  # a sample's sound files by name, as they were
 
 
 @dataclass(frozen=True)
@@ -98,23 +106,26 @@ def read_index(folder: Path) -> list[Shard]:
     return shards
 
 
-def raw_samples(shard: Shard) -> Iterator[tuple[int, Sample, dict[str, bytes]]]:
-    """The number, line and sound files of each sample of a shard, until the first damage, which raises anything."""
-    with shard.file.open("rb") as file:  # by webdataset's own opening it would stay open, and run commands
-        files = tariterators.tar_file_expander([{"url": shard.file.name, "stream": file}])
-        for found in tariterators.group_by_keys(files):
-            names = [name for name in found if name[0].isdigit()]
-            sounds = {name: found[name] for name in sorted(names, key=lambda name: int(name.split(".")[0]))}
-            yield int(found["__key__"]), line_of(json.loads(found["json"])), sounds
+def read_shard(shard: Shard) -> dict[int, tuple[Sample, Packed] | BadClip]:
+    """The line and the sound files of each sample by its number; of those behind a damage, why there are none."""
+    samples: dict[int, tuple[Sample, Packed]] = {}
+    lost = BadClip(f"{shard.file.name} ends before it")
+    try:
+        with shard.file.open(
+            "rb"
+        ) as file:  # by webdataset's own opening it would stay open, and run commands
+            files = tariterators.tar_file_expander([{"url": shard.file.name, "stream": file}])
+            for found in tariterators.group_by_keys(files):
+                names = [name for name in found if name[0].isdigit()]
+                names.sort(key=lambda name: int(name.split(".")[0]))
+                sample = to_sample(json.loads(found["json"]), shard.file.name, Path())
+                samples[int(found["__key__"])] = sample, {name: found[name] for name in names}
+    except Exception as problem:  # tarfile, json and webdataset each have their own
+        lost = BadClip(f"{shard.file.name} is damaged here ({type(problem).__name__})")
+    return {number: samples.get(number, lost) for number in shard.samples}
 
 
-def line_of(row: dict[str, str]) -> Sample:
-    """A sample out of its line; `path`, `begin` and `end` tell only where its audio came from."""
-    keys = [key for key in ("text", "task", "Q", "begin", "end") if key in row]
-    return Sample(Path(row["path"]), **{key: row[key] for key in keys})
-
-
-def decode(sounds: dict[str, bytes], config: SalmonnConfig) -> Tensor | BadClip:
+def decode(sounds: Packed, config: SalmonnConfig) -> Tensor | BadClip:
     """The sound X (S,) of a packed sample, by the same way as that of a manifest's files."""
     with tempfile.TemporaryDirectory() as place:
         paths = [Path(place) / name for name in sounds]

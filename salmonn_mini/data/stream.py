@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,13 +10,12 @@ import numpy as np
 from torch import Tensor
 
 from salmonn_mini.data.clips import PROMPTS, ClipDataset, Example, ManifestDataset, draw_prompt, rules_of
-from salmonn_mini.data.manifest import BadClip, Sample, read_manifest
-from salmonn_mini.data.packed import LINES, Shard, decode, line_of, raw_samples, read_index
+from salmonn_mini.data.manifest import BadClip, read_manifest
+from salmonn_mini.data.packed import LINES, Packed, Shard, decode, read_index, read_shard
 from salmonn_mini.errors import SalmonnError, counted
 from salmonn_mini.models.config import SalmonnConfig
 
 Prompts = Mapping[str, Sequence[str]]
-Packed = dict[str, bytes]  # a sample's sound files by name, as they were
 Asked = tuple[Example, Packed | BadClip]
 MIXED_SHARDS = 4  # shards whose samples a stream mixes with one another
 
@@ -36,8 +34,7 @@ class PackedDataset(ManifestDataset):
         self, folder: Path, config: SalmonnConfig, seed: int, prompts: Prompts | None = None
     ) -> None:
         self.tars = read_index(folder)
-        with (folder / LINES).open(encoding="utf-8") as lines:
-            samples = [line_of(json.loads(line)) for line in lines]
+        samples = read_manifest(folder / LINES, Path())
         if len(samples) != sum(len(tar.samples) for tar in self.tars):
             raise SalmonnError(
                 f"{folder}: {LINES} has {counted(len(samples), 'line')}, not those of the shards; pack it anew"
@@ -49,7 +46,7 @@ class PackedDataset(ManifestDataset):
         return [tar.samples for tar in self.tars]
 
     def waves(self, shard: range) -> list[Tensor | BadClip]:
-        found = read_all_of(self._tar(shard)).values()
+        found = read_shard(self._tar(shard)).values()
         return [raw if isinstance(raw, BadClip) else decode(raw[1], self.config) for raw in found]
 
     def key(self, shard: range) -> bytes:
@@ -116,7 +113,7 @@ class TarStream:
         return [self.tars[i] for i in order[rank :: self.world]]
 
     def _mixed(self, epoch: int, group: list[Shard], numbers: list[int]) -> Iterator[Asked]:
-        found = {number: raw for tar in group for number, raw in read_all_of(tar).items()}
+        found = {number: raw for tar in group for number, raw in read_shard(tar).items()}
         for number in numbers:
             if isinstance(raw := found[number], BadClip):
                 yield Example(f"sample {number}", "", "", ""), raw
@@ -132,15 +129,3 @@ def unpack(config: SalmonnConfig, asked: Asked) -> tuple[Example, Tensor | BadCl
     """A sample of `TarStream.packed` with its sound X (S,), or why there is none."""
     example, sounds = asked
     return example, sounds if isinstance(sounds, BadClip) else decode(sounds, config)
-
-
-def read_all_of(tar: Shard) -> dict[int, tuple[Sample, Packed] | BadClip]:
-    """A tar file's samples by number; of those that cannot be read, why."""
-    found: dict[int, tuple[Sample, Packed]] = {}
-    lost = BadClip(f"{tar.file.name} ends before it")
-    try:
-        for number, sample, sounds in raw_samples(tar):
-            found[number] = sample, sounds
-    except Exception as problem:  # tarfile, json and webdataset each have their own
-        lost = BadClip(f"{tar.file.name} is damaged here ({type(problem).__name__})")
-    return {number: found.get(number, lost) for number in tar.samples}

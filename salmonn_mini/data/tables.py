@@ -18,24 +18,27 @@ from salmonn_mini.errors import SalmonnError, counted
 Rows = Iterator[tuple[str, Any]]  # where a row stands, and the row
 
 
-def read_rows(path: Path, split: str = "") -> Rows:
-    """The rows of a table, by its ending, or of a folder that `datasets` saved or the Hub serves.
-
-    Args:
-        split: of a folder with several.
+def read_rows(path: Path) -> Rows:
+    """The rows of a table, by its ending.
 
     Raises:
         SalmonnError: no such table, one of another kind, a malformed row, or pyarrow is needed and not there.
     """
-    if path.is_dir():
-        return _folder_rows(path, split)
     readers = {".csv": csv_rows, ".tsv": tsv_rows, ".json": json_rows, ".jsonl": json_lines}
     readers[".parquet"] = lambda path: _arrow_rows([path])
     if path.suffix.lower() not in readers:
-        raise SalmonnError(
-            f"{path}: a table ends in {', '.join(readers)}, or is a folder; convert or rename it"
-        )
+        raise SalmonnError(f"{path}: a table ends in {', '.join(readers)}; convert or rename it")
     return readers[path.suffix.lower()](path)
+
+
+def table_rows(path: Path, *columns: str) -> Iterator[dict[str, Any]]:
+    """The rows of a table, each with at least these columns."""
+    for where, row in read_rows(path):
+        if missing := [name for name in columns if not isinstance(row, dict) or name not in row]:
+            raise SalmonnError(
+                f"{path}, {where}: no {', '.join(missing)} in it; copy the data set's own table again"
+            )
+        yield row
 
 
 def csv_rows(path: Path, **form: Any) -> Rows:
@@ -85,6 +88,14 @@ def json_rows(path: Path) -> Rows:
     return ((f"row {number}", row) for number, row in enumerate(lists[0], 1))
 
 
+def json_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds; a SalmonnError where it holds none."""
+    table = parse_json(read_text(path), str(path))
+    if not isinstance(table, dict):
+        raise SalmonnError(f"{path}: an object is expected; copy it again")
+    return table
+
+
 def read_text(path: str | os.PathLike, newline: str | None = None) -> str:
     """A text file's content; a SalmonnError where it cannot be read, or is not UTF-8."""
     try:
@@ -104,29 +115,21 @@ def parse_json(text: str, where: str) -> Any:
         raise SalmonnError(f"{where}: not JSON ({problem}); correct it there") from problem
 
 
-def _folder_rows(folder: Path, split: str) -> Rows:
+def folder_rows(folder: Path, split: str = "") -> Rows:
     """`save_to_disk`'s state.json and Arrow files, one folder a split; or the Hub's Parquet files by split."""
-    if (folder / "state.json").is_file():
-        files = [folder / row["filename"] for row in json_object(folder / "state.json")["_data_files"]]
-    elif splits := sorted(path.parent.name for path in folder.glob("*/state.json")):
+    if splits := sorted(path.parent.name for path in folder.glob("*/state.json")):
         split = split or (splits[0] if len(splits) == 1 else "")
         if split not in splits:
             raise SalmonnError(f"{folder} has the splits {', '.join(splits)}; choose one with --split")
-        return _folder_rows(folder / split, "")
+        folder = folder / split
+    if (folder / "state.json").is_file():
+        files = [folder / row["filename"] for row in json_object(folder / "state.json")["_data_files"]]
     else:
         files = sorted(path for path in folder.rglob("*.parquet") if path.stem.startswith(split))
         files = files or sorted(folder.glob("*.arrow"))
     if not files:
         raise SalmonnError(f"{folder}: no .parquet or .arrow files{f' of {split}' * bool(split)} in it")
     return _arrow_rows(files)
-
-
-def json_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds; a SalmonnError where it holds none."""
-    table = parse_json(read_text(path), str(path))
-    if not isinstance(table, dict):
-        raise SalmonnError(f"{path}: an object is expected; copy it again")
-    return table
 
 
 def _arrow_rows(files: list[Path]) -> Rows:

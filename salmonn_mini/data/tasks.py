@@ -34,6 +34,19 @@ class Task:
     held_out: tuple[str, ...]
 
 
+def _translation(code: str, language: str, level: int, stage: int | None) -> Task:
+    return Task(
+        f"translation_{code}", level, stage, "bleu", f"the statement in {language}",
+        (
+            f"Translate the speech into {language}.",
+            f"Say it in {language}.",
+            f"What does the speech mean in {language}?",
+            f"Please give the {language} translation.",
+        ),
+        (f"Put the speech into {language}.", f"Give the speech in {language}."),
+    )  # fmt: skip
+
+
 _ROWS = (
     Task(
         "asr", 1, 1, "wer", "the words that were said",
@@ -57,16 +70,7 @@ _ROWS = (
         ),
         ("Give a caption for the sounds.", "Describe what can be heard."),
     ),
-    Task(
-        "translation_zh", 1, 2, "bleu", "the statement in Chinese",
-        (
-            "Translate the speech into Chinese.",
-            "Say it in Chinese.",
-            "What does the speech mean in Chinese?",
-            "Please give the Chinese translation.",
-        ),
-        ("Put the speech into Chinese.", "Give the speech in Chinese."),
-    ),
+    _translation("zh", "Chinese", 1, 2),
     Task(
         "phone_recognition", 1, 2, "per", "the phones, with spaces between them",
         (
@@ -130,26 +134,8 @@ _ROWS = (
     Task("audio_qa", 1, 2, "accuracy", "a short sentence", ("{}",), ("{}",)),
     Task("music_qa", 1, 2, "accuracy", "a short sentence", ("{}",), ("{}",)),
     Task("speech_qa", 1, 2, "accuracy", "a short sentence", ("{}",), ("{}",)),
-    Task(
-        "translation_de", 2, None, "bleu", "the statement in German",
-        (
-            "Translate the speech into German.",
-            "Say it in German.",
-            "What does the speech mean in German?",
-            "Please give the German translation.",
-        ),
-        ("Put the speech into German.", "Give the speech in German."),
-    ),
-    Task(
-        "translation_ja", 2, None, "bleu", "the statement in Japanese",
-        (
-            "Translate the speech into Japanese.",
-            "Say it in Japanese.",
-            "What does the speech mean in Japanese?",
-            "Please give the Japanese translation.",
-        ),
-        ("Put the speech into Japanese.", "Give the speech in Japanese."),
-    ),
+    _translation("de", "German", 2, None),
+    _translation("ja", "Japanese", 2, None),
     Task(
         "keywords", 2, None, "accuracy", "the nouns of the statement, with commas",
         (

@@ -38,8 +38,8 @@ from salmonn_mini.data import (
     usable,
     write_quarantine,
 )
-from salmonn_mini.data.packed import read_index
-from salmonn_mini.data.stream import Packed, unpack
+from salmonn_mini.data.packed import Packed, read_index
+from salmonn_mini.data.stream import unpack
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import append_json, complete_lines

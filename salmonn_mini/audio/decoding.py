@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import CHANNELS
 
 RATES = range(1_000, 384_001)  # Hz
 MAX_CHANNELS = 64
@@ -56,36 +57,11 @@ def decode(
     quiet = nullcontext() if head[:4] in (b"RIFF", b"fLaC", b"OggS") else _quiet_stderr
     try:
         with quiet:
-            return _decode(path, _Segment(path, begin or 0.0, end), channels, max_seconds)
+            return _decode(path, begin or 0.0, math.inf if end is None else end, channels, max_seconds)
+    except SalmonnError:
+        raise
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as problem:
-        if isinstance(problem, SalmonnError):
-            raise
         raise SalmonnError(f"{path}: {_what_it_is(head, problem)}") from problem
-
-
-@dataclass
-class _Segment:
-    path: str | os.PathLike
-    begin: float  # seconds
-    end: float | None
-
-    def frames(self, rate: int, total: float) -> tuple[int, float]:
-        """The first frame, and the one after the last, of a file with `total` frames."""
-        begin, end = self.begin, math.inf if self.end is None else self.end
-        if not 0 <= begin < end or begin == math.inf or math.isnan(end):
-            raise SalmonnError(
-                f"{self.path}: begin = {self.begin}, end = {self.end}; in seconds, 0 <= begin < end"
-            )
-        if (begin and begin * rate >= total) or (self.end and end * rate > total + TOLERANCE * rate):
-            raise self.outside(total / rate)
-        return round(begin * rate), min(total, end * rate if end == math.inf else round(end * rate))
-
-    def outside(self, seconds: float) -> SalmonnError:
-        end = "its end" if self.end is None else f"{self.end:g} s"
-        return SalmonnError(
-            f"{self.path}: the segment from {self.begin:g} s to {end} is outside its {seconds:.2f} s; "
-            f"correct begin and end"
-        )
 
 
 class _File(soundfile.SoundFile):
@@ -130,11 +106,12 @@ def _what_it_is(head: bytes, problem: Exception) -> str:
     return f"not audio that can be read ({reason.strip(' .')}); {CONVERT}"
 
 
-def _decode(path: str | os.PathLike, segment: _Segment, channels: str, max_seconds: float | None) -> Sound:
+def _decode(
+    path: str | os.PathLike, begin: float, end: float, channels: str, max_seconds: float | None
+) -> Sound:
     with open_audio(path) as file:
-        _check_form(path, file)
         rate, total = file.samplerate, _total_frames(path, file)
-        first, last = segment.frames(rate, total)
+        first, last = _frames(path, begin, end, rate, total)
         wanted = last - first
         limit = wanted if max_seconds is None else min(wanted, round((max_seconds + TOLERANCE) * rate))
         blocks, broken = [], False
@@ -148,12 +125,12 @@ def _decode(path: str | os.PathLike, segment: _Segment, channels: str, max_secon
     samples = torch.cat(blocks) if blocks else torch.zeros(0)
     decoded, seconds, known = len(samples), len(samples) / rate, wanted < math.inf
     short = known and decoded < limit - TOLERANCE * rate  # decoders round lengths up to their blocks
-    if total == math.inf and ((short and segment.end) or (first and not decoded)):
-        raise segment.outside(first / rate + seconds)
+    if total == math.inf and (short or (first and not decoded)):
+        raise _outside(path, begin, end, first / rate + seconds)
     damage = ""
     if (broken and known) or short:
         damage = f"{seconds:.2f} s of {wanted / rate:.2f} s could be read and are used"
-    elif broken or (segment.end is None and limit == wanted and _is_cut_ogg(path)):
+    elif broken or (end == math.inf and limit == wanted and _is_cut_ogg(path)):
         damage = f"the end is missing; the {seconds:.2f} s before it are used"
     if damage and seconds < TOLERANCE:
         raise SalmonnError(f"{path}: damaged: {seconds:.2f} s can be read, too little to use; copy it again")
@@ -165,10 +142,41 @@ def cut(path: str | os.PathLike, begin: float | None, end: float | None) -> byte
     """A segment of a file as 16-bit FLAC, at the file's own rate and with its channels."""
     content = io.BytesIO()
     with _quiet_stderr, open_audio(path) as file:
-        first, last = _Segment(path, begin or 0.0, end).frames(file.samplerate, _total_frames(path, file))
+        end, total = math.inf if end is None else end, _total_frames(path, file)
+        first, last = _frames(path, begin or 0.0, end, file.samplerate, total)
         samples = np.concatenate(list(_blocks(file, first, last - first, "float64")))
         soundfile.write(content, samples, file.samplerate, format="FLAC")
     return content.getvalue()
+
+
+def open_audio(path: str | os.PathLike) -> _File:
+    """Open a file, also a WAV whose header says 0 samples because its length was not known yet.
+
+    Raises:
+        SalmonnError: an absurd rate or number of channels.
+    """
+    file = _File(os.fsencode(path) if os.name == "posix" else path)  # a name need not be Unicode
+    if file.format.startswith("WAV") and not file.frames:
+        file.close()
+        content = bytearray(Path(path).read_bytes())
+        size, data = int.from_bytes(content[4:8], "little"), content.find(b"data")
+        if size + 8 != len(content) and data > 0:
+            content[data + 4 : data + 8] = b"\xff" * 4
+        file = _File(io.BytesIO(content))
+    found = f"{file.channels} channels; at most {MAX_CHANNELS}" if file.channels > MAX_CHANNELS else ""
+    if file.samplerate not in RATES:
+        found = f"sample rate {file.samplerate:,} Hz; {RATES[0]:,} to {RATES[-1]:,} Hz"
+    if found:
+        file.close()
+        raise SalmonnError(f"{path}: {found} can be read; {CONVERT}")
+    return file
+
+
+def mix(samples: Tensor, channels: str) -> Tensor:
+    """(S, channels) → (S,), their average or the first."""
+    if channels not in CHANNELS:
+        raise SalmonnError(f'channels = {channels!r}; choose "mix" (their average) or "first"')
+    return samples[:, 0] if channels == "first" else samples.mean(1)
 
 
 def _blocks(file: soundfile.SoundFile, first: int, count: float, dtype: str) -> Iterator[np.ndarray]:
@@ -180,30 +188,20 @@ def _blocks(file: soundfile.SoundFile, first: int, count: float, dtype: str) -> 
         count -= len(block)
 
 
-def open_audio(path: str | os.PathLike) -> _File:
-    """Open a file, also a WAV whose header says 0 samples because its length was not known yet."""
-    file = _File(os.fsencode(path) if os.name == "posix" else path)  # a name need not be Unicode
-    if not file.format.startswith("WAV") or file.frames:
-        return file
-    file.close()
-    content = bytearray(Path(path).read_bytes())
-    size, data = int.from_bytes(content[4:8], "little"), content.find(b"data")
-    if size + 8 != len(content) and data > 0:
-        content[data + 4 : data + 8] = b"\xff" * 4
-    return _File(io.BytesIO(content))
+def _frames(path: str | os.PathLike, begin: float, end: float, rate: int, total: float) -> tuple[int, float]:
+    """The first frame of a segment, and the one after its last, in a file with `total` frames."""
+    if not 0 <= begin < end or begin == math.inf:
+        raise SalmonnError(f"{path}: begin = {begin}, end = {end}; in seconds, 0 <= begin < end")
+    if (begin and begin * rate >= total) or total + TOLERANCE * rate < end * rate < math.inf:
+        raise _outside(path, begin, end, total / rate)
+    return round(begin * rate), min(total, end if end == math.inf else round(end * rate))
 
 
-def _check_form(path: str | os.PathLike, file: soundfile.SoundFile) -> None:
-    if file.samplerate not in RATES:
-        found = f"sample rate {file.samplerate:,} Hz; {RATES[0]:,} to {RATES[-1]:,} Hz"
-        raise SalmonnError(f"{path}: {found} can be read; {CONVERT}")
-    if file.channels > MAX_CHANNELS:
-        raise SalmonnError(f"{path}: {file.channels} channels; at most {MAX_CHANNELS} can be read; {CONVERT}")
-
-
-def mix(samples: Tensor, channels: str) -> Tensor:
-    """(S, channels) → (S,)."""
-    return samples[:, 0] if channels == "first" else samples.mean(1)
+def _outside(path: str | os.PathLike, begin: float, end: float, seconds: float) -> SalmonnError:
+    until = "its end" if end == math.inf else f"{end:g} s"
+    return SalmonnError(
+        f"{path}: the segment from {begin:g} s to {until} is outside its {seconds:.2f} s; correct begin and end"
+    )
 
 
 def _total_frames(path: str | os.PathLike, file: soundfile.SoundFile) -> float:
@@ -234,12 +232,10 @@ def _mp3_tells_length(path: str | os.PathLike) -> bool:
 def _is_cut_ogg(path: str | os.PathLike) -> bool:
     """Whether an Ogg file lacks the page that says "end of stream" (flag 4 in a page's sixth byte)."""
     with open(path, "rb") as file:
-        if file.read(4) != b"OggS":
-            return False
+        is_ogg = file.read(4) == b"OggS"
         file.seek(max(0, os.path.getsize(path) - 2**17))  # a page has at most 65,307 bytes
-        tail = file.read()
-    last = tail.rfind(b"OggS")
-    return last < 0 or last + 5 >= len(tail) or not tail[last + 5] & 4
+        last = file.read().rpartition(b"OggS")[2]
+    return is_ogg and not (len(last) > 1 and last[1] & 4)
 
 
 class _QuietStderr:
@@ -249,14 +245,12 @@ class _QuietStderr:
         self.lock, self.inside, self.saved = threading.Lock(), 0, -1
 
     def __enter__(self) -> None:
-        with self.lock:
+        with self.lock, suppress(OSError):  # stderr is closed: nothing to silence
             self.inside += 1
             if self.inside == 1:
-                with suppress(OSError):  # stderr is closed: nothing to silence
-                    self.saved = os.dup(2)
-                    nowhere = os.open(os.devnull, os.O_WRONLY)
-                    os.dup2(nowhere, 2)
-                    os.close(nowhere)
+                self.saved = os.dup(2)
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
 
     def __exit__(self, *_: object) -> None:
         with self.lock:

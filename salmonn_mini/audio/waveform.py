@@ -17,7 +17,7 @@ from torchaudio.functional import resample
 from salmonn_mini.audio.decoding import MAX_CHANNELS, RATES, Sound, decode, mix
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_bytes
-from salmonn_mini.models.config import CHANNELS, SAMPLE_RATE
+from salmonn_mini.models.config import SAMPLE_RATE
 
 MAX_PEAK = 16.0  # full scale is 1; lossy decoders overshoot slightly, integers stored as floats by thousands
 KAISER = {  # flat up to 7 kHz, below -60 dB from 8.2 kHz on
@@ -51,7 +51,6 @@ def load_audio(
         SalmonnError: a file that is missing, unreadable or not audio; samples that are none, not finite or far beyond
             full scale; an absurd rate or number of channels; a segment outside the file; nearly nothing undamaged.
     """
-    _check_channels(channels)
     sound = decode(path, begin, end, channels, max_seconds)
     X = _finish(path, sound, max_seconds, min_seconds)
     if notes is not None:
@@ -76,7 +75,6 @@ def to_waveform(
     Raises:
         SalmonnError: for what is no such array or not finite, an absurd rate, or no samples.
     """
-    _check_channels(channels)
     try:
         samples = torch.as_tensor(array).detach()
     except (TypeError, ValueError, RuntimeError) as problem:
@@ -112,11 +110,6 @@ def save_wav(path: str | os.PathLike, X: Tensor) -> None:
     content = io.BytesIO()
     soundfile.write(content, samples.numpy(), SAMPLE_RATE, format="WAV", subtype="PCM_16")
     write_bytes(path, content.getvalue())
-
-
-def _check_channels(channels: str) -> None:
-    if channels not in CHANNELS:
-        raise SalmonnError(f'channels = {channels!r}; choose "mix" (their average) or "first"')
 
 
 def _finish(source: str | os.PathLike, sound: Sound, max_seconds: float | None, min_seconds: float) -> Tensor:

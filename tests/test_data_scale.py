@@ -240,9 +240,10 @@ def test_a_damaged_tar_file_costs_only_what_is_lost(packed, clips):
     ("index", "words"),
     [
         ("{", "not JSON"),
-        ("[]", "no index of shards"),
-        ('{"shards": [{"file": "gone.tar", "samples": 1, "sha256": ""}]}', "'gone.tar'.*no tar file there"),
-        ('{"shards": [{"file": "pipe:date", "samples": 1, "sha256": ""}]}', "'pipe:date'.*no tar file"),
+        ("[]", "has 20 lines, not those of the shards"),
+        ('{"shards": [7]}', "index.json, row 1: 7 is no tar file there; pack it anew"),
+        ('{"shards": [{"file": "gone.tar", "samples": 1, "sha256": ""}]}', "gone.tar.*no tar file there"),
+        ('{"shards": [{"file": "pipe:date", "samples": 1, "sha256": ""}]}', "pipe:date.*no tar file"),
         ('{"shards": []}', "has 20 lines, not those of the shards"),
     ],
 )

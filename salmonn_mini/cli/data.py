@@ -7,13 +7,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from salmonn_mini.cli import options
 from salmonn_mini.errors import SalmonnError, counted
-
-if TYPE_CHECKING:
-    from salmonn_mini.data.importers import ImportResult
 
 LAYOUTS = """\
 what FOLDER holds, as the data sets come (nothing is fetched; rows without a sound file are counted and left out):
@@ -95,30 +92,23 @@ def make_samples(arguments: argparse.Namespace) -> None:
 
 def import_manifest(arguments: argparse.Namespace) -> None:
     from salmonn_mini.data import write_manifest
-    from salmonn_mini.data.importers import import_data_set
+    from salmonn_mini.data.importers import import_data_set, import_table
 
     if arguments.name == "table":
-        found = _import_table(arguments)
+        found = import_table(
+            arguments.folder,
+            _pairs([pair for text in arguments.columns for pair in text.split(",")], "--columns"),
+            _pairs(arguments.set_column, "--set-column"),
+            arguments.text_template,
+            arguments.out.with_suffix(""),
+            "".join(arguments.split[:1]),
+        )
     else:
         found = import_data_set(arguments.name, arguments.folder, arguments.split)
     written = write_manifest(arguments.out, found.samples)
     print(f"{counted(written, 'sample')} in {arguments.out}")
     for reason, rows in found.left_out.items():
         print(f"{counted(rows, 'row')} left out: {reason}")
-
-
-def _import_table(arguments: argparse.Namespace) -> ImportResult:
-    from salmonn_mini.data.importers import import_table
-
-    columns = [pair for text in arguments.columns for pair in text.split(",")]
-    return import_table(
-        arguments.folder,
-        _pairs(columns, "--columns"),
-        _pairs(arguments.set_column, "--set-column"),
-        arguments.text_template,
-        arguments.out.with_suffix(""),
-        "".join(arguments.split[:1]),
-    )
 
 
 def _pairs(texts: list[str], option: str) -> dict[str, str]:

@@ -9,8 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TextIO, TypeVar
+from contextlib import nullcontext, suppress
+from typing import TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -48,22 +48,12 @@ def map_in_order(
 
 def read_all(do: Callable[[Job], Result], jobs: Sequence[Job], threads: int = 1) -> list[Result]:
     """`do` of each job, so many at a time, with a progress bar on stderr."""
-    with _lasting_stderr() as stderr:
-        return thread_map(do, jobs, max_workers=threads, desc="reading", unit="clip", file=stderr)
-
-
-@contextmanager
-def _lasting_stderr() -> Iterator[TextIO]:
-    """stderr under another number: while MP3s are decoded, number 2 leads nowhere."""
-    try:
-        copy = os.dup(2) if sys.stderr.fileno() == 2 else None
-    except (OSError, ValueError):  # a notebook's, or closed
-        copy = None
-    if copy is None:
-        yield sys.stderr
-    else:
-        with open(copy, "w") as stderr:
-            yield stderr
+    stderr = nullcontext(sys.stderr)
+    with suppress(OSError, ValueError):  # a notebook's, or closed
+        if sys.stderr.fileno() == 2:  # under another number: while MP3s are decoded, number 2 leads nowhere
+            stderr = open(os.dup(2), "w")
+    with stderr as file:
+        return thread_map(do, jobs, max_workers=threads, desc="reading", unit="clip", file=file)
 
 
 def prefetch(items: Iterable[Result]) -> Iterator[Result]:

@@ -32,8 +32,9 @@ from salmonn_mini.data.clips import (
 )
 from salmonn_mini.data.loader import read_all
 from salmonn_mini.data.manifest import BadClip, Sample, check_unicode, to_sample, try_clip
+from salmonn_mini.data.tables import json_rows
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.files import load_json, replacing
+from salmonn_mini.files import replacing
 from salmonn_mini.models.config import SalmonnConfig
 
 RULES = SalmonnConfig(name="packed")  # for reading a file once; whoever trains has rules of their own
@@ -67,7 +68,13 @@ def pack(
     """
     if (folder / INDEX).exists():
         raise SalmonnError(f"{folder} is packed already; choose another folder, or delete this one")
-    samples = _good(samples, folder, max_bad_share, jobs)
+    for sample in samples:
+        check_unicode(sample)
+    results = read_all(_problem, samples, jobs)
+    examples = [Example(sample.clip, sample.task, "", "") for sample in samples]
+    write_quarantine(examples, results, folder)
+    check_bad_share(examples, results, max_bad_share, folder)
+    samples = [samples[i] for i in usable(results)]
     lines, shards = [], []
     with replacing(folder) as temporary:
         for start in range(0, len(samples), per_shard):
@@ -88,21 +95,16 @@ def read_index(folder: Path) -> list[Shard]:
     Raises:
         SalmonnError: no index, one that `pack` did not write, or a shard that is missing.
     """
-    try:
-        rows = load_json(folder / INDEX)["shards"]
-        parts = [(str(row["file"]), int(row["samples"]), str(row["sha256"])) for row in rows]
-    except (KeyError, TypeError, ValueError) as problem:
-        if isinstance(problem, SalmonnError):
-            raise
-        raise SalmonnError(
-            f"{folder / INDEX} is no index of shards ({problem}); pack the folder anew"
-        ) from problem
     shards, start = [], 0
-    for name, count, digest in parts:
-        if not re.fullmatch(r"[\w-]+\.tar", name) or not (folder / name).is_file():
-            raise SalmonnError(f"{folder}: {INDEX} names {name!r}, which is no tar file there; pack it anew")
-        shards.append(Shard(folder / name, range(start, start + count), digest))
-        start += count
+    for where, row in json_rows(folder / INDEX):
+        match row:
+            case {"file": str(name), "samples": int(count), "sha256": str(digest)} if (
+                re.fullmatch(r"[\w-]+\.tar", name) and (folder / name).is_file()
+            ):
+                shards.append(Shard(folder / name, range(start, start + count), digest))
+                start += count
+            case _:
+                raise SalmonnError(f"{folder / INDEX}, {where}: {row!r} is no tar file there; pack it anew")
     return shards
 
 
@@ -132,16 +134,6 @@ def decode(sounds: Packed, config: SalmonnConfig) -> Tensor | BadClip:
         for path, content in zip(paths, sounds.values(), strict=True):
             path.write_bytes(content)
         return try_clip(Sample(paths[0], "", expand_wav=tuple(paths[1:])), config)
-
-
-def _good(samples: Sequence[Sample], folder: Path, max_bad_share: float, jobs: int) -> list[Sample]:
-    for sample in samples:
-        check_unicode(sample)
-    results = read_all(_problem, samples, jobs)
-    examples = [Example(sample.clip, sample.task, "", "") for sample in samples]
-    write_quarantine(examples, results, folder)
-    check_bad_share(examples, results, max_bad_share, folder)
-    return [samples[i] for i in usable(results)]
 
 
 def _problem(sample: Sample) -> BadClip | None:

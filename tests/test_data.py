@@ -248,7 +248,7 @@ def test_clips_of_a_manifest_get_a_prompt_of_their_task_filled_from_Q(tones):
         with pytest.raises(SalmonnError, match=words):
             ManifestDataset([sample], TOY, seed=1)
     for seed in range(4):  # whichever prompt is drawn
-        with pytest.raises(SalmonnError, match="the prompt 'B {}' of its task 'asr' has a gap"):
+        with pytest.raises(SalmonnError, match=r"the prompt 'B \{\}' of its task 'asr' has a gap"):
             ManifestDataset([samples[1]], TOY, seed, prompts={"asr": ["A", "B {}"]})
 
 

@@ -51,7 +51,7 @@ def read_all(do: Callable[[Job], Result], jobs: Sequence[Job], threads: int = 1)
     stderr = nullcontext(sys.stderr)
     with suppress(OSError, ValueError):  # a notebook's, or closed
         if sys.stderr.fileno() == 2:  # under another number: while MP3s are decoded, number 2 leads nowhere
-            stderr = open(os.dup(2), "w")
+            stderr = os.fdopen(os.dup(2), "w")
     with stderr as file:
         return thread_map(do, jobs, max_workers=threads, desc="reading", unit="clip", file=file)
 

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from salmonn_mini.audio import load_audio
+from salmonn_mini.audio import load_audio, to_waveform
 from salmonn_mini.data.tables import json_object, read_rows
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_text
@@ -225,11 +224,9 @@ def try_clip(sample: Sample, config: SalmonnConfig) -> Tensor | BadClip:
 
 def load_clip(sample: Sample, config: SalmonnConfig, notes: list[str] | None = None) -> Tensor:
     """The sound X (S,) of a sample, all its clips in a row, by the model's rules; errors as `load_audio`'s."""
-    rules = {"channels": config.channels, "max_seconds": config.max_seconds, "notes": notes}
+    rules = {"channels": config.channels, "max_seconds": config.max_seconds}
     gap = torch.zeros(round(GAP_SECONDS * SAMPLE_RATE))
-    parts = [load_audio(sample.path, sample.begin, sample.end, **rules)]
+    parts = [load_audio(sample.path, sample.begin, sample.end, **rules, notes=notes)]
     for path in sample.expand_wav:
-        parts += [gap, load_audio(path, **rules)]
-    longest = None if config.max_seconds is None else round(config.max_seconds * SAMPLE_RATE)
-    X = torch.cat(parts)[:longest]
-    return pad(X, (0, max(0, round(config.min_seconds * SAMPLE_RATE) - len(X))))
+        parts += [gap, load_audio(path, **rules, notes=notes)]
+    return to_waveform(torch.cat(parts), SAMPLE_RATE, **rules, min_seconds=config.min_seconds)

@@ -100,6 +100,16 @@ def test_audio_in_the_table_itself_becomes_files(folder):
     assert [s.text for s in read_manifest(folder / "m.jsonl")] == ["0", "1", "2"]
 
 
+def test_a_parquet_file_is_a_manifest_too(folder):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = [{"path": "a.wav", "text": "x", "begin": 0.1, "end": None, "expand_wav": ["b.wav"]}]
+    parquet.write_table(pa.Table.from_pylist(rows), folder / "m.parquet")
+    expected = Sample(folder / "a.wav", "x", begin=0.1, expand_wav=(folder / "b.wav",))
+    assert read_manifest(folder / "m.parquet") == [expected]
+
+
 def test_columns_of_equal_names_and_a_template(folder):
     rows = [{"path": "a.wav", "title": "Rain", "mood": "{sad}", "task": "music_caption"}]
     (folder / "t.json").write_text(json.dumps(rows))

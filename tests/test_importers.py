@@ -275,7 +275,10 @@ def test_tables_that_are_none_are_refused(tmp_path):
         ("{", "not JSON"),
         ("{}", "a list of objects is expected"),
         ('{"data": [1]}', "row 1: no id, caption"),
-        ('{"data": [{"id": "17"}]}', "row 1: no caption in it; copy the data set's own table again"),
+        (
+            '{"data": [{"id": "17", "caption": null}]}',
+            "row 1: no caption in it; copy the data set's own table again",
+        ),
     ):
         (tmp_path / "json_files" / "SoundBible" / "sb_final.json").write_text(content)
         with pytest.raises(SalmonnError, match=words):
@@ -321,6 +324,15 @@ def test_wavcaps_keeps_what_only_another_source_holds_out(tmp_path):
     file = tmp_path / "json_files" / "SoundBible" / "sb_final.json"
     file.write_text(json.dumps(odd, ensure_ascii=False), encoding="utf-8")
     assert import_data_set("wavcaps", tmp_path, ["SoundBible"]).samples[0].text == "one\u2028two"
+
+
+@pytest.mark.parametrize("begin", ["soon", None, []])
+def test_a_malformed_segment_is_refused_by_its_number(tmp_path, begin):
+    segment = {"begin_time": begin, "end_time": 1, "text_tn": "X", "subsets": ["{M}"]}
+    audios = [{"path": "a.opus", "segments": []}, {"path": "b.opus", "segments": [segment]}]
+    (tmp_path / "GigaSpeech.json").write_text(json.dumps({"audios": audios}))
+    with pytest.raises(SalmonnError, match=r"GigaSpeech\.json, audio 2: .* is missing or malformed; copy"):
+        import_data_set("gigaspeech", tmp_path)
 
 
 def test_a_training_part_whose_table_is_missing_is_left_out(tmp_path):

@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     auditing = command("audit", audit_manifest, "hours, rates, and what is wrong: before a run")
     packing = command("pack", pack_manifest, "a manifest's files as tar files; a recipe takes the folder")
     for reading in (auditing, packing):
-        reading.add_argument("manifest", metavar="MANIFEST")
+        about = "a .jsonl, .json, .csv, .tsv or .parquet file with path and text"
+        reading.add_argument("manifest", metavar="MANIFEST", help=about)
         about = "files that are read at a time (1)"
         reading.add_argument("--jobs", metavar="N", type=options.whole(1), default=1, help=about)
     add = auditing.add_argument

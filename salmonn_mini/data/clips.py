@@ -194,12 +194,13 @@ def rules_of(config: SalmonnConfig) -> bytes:
 def digest_of(path: Path) -> bytes:
     """A digest of a file's content; where it cannot be read, of why."""
     try:
-        if not path.is_file():
-            return hashlib.sha256(f"not a file: {path.exists()}".encode()).digest()
-        state = path.stat()
-        return _digest(path, state.st_ino, state.st_size, state.st_mtime_ns)
+        if path.is_file():
+            state = path.stat()
+            return _digest(path, state.st_ino, state.st_size, state.st_mtime_ns)
+        reason = f"not a file: {path.exists()}"
     except OSError as problem:
-        return hashlib.sha256(f"cannot be read: {problem.strerror}".encode()).digest()
+        reason = f"cannot be read: {problem.strerror}"
+    return hashlib.sha256(reason.encode()).digest()
 
 
 @lru_cache(maxsize=64)  # a file of many segments is read once

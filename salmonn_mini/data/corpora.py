@@ -96,20 +96,23 @@ def gigaspeech(folder: Path, subset: str) -> Rows:
     for number, audio in enumerate(table_rows(table, "path", "segments"), 1):
         try:
             sound, segments = folder / audio["path"], audio["segments"]
-            rows = [(s["begin_time"], s["end_time"], s["text_tn"].split(), s["subsets"]) for s in segments]
-        except (KeyError, TypeError, AttributeError) as problem:
+            rows = [
+                (float(s["begin_time"]), float(s["end_time"]), s["text_tn"].split(), set(s["subsets"]))
+                for s in segments
+            ]
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
             raise SalmonnError(
                 f"{table}, audio {number}: {problem} is missing or malformed; copy it again"
             ) from problem
         for begin, end, words, subsets in rows:
-            known |= set(subsets)
+            known |= subsets
             if f"{{{subset}}}" not in subsets:
                 continue
             if GARBAGE & set(words):
                 yield f"no speech ({', '.join(sorted(GARBAGE))})"
             else:
                 text = " ".join(PUNCTUATION.get(word, word) for word in words).lower()
-                yield Sample(sound, re.sub(r" ([,.?!])", r"\1", text), begin=float(begin), end=float(end))
+                yield Sample(sound, re.sub(r" ([,.?!])", r"\1", text), begin=begin, end=end)
     if f"{{{subset}}}" not in known:
         names = ", ".join(sorted(name.strip("{}") for name in known))
         raise SalmonnError(f"{table}: no segments of subset {subset}; it has {names or 'none'}")
@@ -201,7 +204,7 @@ def wavcaps(folder: Path, source: str) -> Rows:
     sounds = audio_files(*places)
     for row in table_rows(table, "id", "caption"):
         name = str(row["id"]).removesuffix(".wav")
-        sample = Sample(first_of(sounds, name), row["caption"], "audio_caption")
+        sample = Sample(first_of(sounds, name), str(row["caption"]), "audio_caption")
         yield "in AudioCaps or Clotho too" if name in others else sample
 
 

@@ -32,9 +32,9 @@ def read_rows(path: Path) -> Rows:
 
 
 def table_rows(path: Path, *columns: str) -> Iterator[dict[str, Any]]:
-    """The rows of a table, each with at least these columns."""
+    """The rows of a table, each with something in at least these columns."""
     for where, row in read_rows(path):
-        if missing := [name for name in columns if not isinstance(row, dict) or name not in row]:
+        if missing := [name for name in columns if not isinstance(row, dict) or row.get(name) is None]:
             raise SalmonnError(
                 f"{path}, {where}: no {', '.join(missing)} in it; copy the data set's own table again"
             )
@@ -116,17 +116,14 @@ def parse_json(text: str, where: str) -> Any:
 
 
 def folder_rows(folder: Path, split: str = "") -> Rows:
-    """`save_to_disk`'s state.json and Arrow files, one folder a split; or the Hub's Parquet files by split."""
+    """`save_to_disk`'s Arrow files, one folder with a state.json a split; or the Hub's Parquet files by split."""
     if splits := sorted(path.parent.name for path in folder.glob("*/state.json")):
         split = split or (splits[0] if len(splits) == 1 else "")
         if split not in splits:
             raise SalmonnError(f"{folder} has the splits {', '.join(splits)}; choose one with --split")
         folder = folder / split
-    if (folder / "state.json").is_file():
-        files = [folder / row["filename"] for row in json_object(folder / "state.json")["_data_files"]]
-    else:
-        files = sorted(path for path in folder.rglob("*.parquet") if path.stem.startswith(split))
-        files = files or sorted(folder.glob("*.arrow"))
+    files = sorted(path for path in folder.rglob("*.parquet") if path.stem.startswith(split))
+    files = files or sorted(path for path in folder.glob("*.arrow") if not path.name.startswith("cache-"))
     if not files:
         raise SalmonnError(f"{folder}: no .parquet or .arrow files{f' of {split}' * bool(split)} in it")
     return _arrow_rows(files)

@@ -33,30 +33,30 @@ def shelf(folder: Path, ages: dict[str, float], size: int = 1000) -> Path:
 
 
 def test_the_longest_unused_make_room(tmp_path) -> None:
-    ages = {"a.safetensors": 3, "b.safetensors": 5, "c.safetensors": 2, "notes.txt": 9}
+    ages = {"a.pt": 3, "b.safetensors": 5, "c.pt": 2, "notes.txt": 9}
     feature_cache.evict(shelf(tmp_path, ages), limit=3000)
     assert names(tmp_path) == sorted(ages)
     feature_cache.evict(tmp_path, limit=2999)
-    assert names(tmp_path) == ["a.safetensors", "c.safetensors", "notes.txt"]
+    assert names(tmp_path) == ["a.pt", "c.pt", "notes.txt"]
     feature_cache.evict(tmp_path, limit=0)
     assert names(tmp_path) == ["notes.txt"]  # which is none of ours
 
 
 def test_what_is_in_use_stays(tmp_path) -> None:
     """Another run has looked that the file is there, and will read it in a moment."""
-    feature_cache.evict(shelf(tmp_path, {"new.safetensors": 0.1, "old.safetensors": 2}), limit=0)
-    assert names(tmp_path) == ["new.safetensors"]
+    feature_cache.evict(shelf(tmp_path, {"new.pt": 0.1, "old.safetensors": 2}), limit=0)
+    assert names(tmp_path) == ["new.pt"]
 
 
 def test_hearing_from_the_cache_is_a_use(tmp_path) -> None:
     model, clips = tiny_salmonn(), Tones()
     first = feature_cache.encode_dataset(model, clips, tmp_path, Accelerator(cpu=True))
-    shelf(tmp_path, {"other.safetensors": 4})
+    shelf(tmp_path, {"other.pt": 4})
     for file in tmp_path.iterdir():
         os.utime(file, (time.time() - 5 * HOUR,) * 2)
     again = feature_cache.encode_dataset(model, clips, tmp_path, Accelerator(cpu=True))
     assert all(a.whisper.equal(b.whisper) for a, b in zip(first, again, strict=True))
-    encoded = set(names(tmp_path)) - {"other.safetensors"}
+    encoded = set(names(tmp_path)) - {"other.pt"}
     feature_cache.evict(tmp_path, limit=0)
     assert set(names(tmp_path)) == encoded
 
@@ -88,7 +88,7 @@ def test_a_run_that_encodes_for_long_keeps_what_it_will_read(tmp_path, monkeypat
     model, store, ages = tiny_salmonn(), feature_cache._store, []
 
     def slow(file: Path, encoded: list) -> None:
-        for other in tmp_path.glob("*.safetensors"):
+        for other in tmp_path.glob("*.pt"):
             ages.append(time.time() - other.stat().st_mtime)
             os.utime(other, (time.time() - HOUR,) * 2)
         store(file, encoded)

@@ -82,9 +82,8 @@ def find_torch_file(source: PathLike) -> Path:
     if not path.exists():
         on_hub = re.fullmatch(f"({HUB_ID})(?:/(.+))?", str(source))
         if not on_hub:
-            raise SalmonnError(
-                f"{source}: no such file; check the path, or give a Hub id, owner/name or owner/name/file"
-            )
+            remedy = "check the path, or give a Hub id, owner/name or owner/name/file"
+            raise SalmonnError(f"{source}: no such file; {remedy}")
         path = download(on_hub[1], on_hub[2] or [f"*{ending}" for ending in TORCH_FILES])
     files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in TORCH_FILES)
     if len(files) != 1:
@@ -118,7 +117,7 @@ def load_whisper(source: PathLike, dtype: torch.dtype = torch.float32) -> Whispe
 def load_whisper_for_generation() -> WhisperForConditionalGeneration:
     """The toy's whole Whisper, which transcribes by itself."""
     source = toy_folder() / "whisper"
-    return _load_model(WhisperForConditionalGeneration, source, dtype=torch.float32)  # type: ignore[no-any-return]
+    return _load_model(WhisperForConditionalGeneration, source, dtype=torch.float32)
 
 
 def load_beats(source: PathLike) -> Beats:
@@ -163,9 +162,8 @@ def load_llm(
             torch.manual_seed(0)
             llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     # The folder's own decoding defaults would affect every answer.
-    llm.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id
-    )
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    llm.generation_config = GenerationConfig(**ends)
     return llm, tokenizer
 
 
@@ -188,11 +186,8 @@ def save_backbones(
     with _quiet(), replacing(folder / "llm") as temporary:
         _half(llm).save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-    once = {
-        key: tensor.half()
-        for key, tensor in beats.state_dict().items()
-        if not key.endswith(SHARED_TABLE) or ".0." in key
-    }
+    state = beats.state_dict().items()
+    once = {key: x.half() for key, x in state if not key.endswith(SHARED_TABLE) or ".0." in key}
     config = {"cfg": beats.config.sizes(), "tags": list(tags)}
     save_folder(folder / "beats", once, "model.safetensors", config)
 
@@ -218,9 +213,8 @@ def _load_model(kind: type[Any], source: PathLike, *, only: str = "", **settings
     prefix = f"{model.base_model_prefix}."
     listed = [faults[key] for key in sorted(faults) if key.removeprefix(prefix).startswith(only)]
     if listed:
-        raise SalmonnError(
-            f"{source} does not fit its config.json: {'; '.join(listed)}; download or write the folder again"
-        )
+        remedy = "download or write the folder again"
+        raise SalmonnError(f"{source} does not fit its config.json: {'; '.join(listed)}; {remedy}")
     return model.eval()
 
 
@@ -237,11 +231,11 @@ def _explained(source: PathLike, fault: str, remedy: str) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()

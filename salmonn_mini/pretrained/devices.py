@@ -27,18 +27,16 @@ def pick_device(device: str | torch.device | None = None, bits: int | None = Non
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(kind for kind, is_there in there.items() if is_there))
-    try:
-        picked = torch.device(device)
-    except RuntimeError:
-        picked = torch.device("meta")
-    if picked.type not in there:
+    kind, colon, index = str(device).partition(":")
+    if kind not in there or (colon and not index.isdigit()):
         raise SalmonnError(f"unknown device {str(device)!r}: choose auto, {', '.join(there)}")
-    gpus = torch.cuda.device_count() if picked.type == "cuda" else 1
-    if not there[picked.type] or (picked.index or 0) >= gpus:
-        lacking = {"cuda": "CUDA GPU", "mps": "Apple GPU (MPS)"}[picked.type]
-        number = f" {picked.index}" if picked.index else ""
-        raise SalmonnError(f"device {device}: torch sees no {lacking}{number} here; use cpu or auto")
-    return picked
+    gpus = torch.cuda.device_count() if kind == "cuda" else 1
+    if not there[kind] or int(index or 0) >= gpus:
+        lacking = {"cuda": "CUDA GPU", "mps": "Apple GPU (MPS)", "cpu": "CPU"}[kind] + f" {index}" * bool(
+            index
+        )
+        raise SalmonnError(f"device {device}: torch sees no {lacking} here; use cpu or auto")
+    return torch.device(device)
 
 
 def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
@@ -89,10 +87,8 @@ def check_bits(bits: int | None, device: torch.device) -> None:
     if bits not in (None, 8, 4):
         raise SalmonnError(f"bits is {bits!r}: choose 8 or 4, or leave it out")
     if bits is not None and (lacks := missing_for_quantization(device)):
-        raise SalmonnError(
-            f"an LLM in {bits} bits needs {lacks}, not available on {device.type}: leave bits out, or use a CUDA "
-            f"GPU with `pip install bitsandbytes`"
-        )
+        remedy = "leave bits out, or use a CUDA GPU with `pip install bitsandbytes`"
+        raise SalmonnError(f"an LLM in {bits} bits needs {lacks}, not available on {device.type}: {remedy}")
 
 
 def quantization_kwargs(bits: int | None, dtype: torch.dtype) -> dict[str, Any]:
@@ -109,5 +105,5 @@ def quantization_kwargs(bits: int | None, dtype: torch.dtype) -> dict[str, Any]:
     kwargs: dict[str, Any] = {"load_in_8bit": True}
     if bits == 4:
         kwargs = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
-    config = BitsAndBytesConfig(**kwargs, llm_int8_skip_modules=FULL_PRECISION)  # type: ignore[no-untyped-call]
+    config = BitsAndBytesConfig(**kwargs, llm_int8_skip_modules=FULL_PRECISION)
     return {"quantization_config": config, "device_map": {"": pick_device(None, bits).index}}

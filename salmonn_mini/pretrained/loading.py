@@ -102,7 +102,6 @@ class Salmonn(
         alpha: int | None = None,
         heads: int | None = None,
         window_seconds: float | None = None,
-        stride_seconds: float | None = None,
         pad_to_30s: bool = True,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "float32",
@@ -117,9 +116,9 @@ class Salmonn(
             whisper, llm: a folder of transformers, or a Hub id.
             beats: a file `{'cfg', 'model'}`, or a Hub id; None for a model without BEATs.
             checkpoint: a file `{'model': …}`, or a Hub id.
-            alpha, heads, window_seconds, stride_seconds: LoRA's, the Q-Former's and the windows', which no weight
-                tells. None: as a training run's checkpoint says, else as released: 32, 12 (at a width other than 768
-                they must be given), 0.333333 s and windows that touch.
+            alpha, heads, window_seconds: LoRA's, the Q-Former's and the windows', which no weight tells. None: as a
+                training run's checkpoint says, else as released: 32, 12 (at a width other than 768 they must be
+                given) and 0.333333 s.
             pad_to_30s: False spends Whisper on the clip's own frames alone. That is not what the weights were trained
                 on: on the random ones of the tests, a clip of 2.4 s moves its tokens by 63 % of their norm.
             device, dtype, bits: as of `from_pretrained`.
@@ -129,13 +128,8 @@ class Salmonn(
                 heads that are not given.
         """
         runtime = pick_runtime(device, dtype, bits)
-        published = read_published(
-            checkpoint,
-            lora_alpha=alpha,
-            qformer_heads=heads,
-            second_per_window=window_seconds,
-            second_stride=stride_seconds,
-        )
+        known = {"lora_alpha": alpha, "qformer_heads": heads, "second_per_window": window_seconds}
+        published = read_published(checkpoint, known)
         sources = {
             "name": "published",
             "whisper": {"hub": str(whisper)},
@@ -151,14 +145,10 @@ class Salmonn(
         return model.to(runtime.device)
 
     @overload
-    def answer(
-        self, audio: list[Audio], prompt: str, *, lora_scale: float | None = None, **decoding: Any
-    ) -> list[str]: ...
+    def answer(self, audio: list[Audio], prompt: str, **decoding: Any) -> list[str]: ...
 
     @overload
-    def answer(
-        self, audio: Audio, prompt: str, *, lora_scale: float | None = None, **decoding: Any
-    ) -> str: ...
+    def answer(self, audio: Audio, prompt: str, **decoding: Any) -> str: ...
 
     def answer(
         self, audio: Audio | list[Audio], prompt: str, *, lora_scale: float | None = None, **decoding: Any
@@ -208,13 +198,12 @@ class Salmonn(
         rules = {name: getattr(self.config, name) for name in ("channels", "max_seconds", "min_seconds")}
         if isinstance(audio, str | os.PathLike):
             return load_audio(audio, **rules, notes=notes)
+        parts: tuple[Any, ...] = audio if isinstance(audio, tuple) else (audio,)
         if isinstance(audio, Mapping):
-            audio = audio.get("array"), audio.get("sampling_rate")
-        samples, rate = audio if isinstance(audio, tuple) and len(audio) == 2 else (audio, None)
+            parts = audio.get("array"), audio.get("sampling_rate")
+        samples, rate = parts if len(parts) == 2 else (audio, None)
         if not isinstance(samples, Tensor | np.ndarray) or not isinstance(rate, int | None):
-            given = ", ".join(
-                type(part).__name__ for part in (audio if isinstance(audio, tuple) else (audio,))
-            )
+            given = ", ".join(type(part).__name__ for part in parts)
             remedy = "give a path, samples at 16 kHz, or (samples, sampling_rate) in this order"
             raise SalmonnError(f"{given} is not audio: {remedy}")
         if rate is None and samples.ndim != 1:
@@ -243,13 +232,8 @@ def build(
 ) -> Salmonn:
     """The parts that a configuration names, with a connector and LoRA that are still untrained.
 
-    Args:
-        seed: of the connector's and LoRA's first weights; the caller's generator is left alone.
-        dtype: of Whisper and the LLM.
-        bits: as of `load`.
-
-    Raises:
-        SalmonnError: a part that is missing, or whose weights do not fit; or as `quantization_kwargs`.
+    `seed` is that of their first weights, and the caller's generator is left alone; `dtype` and `bits` are as of
+    `load_backbones`, and so is what is raised.
     """
     with torch.random.fork_rng(devices=[]):
         parts = load_backbones(config, dtype, bits)
@@ -278,8 +262,8 @@ def read_info(name_or_path: PathLike, stage: int | None = None) -> dict[str, Any
 
 def _load_source(source: ModelSource, dtype: torch.dtype, bits: int | None) -> Salmonn:
     folder, preset = source.folder, source.preset
-    if source.repository:
-        folder = download(source.repository, ["config.json", ADAPTER_FILE], source.revision)
+    if not (folder or preset):
+        folder = download(source.name, ["config.json", ADAPTER_FILE], source.revision)
     if folder:
         config, info = _read_config(folder)
         state = load_tensors(folder / ADAPTER_FILE)
@@ -299,12 +283,8 @@ def _load_source(source: ModelSource, dtype: torch.dtype, bits: int | None) -> S
 def _read_config(folder: Path) -> tuple[SalmonnConfig, dict[str, Any]]:
     file = folder / "config.json"
     values = load_json(file)
-    info = values.pop("info", {}) if isinstance(values, dict) else None
-    if not isinstance(info, dict):
-        raise SalmonnError(
-            f"{file}: not a table of settings, or its info is none; write it with save_pretrained"
-        )
     try:
-        return SalmonnConfig.from_dict(values), info
-    except SalmonnError as problem:
+        info = values.pop("info", {}) if isinstance(values, dict) else {}
+        return SalmonnConfig.from_dict(values), dict(info)
+    except (TypeError, ValueError) as problem:
         raise SalmonnError(f"{file}: {problem}") from problem

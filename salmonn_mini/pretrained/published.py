@@ -53,14 +53,12 @@ class Published:
     def shape(self, key: str) -> torch.Size:
         """The shape of a weight that the sizes of the model follow from."""
         if key not in self.state:
-            raise SalmonnError(
-                f"{self.source} does not fit the model: missing {key}; give a checkpoint of a window-level "
-                "Q-Former as the published code writes it"
-            )
+            remedy = "give a checkpoint of a window-level Q-Former as the published code writes it"
+            raise SalmonnError(f"{self.source} does not fit the model: missing {key}; {remedy}")
         return self.state[key].shape
 
 
-def read_published(source: PathLike, **overrides: Any) -> Published:
+def read_published(source: PathLike, overrides: Mapping[str, Any]) -> Published:
     """Read a checkpoint: a file, or a Hub id. `overrides` are settings that the caller knows better, None if not.
 
     Raises:
@@ -129,10 +127,9 @@ def _connector(released: ConnectorConfig, published: Published) -> ConnectorConf
     feed_forward = "speech_Qformer.bert.encoder.layer.{}.intermediate_query.dense.weight"
     heads = settings.get("qformer_heads", _RELEASED_HEADS if width == _RELEASED_WIDTH else None)
     if heads is None:
-        raise SalmonnError(
-            f"{published.source}: no weight tells the attention heads of a Q-Former {width} wide (at "
-            f"{_RELEASED_WIDTH}, as released, it has {_RELEASED_HEADS}): give heads"
-        )
+        released_as = f"at {_RELEASED_WIDTH}, as released, it has {_RELEASED_HEADS}"
+        rule = f"no weight tells the attention heads of a Q-Former {width} wide ({released_as})"
+        raise SalmonnError(f"{published.source}: {rule}: give heads")
     seconds = settings.get("second_per_window", released.window_seconds)
     return released.replace(
         kind="window_qformer" if settings.get("window_level_Qformer", True) else "segment_qformer",
@@ -152,7 +149,7 @@ def _lora(published: Published) -> LoraSettings:
     alpha = published.settings.get("lora_alpha", LoraSettings.alpha)
     if not found:
         return LoraSettings(alpha=alpha)
-    ranks = {published.state[key].shape[0] for key in found}
+    ranks = {len(published.state[key]) for key in found}
     if len(ranks) > 1:
         raise SalmonnError(f"{published.source} has LoRA of ranks {sorted(ranks)}; one rank is supported")
     return LoraSettings(r=ranks.pop(), alpha=alpha, target_modules=tuple(dict.fromkeys(found.values())))

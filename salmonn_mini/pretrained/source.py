@@ -17,13 +17,12 @@ TOY_VARIABLE = "SALMONN_MINI_TOY"  # an environment variable: where the toy lies
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model comes from: `folder`, the Hub's `repository`, or, untrained or as released, the `preset` alone."""
+    """Where a model comes from: `folder`; else, untrained or as released, the `preset`; else the Hub's `name`."""
 
     name: str
     stage: int | None = None  # of the toy, 0 before training
     preset: SalmonnConfig | None = None
     folder: Path | None = None
-    repository: str | None = None
     revision: str | None = None
 
     def __str__(self) -> str:
@@ -40,25 +39,21 @@ def resolve(
             revision of what is not on the Hub.
     """
     name = os.fspath(name_or_path)
+    preset = PRESETS.get(name)
+    folder = Path(name) if preset is None and Path(name).is_dir() else None
     if stage is not None and name != "toy":
         raise SalmonnError(f"stage {stage} of {name}: only toy has stages; leave the stage out")
-    is_folder = name not in PRESETS and Path(name).is_dir()
-    if revision is not None and (name in PRESETS or is_folder):
+    if revision is not None and (preset or folder):
         raise SalmonnError(f"revision {revision} of {name}: only Hub ids have revisions; leave it out")
     if name == "toy":
         stage = _toy_stage(stage)
-        folder = toy_folder() / f"stage{stage}" if stage else None
-        return ModelSource(name, stage, preset=PRESETS[name], folder=folder)
-    if name in PRESETS:
-        return ModelSource(name, preset=PRESETS[name])
-    if is_folder:
-        return ModelSource(name, folder=Path(name))
-    if re.fullmatch(HUB_ID, name):
-        return ModelSource(name, repository=name, revision=revision)
-    raise SalmonnError(
-        f"there is no model {name!r}: give {', '.join(PRESETS)}, a folder with config.json and {ADAPTER_FILE}, "
-        f"or a Hub id owner/name"
-    )
+        return ModelSource(name, stage, preset, toy_folder() / f"stage{stage}" if stage else None)
+    if not (preset or folder or re.fullmatch(HUB_ID, name)):
+        raise SalmonnError(
+            f"there is no model {name!r}: give {', '.join(PRESETS)}, a folder with config.json and {ADAPTER_FILE}, "
+            f"or a Hub id owner/name"
+        )
+    return ModelSource(name, None, preset, folder, revision)
 
 
 def toy_folder() -> Path:
@@ -74,14 +69,13 @@ def toy_stages() -> list[int]:
 
 def _toy_stage(stage: int | None) -> int:
     """A stage that is there, or 0, untrained; None: the newest."""
-    stages = [0, *toy_stages()]
-    if stage is None and len(stages) == 1:
+    stages = toy_stages()
+    if stage is None and not stages:
         raise SalmonnError(
             f"no trained toy in {toy_folder()}: train it with `salmonn-mini train toy-stage1`, or choose stage 0, "
             f"untrained"
         )
-    stage = stages[-1] if stage is None else stage
-    if stage not in stages:
-        found = ", ".join(map(str, stages))
+    if stage not in (None, 0, *stages):
+        found = ", ".join(map(str, [0, *stages]))
         raise SalmonnError(f"no stage {stage} of the toy in {toy_folder()}: choose {found} (0: untrained)")
-    return stage
+    return stages[-1] if stage is None else stage

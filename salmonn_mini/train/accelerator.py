@@ -19,7 +19,6 @@ from tqdm import tqdm
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train.recipe import Recipe
 
-FSDP, DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"  # as `accelerate launch` sets them
 PROJECT = "salmonn-mini"  # the trackers' name for all runs
 
 
@@ -33,15 +32,14 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     known = [str(name) for name in LOGGER_TYPE_TO_CLASS]
     for name in recipe.trackers:
         if name not in known:
-            raise SalmonnError(
-                f"trackers: {name!r} is not one of Accelerate's: choose among {', '.join(known)}, or give []"
-            )
-    if parse_flag_from_env(DEEPSPEED):
+            remedy = f"choose among {', '.join(known)}, or give []"
+            raise SalmonnError(f"trackers: {name!r} is not one of Accelerate's: {remedy}")
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
         raise SalmonnError(
-            f"{DEEPSPEED} is true, but DeepSpeed is not supported: its optimizer state cannot be resumed exactly "
-            f"through Accelerate's public calls; use fsdp2.yaml, which shards the same"
+            "DeepSpeed is not supported: its optimizer state cannot be resumed exactly through Accelerate's public "
+            "calls; use fsdp2.yaml, which shards the same"
         )
-    fsdp = parse_flag_from_env(FSDP)
+    fsdp = parse_flag_from_env("ACCELERATE_USE_FSDP")
     if fsdp and recipe.bits is not None:
         raise SalmonnError(
             f"bits is {recipe.bits!r}, but FSDP cannot shard such weights: leave bits out, or use ddp.yaml, which "
@@ -56,12 +54,11 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
         log_with=[name for name in recipe.trackers if name in installed] or None,
         project_dir=recipe.output_dir,
     )
-    if fsdp and accelerator.distributed_type != DistributedType.FSDP:
-        raise SalmonnError(
-            f"FSDP was requested, but Accelerate gives {accelerator.distributed_type.value}: it needs a GPU for "
-            f"each process; without GPUs use torchrun"
-        )
-    processes, parts = accelerator.num_processes, recipe.gradient_accumulation_steps
+    engine, processes = accelerator.distributed_type, accelerator.num_processes
+    if fsdp and engine != DistributedType.FSDP:
+        remedy = "it needs a GPU for each process; without GPUs use torchrun"
+        raise SalmonnError(f"FSDP was requested, but Accelerate gives {engine.value}: {remedy}")
+    parts = recipe.gradient_accumulation_steps
     if recipe.batch_size < processes * parts:
         raise SalmonnError(
             f"batch_size is {recipe.batch_size}, but {processes} processes with gradient_accumulation_steps {parts} "

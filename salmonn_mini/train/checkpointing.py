@@ -54,7 +54,7 @@ class RunDirectory:
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock", blocking=False).acquire()
-        except (Timeout, OSError) as error:
+        except OSError as error:
             fault = f"cannot be used as a directory ({error.strerror}):"
             if isinstance(error, Timeout):
                 fault = "another run is training in this directory: wait for it, or"
@@ -68,13 +68,11 @@ class RunDirectory:
         Raises:
             SalmonnError: it has checkpoints of a run by another recipe.
         """
-        for path in self._checkpoints.iterdir():
-            if path.is_dir():  # what a killed run was writing
-                shutil.rmtree(path)
-            elif fresh:
-                path.unlink()
+        for path in self._checkpoints.glob(".*"):  # what a killed run was writing
+            shutil.rmtree(path, ignore_errors=True)
         if fresh:
-            for path in (self.log_path, self.path / ADAPTER_FILE, self.path / "config.json"):
+            model = self.path / ADAPTER_FILE, self.path / "config.json"
+            for path in (*self.checkpoints(), self.log_path, *model):
                 path.unlink(missing_ok=True)
         elif self.checkpoints():
             self._check_recipe(recipe)
@@ -124,9 +122,9 @@ class RunDirectory:
         except SalmonnError as error:
             raise SalmonnError(f"{file} is of another version ({error}): {remedy}") from error
         now = recipe.to_dict()
-        other = [key for key in now if now[key] != before[key] and key not in RESUMABLE_KEYS]
-        if other:
-            listed = ", ".join(f"{key} {before[key]!r} there, {now[key]!r} here" for key in other)
+        changed = [key for key in now if now[key] != before[key] and key not in RESUMABLE_KEYS]
+        if changed:
+            listed = ", ".join(f"{key} {before[key]!r} there, {now[key]!r} here" for key in changed)
             raise SalmonnError(f"{self.path} holds a run of another recipe ({listed}): {remedy}")
 
 

@@ -12,10 +12,11 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 import transformers
 from accelerate import Accelerator
@@ -26,22 +27,16 @@ from tqdm import tqdm
 import salmonn_mini
 from salmonn_mini.data import BadClip, ClipDataset, map_in_order, prefetch, usable
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.files import remove_abandoned, replacing
+from salmonn_mini.files import remove_abandoned, write_bytes
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 
+SUFFIXES = (".pt", ".safetensors")  # the second is that of earlier versions
 IN_USE_SECONDS = 3600
 ENCODE_BATCH = 25  # clips of like length in one forward pass
 CACHE_DTYPE = torch.float16  # half the memory; harmless: LayerNorm follows
 # Between files and features: code, and versions of libraries.
-CODE = (
-    "audio/*.py",
-    "data/manifest.py",
-    "models/encoders/**/*.py",
-    "models/features.py",
-    "models/salmonn.py",
-    "train/feature_cache.py",
-)
+CODE = ("audio/*.py", "data/manifest.py", "models/**/*.py", "train/feature_cache.py")
 LIBRARIES = (torch.__version__, transformers.__version__)
 
 
@@ -60,7 +55,7 @@ def encode_dataset(
     if accelerator.is_main_process:  # which reads the sound for the names, and tells the others
         encoders = _encoder_digest(model)
         names = [hashlib.sha256(encoders + clips.key(shard)).hexdigest()[:32] for shard in shards]
-    files = [cache / f"{name}.safetensors" for name in broadcast_object_list(names)]
+    files = [cache / f"{name}.pt" for name in broadcast_object_list(names)]
     _touch(files)
     missing = [i for i, file in enumerate(files) if not file.exists()]
     if missing:
@@ -77,9 +72,8 @@ def encode_dataset(
                 _touch(files)
                 bar.update(len(waves) * accelerator.num_processes)
     accelerator.wait_for_everyone()
-    return [
-        clip for file, shard in zip(files, shards, strict=True) for clip in _load(file, model, clips, shard)
-    ]
+    loaded = (_load(file, model, clips, shard) for file, shard in zip(files, shards, strict=True))
+    return list(chain.from_iterable(loaded))
 
 
 def evict(cache: Path, limit: float) -> None:
@@ -89,7 +83,7 @@ def evict(cache: Path, limit: float) -> None:
     """
     remove_abandoned(cache)
     with suppress(FileNotFoundError):  # another run is evicting
-        files = sorted(cache.glob("*.safetensors"), key=os.path.getmtime)
+        files = sorted((f for f in cache.iterdir() if f.suffix in SUFFIXES), key=os.path.getmtime)
         total = sum(map(os.path.getsize, files))
         for file in files:
             if total <= limit or file.stat().st_mtime > time.time() - IN_USE_SECONDS:
@@ -147,19 +141,16 @@ def _encode(model: SalmonnModel, waves: Sequence[Tensor | BadClip]) -> list[Feat
 
 
 def _store(file: Path, clips: Sequence[Features | BadClip]) -> None:
-    """One tensor (T, D) for each clip and encoder, named "0 whisper" and so on; reasons as metadata, named "1"."""
-    tensors = {
-        f"{i} {name}": frames[0] for i in usable(clips) for name, (frames, _) in clips[i].streams().items()
-    }
-    for key, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            name = key.split()[1]
-            raise SalmonnError(
-                f"{name}'s features exceed {CACHE_DTYPE}; use encoders that were trained to the end"
-            )
-    reasons = {str(i): clip.reason for i, clip in enumerate(clips) if isinstance(clip, BadClip)}
-    with replacing(file.parent, file) as temporary:
-        safetensors.torch.save_file(tensors, temporary / file.name, metadata=reasons)
+    """Each clip's tensors by their names in `Features`; of a bad one the reason."""
+    for clip in clips:
+        for name, (frames, _) in {} if isinstance(clip, BadClip) else clip.streams().items():
+            if not frames.isfinite().all():
+                raise SalmonnError(
+                    f"{name}'s features exceed {CACHE_DTYPE}; use encoders that were trained to the end"
+                )
+    content = BytesIO()
+    torch.save([clip.reason if isinstance(clip, BadClip) else vars(clip) for clip in clips], content)
+    write_bytes(file, content.getbuffer())
 
 
 def _load(file: Path, model: SalmonnModel, clips: ClipDataset, shard: range) -> list[Features | BadClip]:
@@ -167,14 +158,5 @@ def _load(file: Path, model: SalmonnModel, clips: ClipDataset, shard: range) -> 
     if not file.exists():
         _store(file, _encode(model, clips.waves(shard)))
     _touch([file])
-    with safetensors.safe_open(file, framework="pt") as content:
-        loaded: list[Any] = [{} for _ in shard]
-        keys = content.keys()
-        for key in keys:
-            number, name = key.split()
-            frames = content.get_tensor(key)
-            loaded[int(number)] |= {name: frames[None], f"{name}_lengths": torch.tensor([len(frames)])}
-        loaded = [Features(**streams) for streams in loaded]
-        for number, reason in (content.metadata() or {}).items():
-            loaded[int(number)] = BadClip(reason)
-    return loaded
+    stored = torch.load(file, weights_only=True)
+    return [BadClip(clip) if isinstance(clip, str) else Features(**clip) for clip in stored]

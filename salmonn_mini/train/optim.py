@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,21 +14,21 @@ from torch import nn
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.lora import ADAPTER
 from salmonn_mini.models.salmonn import SalmonnModel
-from salmonn_mini.train.recipe import PARTS, Recipe
+from salmonn_mini.train.recipe import Recipe
 from salmonn_mini.train.sharding import is_sharded
 
 COMPILERS = ("g++", "clang++", "cl")
 
 
 def trainable_part(name: str) -> str:
-    """The one of PARTS that a trained parameter belongs to, by its name in the model."""
+    """The part, of a recipe's `trainable`, that a trained parameter belongs to, by its name in the model."""
     return "lora" if ".lora_" in name else "connector"
 
 
 def make_optimizer(trained: dict[str, nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW: a learning rate for each part, and its peak with it."""
     groups = []
-    for part, peak in zip(PARTS, (recipe.connector_lr, recipe.lora_lr), strict=True):
+    for part, peak in (("connector", recipe.connector_lr), ("lora", recipe.lora_lr)):
         own = [p for name, p in trained.items() if trainable_part(name) == part]
         groups += [group | {"peak": peak} for group in decay_groups(own, recipe.weight_decay)]
     return torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
@@ -94,16 +93,14 @@ def compiled(model: SalmonnModel, on: bool) -> Iterator[None]:
     """Within the block, if `on`, the layers of both encoders and of the LLM are compiled by torch.compile.
 
     Raises:
-        SalmonnError: torch.compile lacks something for this device.
+        SalmonnError: there is no C++ compiler for a CPU; for a GPU torch brings its own.
     """
     blocks = transformer_blocks(model) if on else []
-    missing = ""
     if on and model.device.type == "cpu" and not any(map(shutil.which, COMPILERS)):
-        missing = f"a C++ compiler on a CPU, and {', '.join(COMPILERS)} are not on the PATH: install one"
-    if on and model.device.type == "cuda" and importlib.util.find_spec("triton") is None:
-        missing = "triton on a GPU: pip install triton"
-    if missing:
-        raise SalmonnError(f"compile is true, but torch.compile needs {missing}, or leave compile out")
+        missing = f"a C++ compiler on a CPU, and {', '.join(COMPILERS)} are not on the PATH"
+        raise SalmonnError(
+            f"compile is true, but torch.compile needs {missing}: install one, or omit compile"
+        )
     for block in blocks:
         block.compile()
     try:
@@ -127,10 +124,10 @@ def training_mode(model: SalmonnModel, gradient_checkpointing: bool) -> Iterator
     before = model.training
     already = any(getattr(layer, "gradient_checkpointing", False) for layer in model.llm.modules())
     switch = gradient_checkpointing and not already
+    if switch:
+        model.gradient_checkpointing_enable()
+    model.train()
     try:
-        if switch:
-            model.gradient_checkpointing_enable()
-        model.train()
         yield
     finally:
         model.train(before)

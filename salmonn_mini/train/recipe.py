@@ -32,19 +32,14 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str, str], ...] = (
     ("warmup weight_decay workers cache_limit", lambda v: v >= 0, "at least 0", "0 turns it off"),
     ("min_lr_ratio beta1 beta2", lambda v: 0 <= v < 1, "at least 0 and below 1", "omit it for the default"),
     ("dropout max_bad_share", lambda v: 0 <= v < 1, "at least 0 and below 1", "omit it for the default"),
-    ("steps batch_size eval_clips", lambda v: v > 0, "greater than 0", "give a positive number"),
-    ("max_grad_norm save_every", lambda v: v > 0, "greater than 0", "give a positive number"),
-    ("gradient_accumulation_steps", lambda v: v > 0, "greater than 0", "give a positive number"),
-    ("eval_every threads", lambda v: v > 0, "greater than 0", "omit it for the default"),
+    ("steps batch_size gradient_accumulation_steps", lambda v: v > 0, "greater than 0", "1 is the least"),
+    ("save_every eval_every eval_clips threads", lambda v: v > 0, "greater than 0", "1 is the least"),
+    ("max_grad_norm", lambda v: v > 0, "greater than 0", "omit it for the default"),
 )
 
 
 # Tasks with their shares: pre-training, instruction tuning, activation tuning.
-STAGES: dict[int, dict[str, float]] = {
-    1: {task.name: 1.0 for task in tasks_of(stage=1)},
-    2: {task.name: 1.0 for task in tasks_of(stage=2)},
-    3: {"story": 1.0},
-}
+STAGES = {stage: {task.name: 1.0 for task in tasks_of(stage=stage)} for stage in (1, 2)} | {3: {"story": 1.0}}
 
 
 @dataclass(frozen=True)
@@ -56,42 +51,26 @@ class Recipe(Settings):
     steps: int
     connector_lr: float  # the peaks of a cosine schedule, see `warmup` and `min_lr_ratio`
     lora_lr: float
-    model: str | None = (
-        "toy"  # a preset, whose frozen encoders and LLM are used; null where `init` brings its own
-    )
+    model: str | None = "toy"  # a preset: its frozen encoders and LLM; null where `init` brings its own
     # "scratch" for a random connector and LoRA; "stage1" and so on for the preset's own; or another model of the
     # preset's widths, frozen parts included: a preset with released weights such as "13b", a name on the hub, or a
     # directory, such as one that `Salmonn.from_published(…).save_pretrained(…)` wrote.
     init: str = SCRATCH
-    config: dict = field(
-        default_factory=dict
-    )  # from scratch: overrides of the preset, {"connector": {"tail": …}}
-    tasks: dict = field(
-        default_factory=dict
-    )  # shares; of a manifest's tasks in an epoch, else every clip comes once
+    config: dict = field(default_factory=dict)  # from scratch: overrides, {"connector": {"tail": …}}
+    tasks: dict = field(default_factory=dict)  # shares; of a manifest in an epoch, else each clip comes once
     trainable: tuple[str, ...] = ()  # some of PARTS; by default all of them
     clips: int | None = None  # of the toy world, unless there is a manifest, or
     manifest: str | None = None
     manifests: dict = field(default_factory=dict)  # a mixture: files, each with its share of an epoch
     prompts: str | None = None  # a prompt file instead of the task table's: for a manifest,
     paraphrase_prob: float = 0.0  # or for this share of the toy world's clips
-    affix_prob: float = (
-        0.0  # share of the toy world's clips whose prompt stands between a prefix and a suffix
-    )
-    stream: bool = (
-        False  # the manifests are packed directories, read and encoded at each step: more than memory holds
-    )
-    workers: int = (
-        0  # processes that read and decode sound, for each process that trains; 0: it does so itself
-    )
+    affix_prob: float = 0.0  # share of the toy world's clips whose prompt has a prefix and a suffix
+    stream: bool = False  # packed directories, read and encoded at each step: more than memory holds
+    workers: int = 0  # processes that decode sound, for each process that trains; 0: it does so itself
     max_bad_share: float = 0.05  # of clips that cannot be used and are set aside; more end the run
     batch_size: int = 32  # clips per step, over all processes
-    gradient_accumulation_steps: int = (
-        1  # parts of a process's clips of a step, to save memory; the loss is the same
-    )
-    gradient_checkpointing: bool = (
-        False  # the LLM's layers recompute their activations instead of keeping them
-    )
+    gradient_accumulation_steps: int = 1  # parts of a process's clips of a step, to save memory
+    gradient_checkpointing: bool = False  # the LLM's layers recompute their activations
     warmup: int = 100  # steps
     min_lr_ratio: float = 0.05
     weight_decay: float = 0.05  # on matrices; biases and norms have none
@@ -99,18 +78,14 @@ class Recipe(Settings):
     beta2: float = 0.999
     max_grad_norm: float = 1.0
     dropout: float | None = None  # in the connector and in LoRA; null: the model's own
-    dtype: str = (
-        "float32"  # of the frozen Whisper and LLM, and of the computation; trained weights stay in float32
-    )
+    dtype: str = "float32"  # of the frozen Whisper and LLM, and of the computation; trained weights: float32
     bits: int | None = None  # 8 or 4 for a quantized frozen LLM; needs a GPU and bitsandbytes
-    compile: bool = (
-        False  # torch.compile for the encoders' and the LLM's layers: a slow start, faster steps on a GPU
-    )
+    compile: bool = False  # torch.compile for encoders and LLM: a slow start, faster steps on a GPU
     seed: int = 0
     threads: int | None = None
     save_every: int = 100  # steps
     cache_dir: str = "runs/features"  # of the frozen encoders; may be deleted at any time
-    cache_limit: float = 20.0  # GB; at the end of a run the least recently used files beyond it are deleted
+    cache_limit: float = 20.0  # GB; at a run's end the least recently used files beyond it are deleted
     trackers: tuple[str, ...] = ("tensorboard",)  # names of Accelerate's; without its package one is skipped
     eval_every: int | None = None  # steps until the WER of `eval_clips` clips is logged; null: never
     eval_clips: int = 32  # of the toy world's validation split, or of
@@ -129,24 +104,20 @@ class Recipe(Settings):
                 self._rule(value is None or holds(value), name, rule, remedy)
         if self.model is not None:
             preset(self.model)
-        rule, most = self._rule, f"at most batch_size = {self.batch_size}"
-        rule(
-            self.gradient_accumulation_steps <= self.batch_size,
-            "gradient_accumulation_steps",
-            most,
-            "lower it",
-        )
+        rule, batch = self._rule, self.batch_size
+        parts = self.gradient_accumulation_steps
+        rule(parts <= batch, "gradient_accumulation_steps", f"at most batch_size = {batch}", "lower it")
         rule(self.init == SCRATCH or not self.config, "config", "omitted unless init is scratch", "remove it")
         rule(set(self.trainable) <= set(PARTS), "trainable", f"among {', '.join(PARTS)}", "choose some")
         needs_preset = self.init == SCRATCH or STAGE.fullmatch(self.init)
         rule(self.model or not needs_preset, "model", f"a preset where init is {self.init}", "name one")
-        rule(bool(self.output_dir.strip()), "output_dir", "the name of a directory", "name one")
+        rule(self.output_dir.strip(), "output_dir", "the name of a directory", "name one")
         self._check_sources() if self.sources else self._check_toy()
         for name, share in self.tasks.items():
             get_task(name)
             rule(_is_share(share), "tasks", "shares of at least 0", f"change {name}")
         rule(not self.tasks or sum(self.tasks.values()) > 0, "tasks", "of some share", "raise one")
-        known = self.eval_every is None or self.eval_manifest is not None or not self.sources
+        known = self.eval_every is None or self.eval_manifest or not self.sources
         rule(known, "eval_manifest", "given for eval_every", "name one that is not trained on")
 
     def _check_toy(self) -> None:
@@ -158,10 +129,9 @@ class Recipe(Settings):
         rule(used, "paraphrase_prob", "above 0 for prompts to be used", "raise it, or remove prompts")
 
     def _check_sources(self) -> None:
-        rule, shares = self._rule, "omitted with manifests: they have shares of their own"
+        rule, own = self._rule, "omitted with manifests and with stream"
         rule(self.clips is None, "clips", "omitted with a manifest: all its clips are used", "remove it")
-        rule(not (self.stream and self.tasks), "tasks", "omitted with stream", "remove it")
-        rule(not (self.tasks and self.manifests), "tasks", shares, "remove it")
+        rule(not self.tasks or not (self.stream or self.manifests), "tasks", own, "remove it")
         rule(not (self.manifest and self.manifests), "manifest", "omitted with manifests", "add it to them")
         for name, share in self.manifests.items():
             rule(_is_share(share) and share > 0, "manifests", "shares above 0", f"change {name}")
@@ -172,7 +142,7 @@ class Recipe(Settings):
         return dict(self.manifests) if self.manifest is None else {self.manifest: 1.0}
 
     def factor(self, step: int) -> float:
-        """The factor on the learning rates at a step, counted from 0."""
+        """The factor on the learning rates at a step, from 0."""
         return lr_factor(step, self.steps, self.warmup, self.min_lr_ratio)
 
 
@@ -185,8 +155,7 @@ def lr_factor(step: int, steps: int, warmup: int, min_lr_ratio: float) -> float:
 
 
 def _is_share(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def recipe_names() -> list[str]:
@@ -241,14 +210,11 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
-_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?[0-9]+$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    _FLOAT,
-    re.compile(r"[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.inf)$|\.nan$"),
-    list("-+.0123456789"),
-)
-_Loader.add_constructor(_INT, lambda loader, node: int(loader.construct_scalar(node)))
+_INT = re.compile(r"[-+]?[0-9]+$")
+_FLOAT = re.compile(r"[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.inf)$|\.nan$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
 
 
 def _yaml(text: str, where: str) -> object:

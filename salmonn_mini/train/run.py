@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from salmonn_mini.data import (
     read_manifest,
     read_prompts,
 )
+from salmonn_mini.data.clips import digest_of
 from salmonn_mini.data.packed import LINES
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SalmonnConfig, preset
@@ -124,11 +124,9 @@ def _shared_clip(clips: Sequence[Path], source: Path) -> Path | None:
     manifest = source / LINES if source.is_dir() else source
     trained = {sample.path.resolve() for sample in read_manifest(manifest)}
     sizes = {clip.stat().st_size for clip in clips if clip.is_file()}
-    like = [path for path in trained if path.is_file() and path.stat().st_size in sizes]
-    contents = {hashlib.sha256(path.read_bytes()).digest() for path in like}
+    contents = {digest_of(path) for path in trained if path.is_file() and path.stat().st_size in sizes}
     for clip in clips:
-        content = hashlib.sha256(clip.read_bytes()).digest() if clip.is_file() else None
-        if clip.resolve() in trained or content in contents:
+        if clip.resolve() in trained or (clip.is_file() and digest_of(clip) in contents):
             return clip
     return None
 
@@ -152,10 +150,11 @@ def _check_shapes(recipe: Recipe, config: SalmonnConfig) -> None:
     for name, keys in WIDTHS.items():
         here, there = getattr(expected, name), getattr(config, name)
         for key in keys if here and there else ():
-            if getattr(here, key) != getattr(there, key):
+            own, wanted = getattr(there, key), getattr(here, key)
+            if own != wanted:
                 raise SalmonnError(
-                    f"init {recipe.init}: its {name}.{key} is {getattr(there, key)}, but {getattr(here, key)} in the "
-                    f"recipe's model {recipe.model!r}: change model or init"
+                    f"init {recipe.init}: its {name}.{key} is {own}, but {wanted} in the recipe's model "
+                    f"{recipe.model!r}: change model or init"
                 )
 
 

@@ -28,7 +28,6 @@ from salmonn_mini.data import (
     BatchOrder,
     ClipDataset,
     Example,
-    ManifestDataset,
     MixtureDataset,
     PackedDataset,
     TarStream,
@@ -38,7 +37,7 @@ from salmonn_mini.data import (
     usable,
     write_quarantine,
 )
-from salmonn_mini.data.packed import Packed, read_index
+from salmonn_mini.data.packed import Packed, Shard, read_index
 from salmonn_mini.data.stream import unpack
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
@@ -69,6 +68,11 @@ class StreamingDataset:
     seed: int
     prompts: Mapping[str, Sequence[str]] | None = None
 
+    @property
+    def tars(self) -> list[Shard]:
+        """The tar files of all directories."""
+        return [tar for name in self.shares for tar in read_index(Path(name))]
+
 
 def data_digest(clips: ClipDataset | StreamingDataset) -> str:
     """A digest of the rows and of the files' sizes, without reading any sound."""
@@ -80,15 +84,10 @@ def data_digest(clips: ClipDataset | StreamingDataset) -> str:
 
 
 def _file_sizes(clips: ClipDataset | StreamingDataset) -> list[object]:
-    if isinstance(clips, StreamingDataset):
-        tars = [tar for name in clips.shares for tar in read_index(Path(name))]
-    elif isinstance(clips, PackedDataset):
-        tars = clips.tars
-    else:
-        samples = clips.samples if isinstance(clips, ManifestDataset) else ()
-        paths = [path for sample in samples for path in sample.files]
-        return [path.stat().st_size if path.is_file() else None for path in paths]
-    return [(tar.sha256, tar.file.stat().st_size) for tar in tars]
+    if isinstance(clips, StreamingDataset | PackedDataset):
+        return [(tar.sha256, tar.file.stat().st_size) for tar in clips.tars]
+    paths = [path for sample in getattr(clips, "samples", ()) for path in sample.files]  # the toy has none
+    return [path.stat().st_size if path.is_file() else None for path in paths]
 
 
 class CachedSource:
@@ -105,7 +104,7 @@ class CachedSource:
         self.accelerator = accelerator
         encoded = encode_dataset(model, clips, Path(recipe.cache_dir), accelerator, recipe.workers)
         for i in usable(encoded):
-            if reason := context_fault(model, clips.examples[i], _frames(encoded[i])):
+            if reason := context_fault(model, clips.examples[i], int(encoded[i].lengths)):
                 encoded[i] = BadClip(reason)
         if accelerator.is_main_process:
             write_quarantine(clips.examples, encoded, directory)
@@ -113,9 +112,9 @@ class CachedSource:
         if warning and accelerator.is_main_process:
             tqdm.write(warning, file=sys.stderr)
         self.items = [Item(clips.examples[i], encoded[i]) for i in usable(encoded)]
-        lengths = [_frames(item.encoded) for item in self.items]
-        tasks = [item.example.task for item in self.items]
-        groups = [item.example.group for item in self.items]
+        examples = [item.example for item in self.items]
+        lengths = [int(item.encoded.lengths) for item in self.items]
+        tasks, groups = [e.task for e in examples], [e.group for e in examples]
         self.order = BatchOrder(lengths, tasks, recipe.batch_size, recipe.seed, groups, clips.shares)
         self.tasks = sorted(set(tasks))
 
@@ -136,9 +135,7 @@ class StreamingSource:
     """This process's part of packed directories, read ahead chunk by chunk; nothing of it is cached.
 
     A clip that cannot be used is listed in `quarantine-<rank>.jsonl`, and the clip before it is used twice.
-
-    Raises:
-        SalmonnError: a batch that the processes cannot share evenly; directories that are not packed.
+    Raises SalmonnError for a batch that the processes cannot share evenly, or directories that are not packed.
     """
 
     def __init__(
@@ -219,17 +216,12 @@ class StreamingSource:
         return [items[i * self.per_step : (i + 1) * self.per_step] for i in order]
 
     def _is_usable(self, example: Example, sound: Tensor | BadClip) -> bool:
-        """Count a clip, and list a bad one, once in all sessions.
-
-        Raises:
-            SalmonnError: too many bad ones.
-        """
-        self._seen += 1
-        if reason := sound.reason if isinstance(sound, BadClip) else self._context_fault(example, sound):
-            self._bad += 1
-            if example.clip not in self._listed:
-                self._listed.add(example.clip)
-                append_json(self.quarantine, {"clip": example.clip, "task": example.task, "reason": reason})
+        """Count a clip; list a bad one, once in all sessions, and raise SalmonnError if there are too many."""
+        reason = sound.reason if isinstance(sound, BadClip) else self._context_fault(example, sound)
+        self._seen, self._bad = self._seen + 1, self._bad + (reason is not None)
+        if reason and example.clip not in self._listed:
+            self._listed.add(example.clip)
+            append_json(self.quarantine, {"clip": example.clip, "task": example.task, "reason": reason})
         if self._bad > self.recipe.max_bad_share * max(self._seen, SEEN):
             raise SalmonnError(
                 f"{self._bad} of {self._seen} clips cannot be used, see {self.quarantine}; that is more than "
@@ -238,20 +230,17 @@ class StreamingSource:
         return not reason
 
     def _context_fault(self, example: Example, sound: Tensor) -> str | None:
-        seconds = len(sound) / SAMPLE_RATE
-        if self.model.whisper is not None and self.model.config.pad_to_30s:
-            seconds = max(seconds, self.model.whisper.window_seconds)
+        seconds, whisper = len(sound) / SAMPLE_RATE, self.model.whisper
+        if whisper is not None and self.model.config.pad_to_30s:
+            seconds = max(seconds, whisper.window_seconds)
         return context_fault(self.model, example, round(seconds * FRAMES_PER_SECOND))
 
 
 def context_fault(model: SalmonnModel, example: Example, frames: int) -> str | None:
     """Why a clip of so many frames T does not fit into the LLM's context; None if it does."""
     prompt, context = model.prompt, model.llm.config.max_position_embeddings
-    fixed = len(prompt.before) + int(model.connector.n_tokens(torch.tensor([frames])))
-    most = len(f"</Speech> {model.config.prompt}{example.prompt}{example.answer}".encode()) + 3
-    if fixed + most <= context:
-        return None  # a token has at least one byte, but for the end and two leading spaces: no need to count
-    tokens = fixed + len(prompt.after(example.prompt)) + len(prompt.answer(example.answer))
+    text = *prompt.before, *prompt.after(example.prompt), *prompt.answer(example.answer)
+    tokens = len(text) + int(model.connector.n_tokens(torch.tensor([frames])))
     if tokens <= context:
         return None
     return f"prompt, sound and answer take {tokens:,} tokens, but the LLM reads at most {context:,}"
@@ -264,8 +253,3 @@ def _endless(tar: TarStream, position: int) -> Iterator[tuple[Example, Packed | 
         if position < length:
             yield from islice(tar.packed(epoch, position), length - position)
         position = max(0, position - length)
-
-
-def _frames(features: Features) -> int:
-    """The frames T of one clip."""
-    return int(features.lengths)

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 
 from salmonn_mini.data import ClipDataset, usable
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.evaluation.metrics.words import word_errors
+from salmonn_mini.evaluation.metrics.words import wer
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.feature_cache import encode_dataset
@@ -40,13 +40,10 @@ class Validation:
     def wer(self, model: SalmonnModel) -> float:
         """The word error rate of greedy answers, as a fraction, in evaluation mode."""
         model.eval()
-        errors = words = 0
+        answers: list[str] = []
         for start in range(0, len(self.clips), BATCH_SIZE):
             examples, encoded = zip(*self.clips[start : start + BATCH_SIZE], strict=True)
             features, prompts = Features.stack(encoded).to(model.device), [e.prompt for e in examples]
-            answers = model.generate(features, prompts, max_new_tokens=MAX_NEW_TOKENS)
-            for example, answer in zip(examples, answers, strict=True):
-                wrong, total = word_errors(example.answer, answer.text)
-                errors, words = errors + wrong, words + total
+            answers += [a.text for a in model.generate(features, prompts, max_new_tokens=MAX_NEW_TOKENS)]
         model.train()
-        return errors / max(1, words)
+        return wer([example.answer for example, _ in self.clips], answers)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 from safetensors import SafetensorError
 
 from salmonn_mini.errors import SalmonnError
+
+PREFIX = ".writing-"  # of temporary directories
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def replacing(directory: str | os.PathLike, target: Path | None = None) -> Itera
     directory = Path(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=_prefix(os.getpid())) as temporary:
+        with tempfile.TemporaryDirectory(dir=directory, prefix=PREFIX) as temporary:
             yield Path(temporary)
             for file in sorted(Path(temporary).iterdir()):
                 file.chmod(0o644)  # safetensors' files are readable by their owner alone
@@ -40,11 +41,7 @@ def replacing(directory: str | os.PathLike, target: Path | None = None) -> Itera
 
 
 def write_bytes(path: str | os.PathLike, content: bytes | memoryview) -> None:
-    """Write a file, as `replacing` does.
-
-    Raises:
-        SalmonnError: it cannot be written.
-    """
+    """Write a file, as `replacing` does; raises SalmonnError if it cannot be written."""
     path = Path(path)
     with replacing(path.parent, path) as temporary:
         (temporary / path.name).write_bytes(content)
@@ -61,11 +58,7 @@ def write_json(path: str | os.PathLike, value: Any, *, indent: int = 1) -> None:
 
 
 def append_json(path: Path, row: Any) -> None:
-    """Append a line of JSON.
-
-    Raises:
-        SalmonnError: it cannot be written.
-    """
+    """Append a line of JSON; raises SalmonnError if it cannot be written."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -85,11 +78,10 @@ def truncate_lines(path: Path, count: int) -> None:
         write_bytes(path, b"".join(complete_lines(path)[:count]))
 
 
-def remove_abandoned(directory: Path) -> None:
-    """Delete the temporary directories of `replacing` whose processes, on this machine, have ended."""
-    for path in directory.glob(_prefix("*") + "*"):
-        pid = path.name.removeprefix(_prefix("")[:-1]).partition(".")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+def remove_abandoned(directory: Path, seconds: float) -> None:
+    """Delete the temporary directories of `replacing` that are older: their processes have died."""
+    for path in directory.glob(f"{PREFIX}*"):
+        if path.stat().st_mtime < time.time() - seconds:
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -105,21 +97,13 @@ def fsync(path: Path) -> None:
 
 
 def load_json(file: str | os.PathLike) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        SalmonnError: no such file, or not JSON.
-    """
+    """The content of a JSON file; raises SalmonnError if there is none, or it is not JSON."""
     try:
         return json.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise SalmonnError(f"{file}: cannot be read ({error.strerror}); check the path") from error
     except ValueError as error:
         raise SalmonnError(f"{file}: this is not JSON ({error}); write it again") from error
-
-
-def _prefix(pid: int | str) -> str:
-    return f".{socket.gethostname()}.{pid}."
 
 
 def _cannot_write(path: str | os.PathLike, error: Exception) -> SalmonnError:

@@ -103,8 +103,9 @@ def test_temporary_files_of_dead_processes_are_removed(tmp_path) -> None:
         "import os, sys; from salmonn_mini.files import replacing\nwith replacing(sys.argv[1]): os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    with replacing(tmp_path):
-        assert len(names(tmp_path)) == 2
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (time.time() - 2 * HOUR,) * 2)
+    with replacing(tmp_path) as temporary:
         feature_cache.evict(tmp_path, limit=1e9)
-        assert len(names(tmp_path)) == 1  # this process lives
+        assert names(tmp_path) == [temporary.name]  # this process lives
     assert names(tmp_path) == []

@@ -61,9 +61,7 @@ def load_backbones(
     """The parts that a configuration names by `hub`; "" stands for the toy's own.
 
     `dtype` is Whisper's and the LLM's; BEATs stays in float32, for float16 overflows it. `bits` is the LLM's alone.
-
-    Raises:
-        SalmonnError: a part that is missing, or whose weights do not fit; or as `quantization_kwargs`.
+    Raises SalmonnError for a part that is missing, or whose weights do not fit; or as `quantization_kwargs`.
     """
     toy, llm = toy_folder(), config.llm
     whisper = load_whisper(config.whisper.hub or toy / "whisper", dtype) if config.whisper else None
@@ -75,8 +73,7 @@ def load_backbones(
 def find_torch_file(source: PathLike) -> Path:
     """A file of torch.save: itself, the only one in a folder, or on the Hub as `owner/name` or `owner/name/file`.
 
-    Raises:
-        SalmonnError: there is no such file, or more than one.
+    Raises SalmonnError if there is none, or more than one.
     """
     path = Path(source)
     if not path.exists():
@@ -95,8 +92,7 @@ def find_torch_file(source: PathLike) -> Path:
 def download(repository: str, files: str | list[str], revision: str | None = None) -> Path:
     """A file of a repository on the Hub, or a folder of those that match patterns; from the cache without a network.
 
-    Raises:
-        SalmonnError: not on the Hub, or the Hub cannot be reached.
+    Raises SalmonnError if it is not there, or the Hub cannot be reached.
     """
     remedy = "check the path, the Hub id (owner/name) and the network"
     with _explained(repository, "not found locally or on the Hub", remedy):
@@ -150,8 +146,7 @@ def load_llm(
         attention: transformers' name of an implementation.
         bits: 8 or 4 to quantize the matrices, on a GPU; None: in `dtype`.
 
-    Raises:
-        SalmonnError: weights that are missing or do not fit; or as `quantization_kwargs`.
+    Raises SalmonnError for weights that are missing or do not fit; or as `quantization_kwargs`.
     """
     quantized = quantization_kwargs(bits, dtype)
     tokenizer = _from_pretrained(AutoTokenizer, source)
@@ -175,11 +170,7 @@ def save_backbones(
     llm: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    """Write the toy's parts in float16, each file whole or not at all; `tags` name the classes of BEATs.
-
-    Raises:
-        SalmonnError: the folder cannot be written to.
-    """
+    """Write the toy's parts in float16, each file whole or not at all, else SalmonnError; `tags`: BEATs' classes."""
     folder = Path(folder)
     with _quiet(), replacing(folder / "whisper") as temporary:
         _half(whisper).save_pretrained(temporary)

@@ -19,8 +19,7 @@ FULL_PRECISION = ["lm_head"]  # not quantized: the loss is taken from it
 def pick_device(device: str | torch.device | None = None, bits: int | None = None) -> torch.device:
     """The device of that name; "auto": CUDA, else MPS, else the CPU; None: the CPU, or with `bits` this process's GPU.
 
-    Raises:
-        SalmonnError: an unknown device, or one that is not here.
+    Raises SalmonnError for an unknown device, or one that is not here.
     """
     if device is None:  # launchers set LOCAL_RANK
         return torch.device("cpu" if bits is None else f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
@@ -40,10 +39,9 @@ def pick_device(device: str | torch.device | None = None, bits: int | None = Non
 
 
 def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """Whisper's and the LLM's type; "auto" is bfloat16 on a CUDA GPU that computes in it, else float32.
+    """Whisper's and the LLM's type; "auto": bfloat16 on a CUDA GPU that computes in it, else float32.
 
-    Raises:
-        SalmonnError: an unknown type.
+    Raises SalmonnError for an unknown type.
     """
     if dtype == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -94,10 +92,7 @@ def check_bits(bits: int | None, device: torch.device) -> None:
 def quantization_kwargs(bits: int | None, dtype: torch.dtype) -> dict[str, Any]:
     """`from_pretrained`'s arguments for an LLM in 8 bits (LLM.int8) or 4 (NF4, as in QLoRA); None: no arguments.
 
-    The weights go straight to this process's GPU and are computed with in `dtype`.
-
-    Raises:
-        SalmonnError: as `check_bits`.
+    The weights go straight to this process's GPU and are computed with in `dtype`. Raises as `check_bits`.
     """
     if bits is None:
         return {}

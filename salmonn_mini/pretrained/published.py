@@ -61,8 +61,7 @@ class Published:
 def read_published(source: PathLike, overrides: Mapping[str, Any]) -> Published:
     """Read a checkpoint: a file, or a Hub id. `overrides` are settings that the caller knows better, None if not.
 
-    Raises:
-        SalmonnError: no such file, or not a checkpoint of this kind.
+    Raises SalmonnError if there is no such file, or it is no checkpoint of this kind.
     """
     file = find_torch_file(source)
     rule = "a SALMONN checkpoint is a file {'model': …} as published by its authors"
@@ -94,8 +93,7 @@ def with_sizes(config: SalmonnConfig, published: Published, parts: Backbones) ->
 def load_published_weights(model: SalmonnModel, published: Published) -> None:
     """Put the checkpoint's weights into a model of its sizes; without LoRA in it, LoRA stays without effect.
 
-    Raises:
-        SalmonnError: naming every missing, unexpected and wrongly shaped key as the checkpoint spells it.
+    Raises SalmonnError with every missing, unexpected and wrongly shaped key as the checkpoint spells it.
     """
     own = {published_name(name): tensor for name, tensor in model.trainable_state().items()}
     if not any(".lora_" in key for key in published.state):
@@ -145,11 +143,8 @@ def _connector(released: ConnectorConfig, published: Published) -> ConnectorConf
 
 
 def _lora(published: Published) -> LoraSettings:
-    found = {key: match[1] for key in published.state if (match := _LORA_A.search(key))}
+    rank = {match[1]: len(x) for key, x in published.state.items() if (match := _LORA_A.search(key))}
     alpha = published.settings.get("lora_alpha", LoraSettings.alpha)
-    if not found:
+    if not rank:
         return LoraSettings(alpha=alpha)
-    ranks = {len(published.state[key]) for key in found}
-    if len(ranks) > 1:
-        raise SalmonnError(f"{published.source} has LoRA of ranks {sorted(ranks)}; one rank is supported")
-    return LoraSettings(r=ranks.pop(), alpha=alpha, target_modules=tuple(dict.fromkeys(found.values())))
+    return LoraSettings(r=max(rank.values()), alpha=alpha, target_modules=tuple(rank))

@@ -25,9 +25,8 @@ PROJECT = "salmonn-mini"  # the trackers' name for all runs
 def make_accelerator(recipe: Recipe) -> Accelerator:
     """The accelerator for a run, with those of the recipe's trackers whose packages are there.
 
-    Raises:
-        SalmonnError: an engine that is unsupported or unavailable, fewer clips per step than processes, or a tracker
-            that Accelerate does not know.
+    Raises SalmonnError for an engine that is unsupported or unavailable, fewer clips per step than processes, or a
+    tracker that Accelerate does not know.
     """
     known = [str(name) for name in LOGGER_TYPE_TO_CLASS]
     for name in recipe.trackers:

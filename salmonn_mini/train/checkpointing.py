@@ -46,11 +46,7 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """No other process may train here meanwhile; the lock of a process that dies is free at once.
-
-        Raises:
-            SalmonnError: another run has it, or the directory cannot be written to.
-        """
+        """No other process may train here meanwhile, else SalmonnError; a process that dies frees its lock."""
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock", blocking=False).acquire()
@@ -65,8 +61,7 @@ class RunDirectory:
     def prepare(self, recipe: Recipe, *, fresh: bool = False) -> None:
         """Make the directory ready for this recipe; `fresh` deletes the run and the model that are in it.
 
-        Raises:
-            SalmonnError: it has checkpoints of a run by another recipe.
+        Raises SalmonnError if it has checkpoints of a run by another recipe.
         """
         for path in self._checkpoints.glob(".*"):  # what a killed run was writing
             shutil.rmtree(path, ignore_errors=True)
@@ -81,8 +76,7 @@ class RunDirectory:
     def latest(self) -> Path | None:
         """The latest intact checkpoint, None at the beginning of a run; damaged later ones are deleted.
 
-        Raises:
-            SalmonnError: there are checkpoints, and all of them are damaged.
+        Raises SalmonnError if all of them are damaged.
         """
         files = self.checkpoints()
         intact = next((file for file in reversed(files) if is_intact(file)), None)

@@ -45,10 +45,8 @@ def encode_dataset(
 ) -> list[Features | BadClip]:
     """The features of each clip in float16, from `cache` or computed and stored there; processes share the work.
 
-    `workers` of each process make or read the sound, a shard at a time.
-
-    Raises:
-        SalmonnError: features that float16 cannot hold, or a cache that cannot be written to.
+    `workers` of each process make or read the sound, a shard at a time. Raises SalmonnError for features that float16
+    cannot hold, or a cache that cannot be written to.
     """
     shards = clips.shards()
     names: list[str | None] = [None] * len(shards)
@@ -81,8 +79,8 @@ def evict(cache: Path, limit: float) -> None:
 
     Those used within the last hour stay: another run may need them. It would compute a deleted one again.
     """
-    remove_abandoned(cache)
     with suppress(FileNotFoundError):  # another run is evicting
+        remove_abandoned(cache, IN_USE_SECONDS)
         files = sorted((f for f in cache.iterdir() if f.suffix in SUFFIXES), key=os.path.getmtime)
         total = sum(map(os.path.getsize, files))
         for file in files:

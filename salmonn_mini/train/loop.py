@@ -106,20 +106,15 @@ class _Run:
         self.start = fingerprint(self.model)
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Load a checkpoint.
-
-        Raises:
-            SalmonnError: the run began with another model, or with other clips.
-        """
+        """Load a checkpoint; raises SalmonnError if the run began with another model, or with other clips."""
         other = None
         if state["start"] != self.start:
             other = "the model is not the one with which this run began: pass that model unchanged"
         elif self.data is not None and state.get("data", self.data) != self.data:
             other = "the clips are not those with which this run began: restore them"
         if other:
-            raise SalmonnError(
-                f"{self.directory.path}: {other}, choose another output_dir, or start over with --fresh"
-            )
+            remedy = "choose another output_dir, or start over with --fresh"
+            raise SalmonnError(f"{self.directory.path}: {other}, {remedy}")
         for name, parameter in self.trained.items():
             parameter.data.copy_(state["trained"][name])
         self.optimizer_state = state["optimizer"]

@@ -92,8 +92,7 @@ def deterministic() -> Iterator[None]:
 def compiled(model: SalmonnModel, on: bool) -> Iterator[None]:
     """Within the block, if `on`, the layers of both encoders and of the LLM are compiled by torch.compile.
 
-    Raises:
-        SalmonnError: there is no C++ compiler for a CPU; for a GPU torch brings its own.
+    Raises SalmonnError if there is no C++ compiler for a CPU; for a GPU torch brings its own.
     """
     blocks = transformer_blocks(model) if on else []
     if on and model.device.type == "cpu" and not any(map(shutil.which, COMPILERS)):

@@ -63,9 +63,8 @@ def train_recipe(recipe: Recipe, *, fresh: bool = False) -> Path:
 def initial_model(recipe: Recipe) -> SalmonnModel:
     """The model that a run begins with, Whisper and the LLM in the recipe's dtype or quantized.
 
-    Raises:
-        SalmonnError: a model that does not exist, or of other shapes than the recipe's; overrides that contradict
-            the frozen parts.
+    Raises SalmonnError for a model that does not exist or is of other shapes than the recipe's, and for overrides that
+    contradict the frozen parts.
     """
     frozen = {"dtype": getattr(torch, recipe.dtype), "bits": recipe.bits}
     dropout = {} if recipe.dropout is None else {part: {"dropout": recipe.dropout} for part in PARTS}
@@ -102,8 +101,7 @@ def make_dataset(recipe: Recipe, config: SalmonnConfig) -> ClipDataset | Streami
 def make_eval_dataset(recipe: Recipe, config: SalmonnConfig) -> ClipDataset | None:
     """The clips that a run transcribes every `eval_every` steps, none of which it trains on.
 
-    Raises:
-        SalmonnError: `eval_manifest` has no sample of task asr, or clips that are trained on.
+    Raises SalmonnError if `eval_manifest` has no sample of task asr, or clips that are trained on.
     """
     if recipe.eval_every is None:
         return None

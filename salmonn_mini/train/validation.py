@@ -20,10 +20,8 @@ MAX_NEW_TOKENS = 100
 class Validation:
     """Clips that are encoded once, and transcribed by the model at its current step.
 
-    Every process transcribes all of them, in step with the others: sharded weights need that.
-
-    Raises:
-        SalmonnError: none of the clips can be read.
+    Every process transcribes all of them, in step with the others: sharded weights need that. Raises SalmonnError if
+    none of the clips can be read.
     """
 
     def __init__(

@@ -42,8 +42,7 @@ def load_tensors(file: str | os.PathLike[str]) -> dict[str, Tensor]:
 def load_pickle(file: str | os.PathLike[str], rule: str) -> dict[str, Any]:
     """The dictionary in a file that torch.save wrote; no code of the file runs.
 
-    Raises:
-        SalmonnError: a missing or damaged file, or no dictionary; it ends in `rule`, which says what it should hold.
+    Raises SalmonnError for a missing or damaged file, or no dictionary; it ends in `rule`: what the file should hold.
     """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)

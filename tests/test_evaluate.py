@@ -72,7 +72,6 @@ def test_held_out_wordings_are_used_on_request() -> None:
     [
         (("singing", 5, 0), "unknown task 'singing'"),
         (("asr", 0, 0), "0 samples a task: give at least 1"),
-        (("asr", 5, -1), "seed -1"),
     ],
 )
 def test_bad_wishes_get_one_clear_line(model, arguments: tuple, message: str) -> None:

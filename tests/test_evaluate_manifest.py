@@ -286,8 +286,8 @@ def test_another_clip_is_never_its_own(model, tmp_path) -> None:
             return [torch.tensor([float(i)]) for i in numbers]
 
     def others(names: str, seed: int) -> list[int]:
-        source = sources.ClipSource(model, Numbered(names), ["", "other"], seed, 4)
-        return [int(source._under("other", i, torch.zeros(1))) for i in range(len(names))]
+        source = sources.ClipSource(model, Numbered(names), "other", seed, 4)
+        return [int(source._other(i)) for i in range(len(names))]
 
     for seed in range(20):
         assert all("abaca"[i] != "abaca"[j] for i, j in enumerate(others("abaca", seed)))

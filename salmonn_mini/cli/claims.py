@@ -32,11 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.verify:
         chosen = rules.claims if arguments.claim is None else (rules[arguments.claim],)
         seeds = rules.seeds if arguments.seed is None else (arguments.seed,)
+        from salmonn_mini.evaluation.claims.conditions import measure_claims
         from salmonn_mini.pretrained.devices import pick_device
 
         settings = {"n": arguments.samples, "device": str(pick_device(arguments.device))}
         say(f"running on {settings['device']} in float32")
-        claims.measure_claims(chosen, seeds, evidence, Path(arguments.runs), **settings)
+        measure_claims(chosen, seeds, evidence, Path(arguments.runs), **settings)
     table = claims.claims_table(evidence, rules)
     target = evidence.folder.with_name("claims.json")
     if arguments.verify:

@@ -17,10 +17,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from salmonn_mini.errors import SalmonnError, unknown
-from salmonn_mini.evaluation.control import no_tokens
 from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers
 from salmonn_mini.evaluation.metrics.following import STORY_WORDS
 from salmonn_mini.evaluation.metrics.words import basic, loops
+from salmonn_mini.evaluation.sources import no_tokens
 from salmonn_mini.files import replacing, write_json
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.models.salmonn import SalmonnModel

@@ -1,6 +1,6 @@
 """Encode, answer, score: a manifest's clips, or new ones of the toy world's tasks, at one or several LoRA scales.
 
-    tasks, n, seed ─ draw ─ render ─ encode (batches of like length) ─ generate ─ rows ─ score ─ Report
+    clips ─ encode (batches of like length) ─ generate ─ rows ─ score ─ Report
 
 Each clip is encoded once; the language model answers it at every scale. Task for task the toy's clips are a function
 of (seed, task, split) alone: two models, or one at two LoRA scales, answer about the same ones.
@@ -24,11 +24,17 @@ from tqdm import tqdm
 from salmonn_mini.data.clips import Example
 from salmonn_mini.data.tasks import get_task
 from salmonn_mini.errors import SalmonnError, unknown
-from salmonn_mini.evaluation.control import CONTROLS, without_audio_tokens
 from salmonn_mini.evaluation.metrics.words import normalizer as normalizer_of
 from salmonn_mini.evaluation.report import Report, Sweep
-from salmonn_mini.evaluation.rows import Row, RowLog, with_scores
-from salmonn_mini.evaluation.sources import Clips, ClipSource, EncodedExamples, length_batches
+from salmonn_mini.evaluation.rows import TEXTS, Row, RowLog, with_scores
+from salmonn_mini.evaluation.sources import (
+    CONTROLS,
+    Clips,
+    ClipSource,
+    EncodedExamples,
+    length_batches,
+    without_audio_tokens,
+)
 from salmonn_mini.models.lora import current_scale, lora_scale
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import Answer
@@ -39,7 +45,6 @@ from salmonn_mini.toy.world.text_tasks import caption
 
 MAX_NEW_TOKENS = 100  # the longest right answer of the toy world, a story, has about sixty
 BATCH = 32
-SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 
 
 def draw_task(
@@ -51,15 +56,13 @@ def draw_task(
         held_out: with wordings of the prompts that are never used in training.
 
     Raises:
-        SalmonnError: an unknown task or split, n below 1, a negative seed.
+        SalmonnError: an unknown task or split, n below 1.
     """
     get_task(task)
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if n < 1:
         raise SalmonnError(f"{n} samples a task: give at least 1")
-    if seed < 0:
-        raise SalmonnError(f"seed {seed}: give 0 or more")
     rng = np.random.default_rng((seed, zlib.crc32(f"{split} {task}".encode())))
     return draw_examples([task] * n, rng, split, held_out=held_out)
 
@@ -75,31 +78,23 @@ class ToyClips:
         return [torch.from_numpy(wave) for wave in render([self.examples[i].plan for i in numbers])]
 
 
-def draw_clips(
-    tasks: Iterable[str], n: int, seed: int, *, split: str = "test", held_out: bool = False
-) -> ToyClips:
+def draw_clips(tasks: Iterable[str], n: int, seed: int, **settings: Any) -> ToyClips:
     """n new clips of each task, as `draw_task` draws them."""
-    return ToyClips(
-        [one for task in tasks for one in draw_task(task, n, seed, split=split, held_out=held_out)]
-    )
+    return ToyClips([one for task in tasks for one in draw_task(task, n, seed, **settings)])
 
 
 def encode_examples(
     model: SalmonnModel, examples: Sequence[ToyExample], *, batch_size: int = BATCH
 ) -> EncodedExamples:
     """Render the examples' clips and encode them; good for any number of rounds of `generate_answers`."""
-    waves = ToyClips(examples).waves(range(len(examples)))
+    waves = dict(enumerate(ToyClips(examples).waves(range(len(examples)))))
     batches = length_batches(waves, batch_size)
     encoded = tuple((batch, model.encode([waves[i] for i in batch])) for batch in batches)
     return EncodedExamples(tuple(examples), encoded)
 
 
 def generate_answers(
-    model: SalmonnModel,
-    encoded: EncodedExamples,
-    *,
-    scale: float | None = None,
-    **decoding: Any,
+    model: SalmonnModel, encoded: EncodedExamples, *, scale: float | None = None, **decoding: Any
 ) -> list[Answer]:
     """The model's answers in the examples' order, at an absolute LoRA scale (None: the present one).
 
@@ -107,11 +102,10 @@ def generate_answers(
     """
     answers: dict[int, Answer] = {}
     settings = {"max_new_tokens": MAX_NEW_TOKENS} | decoding
-    scale = current_scale(model.llm) if scale is None else scale
     training = model.training
     model.train(False)
     try:
-        with lora_scale(model.llm, scale):
+        with lora_scale(model.llm, current_scale(model.llm) if scale is None else scale):
             for batch, features in encoded.batches:
                 prompts = [encoded.examples[i].prompt for i in batch]
                 answers |= zip(batch, model.generate(features, prompts, **settings), strict=True)
@@ -124,8 +118,7 @@ def score_answers(
     examples: Sequence[ToyExample], answers: Sequence[Answer], stamp: Mapping[str, Any]
 ) -> list[Row]:
     """A row for each sample: the texts, the numbers of every measure, and the `stamp` of the run."""
-    pairs = zip(examples, answers, strict=True)
-    return with_scores([text_row(*pair) | dict(stamp) for pair in pairs])
+    return with_scores([text_row(*pair) | dict(stamp) for pair in zip(examples, answers, strict=True)])
 
 
 def text_row(example: ToyExample | Example, given: Answer) -> Row:
@@ -134,15 +127,8 @@ def text_row(example: ToyExample | Example, given: Answer) -> Row:
         words, sounds, clip = example.words, caption(example.plan.events), {}
     else:
         words, sounds, clip = example.answer * example.task.startswith("asr"), "", {"clip": example.clip}
-    return clip | {
-        "task": example.task,
-        "prompt": example.prompt,
-        "words": words,
-        "sounds": sounds,
-        "reference": example.answer,
-        "answer": given.text,
-        "ended": given.ended,
-    }
+    texts = (example.task, example.prompt, words, sounds, example.answer, given.text, given.ended)
+    return clip | dict(zip(TEXTS, texts, strict=True))
 
 
 def answer_clips(
@@ -164,7 +150,7 @@ def answer_clips(
     Args:
         scales: absolute factors s in W + s·BA, 4.0 as trained, 0 the LLM alone; None: as the model stands.
         stage, name: for the reports: the model's training stage, and its name if not the configuration's.
-        control: a row of `control.CONTROLS`: answer a second time without the clips' own sound.
+        control: a row of `sources.CONTROLS`: answer a second time without the clips' own sound.
         normalizer: of error rates, a row of `words.NORMALIZERS`.
         rows_file: rows are written there as they come; a run that finds rows there answers what is missing.
         decoding: as for `SalmonnModel.generate`, as `num_beams=4`.
@@ -179,12 +165,14 @@ def answer_clips(
     scales = (
         [current_scale(model.llm)] if scales is None else [float(scale) for scale in dict.fromkeys(scales)]
     )
-    controls = ["", control] if control else [""]
     if not scales:
         raise SalmonnError("a sweep over no scales: give at least one, as 0 2 4")
-    source = ClipSource(model, clips, controls, seed, decoding.get("max_new_tokens", MAX_NEW_TOKENS))
+    longest = decoding.get("max_new_tokens", MAX_NEW_TOKENS)
+    source = ClipSource(model, clips, control or "", seed, longest)
     stamp = {"model": name or model.config.name, "stage": stage, "seed": seed}
-    run = {"decoding": decoding, "scales": scales, "controls": controls, "clips": digest(clips)}
+    digest = hashlib.sha256("\n".join(map(repr, clips.examples)).encode()).hexdigest()[:16]
+    controls = ["", control] if control else [""]
+    run = {"decoding": decoding, "scales": scales, "controls": controls, "clips": digest}
     log = RowLog(rows_file, stamp | run, len(scales) * len(controls))
     with tqdm(total=len(clips.examples) * log.each, initial=len(log.rows), unit="answer") as bar:
         for kind, numbers, encoded in source.sets(log.done, batch_size):
@@ -205,26 +193,20 @@ def answer_clips(
     return Sweep(tuple(reports))
 
 
-def digest(clips: Clips) -> str:
-    """Equal for the same clips with the same prompts and answers, in the same order."""
-    return hashlib.sha256("\n".join(map(repr, clips.examples)).encode()).hexdigest()[:16]
-
-
 def sweep(
     model: SalmonnModel,
     tasks: Iterable[str],
     n: int,
     seed: int,
-    scales: Sequence[float] | None = SCALES,
+    scales: Sequence[float] | None,
     *,
     split: str = "test",
     held_out: bool = False,
     **settings: Any,
 ) -> Sweep:
     """Answer n new clips of each task at every LoRA scale and score them; arguments as `draw_task`, `answer_clips`."""
-    return answer_clips(
-        model, draw_clips(tasks, n, seed, split=split, held_out=held_out), scales, seed, **settings
-    )
+    clips = draw_clips(tasks, n, seed, split=split, held_out=held_out)
+    return answer_clips(model, clips, scales, seed, **settings)
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +10,10 @@ from typing import Any
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation import tables
-from salmonn_mini.evaluation.control import CONTROLS
 from salmonn_mini.evaluation.metrics.java import JAVA
-from salmonn_mini.evaluation.metrics.measures import MEASURES, describe, is_caption, summarize
+from salmonn_mini.evaluation.metrics.measures import MEASURES, is_caption, summarize
 from salmonn_mini.evaluation.rows import Row, group_by_task, json_lines, parse_lines, with_scores
+from salmonn_mini.evaluation.sources import CONTROLS
 from salmonn_mini.files import write_text
 
 STAMP = ("model", "stage", "seed", "lora_scale")
@@ -49,20 +49,17 @@ class Report:
 
     @property
     def control(self) -> str:
-        """A row of `control.CONTROLS`, or ""."""
+        """A row of `sources.CONTROLS`, or ""."""
         return next((row["control"] for row in self.rows if row.get("control")), "")
 
-    @property
-    def normalizer(self) -> str:
-        """The normalizer of error rates."""
-        return self.rows[0].get("normalizer", "basic") if self.rows else "basic"
-
     def _summaries(self, control: str) -> dict[str, dict]:
-        by_task = group_by_task(row for row in self.rows if row.get("control", "") == control)
-        return {
-            task: summarize(task, [row["scores"] for row in rows], seed=self.seed, normalizer=self.normalizer)
-            for task, rows in by_task.items()
-        }
+        tasks = {}
+        for task, rows in group_by_task(
+            row for row in self.rows if row.get("control", "") == control
+        ).items():
+            settings = {"seed": self.seed, "normalizer": rows[0].get("normalizer", "basic")}
+            tasks[task] = summarize(task, [row["scores"] for row in rows], **settings)
+        return tasks
 
     def share_kept(self, task: str) -> float | None:
         """What of a task's score is left under the control; None where there is none. 1 - WER stands for a WER."""
@@ -75,11 +72,7 @@ class Report:
         return after / before if before else None
 
     def with_java(self, names: Iterable[str]) -> Report:
-        """The same report, its captions measured by METEOR or SPIDEr too (names of `metrics.java.JAVA`).
-
-        Raises:
-            SalmonnError: what such a measure needs is not installed.
-        """
+        """The same report, its captions measured by METEOR or SPIDEr too: names and errors as in `metrics.java`."""
         rows = [dict(row) for row in self.rows]
         for task, own in group_by_task(rows).items():
             for name in names if is_caption(task) else ():
@@ -99,7 +92,10 @@ class Report:
         """For the terminal: columns side by side."""
         stage = "" if self.stage is None else f", stage {self.stage}"
         title = f"{self.model}{stage}, LoRA scale {self.lora_scale:g}, seed {self.seed}"
-        return "\n".join([title, "", *tables.aligned(self._cells()), "", *self._notes()])
+        notes = [f"- {name}: {text}" for name, text in self._legend().items()]
+        if self.skipped:
+            notes.append(f"- {len(self.skipped)} clips were skipped: {'; '.join(self.skipped[:5])}")
+        return "\n".join([title, "", *tables.aligned(self._cells()), "", *notes])
 
     def save_rows(self, path: Path | str) -> None:
         """Write the rows as JSON lines, whole or not at all; `load_report` reads them."""
@@ -119,16 +115,13 @@ class Report:
             cells.append([task, row["metric"], value, *control, f"{low} to {high}", *shares, str(row["n"])])
         return cells
 
-    def _notes(self) -> Iterator[str]:
-        for metric in dict.fromkeys(row["metric"] for row in self.tasks.values()):
-            yield f"- {metric}: {describe(metric, self.normalizer)}"
-        for column, name in RATES.items():
-            yield f"- {column}: {MEASURES[name].text}"
-        if self.control:
-            yield f"- {self.control}: the value with {CONTROLS[self.control]}"
-            yield "- kept: the share of the value that is left; for an error rate the share of 1 - rate"
-        if self.skipped:
-            yield f"- {len(self.skipped)} clips were skipped: {'; '.join(self.skipped[:5])}"
+    def _legend(self) -> dict[str, str]:
+        metrics = {row["metric"]: row["others"]["scored_by"] for row in self.tasks.values()}
+        rates = {column: MEASURES[name].text for column, name in RATES.items()}
+        if not self.control:
+            return metrics | rates
+        kept = "the share of the value that is left; for an error rate the share of 1 - rate"
+        return metrics | rates | {self.control: f"the value with {CONTROLS[self.control]}", "kept": kept}
 
 
 def shown(metric: str, value: float | None) -> str:

@@ -36,13 +36,11 @@ def with_scores(rows: Sequence[Row]) -> list[Row]:
     sets: dict[tuple, list[int]] = {}
     for i, row in enumerate(rows):
         sets.setdefault((row["task"], row.get("control", "")), []).append(i)
-    scores: dict[int, Any] = {}
+    scored = [{name: row[name] for name in TEXTS} | {"scores": ()} | row for row in rows]
     for own in sets.values():
-        scores |= zip(own, score([prediction_of(rows[i]) for i in own]), strict=True)
-    return [
-        {name: row[name] for name in TEXTS} | {"scores": ()} | row | {"scores": scores[i]}
-        for i, row in enumerate(rows)
-    ]
+        for i, scores in zip(own, score([prediction_of(rows[i]) for i in own]), strict=True):
+            scored[i]["scores"] = scores
+    return scored
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:

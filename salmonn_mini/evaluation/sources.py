@@ -1,8 +1,13 @@
-"""Clips, read and encoded batch by batch: with their own sound, and under a control."""
+"""Clips, read and encoded batch by batch: with their own sound, and under a control.
+
+A control is the no-audio baseline: what of a score is left without the clip's own sound (arXiv 2604.24401)? A model
+that answers as well from silence has not listened; what it keeps comes from the prompt and the language model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +22,12 @@ from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.toy.world.audio_tasks import ToyExample
 
+CONTROLS = {
+    "silence": "zeros of the clip's length",
+    "other": "the sound of another clip of the task",
+    "reversed": "the clip backwards",
+    "no_audio": "no audio tokens at all",
+}
 MAX_UNREADABLE = 0.05  # more clips than this share that cannot be read end the run
 READ_AHEAD = 8  # batches whose clips are read, and sorted by length, together
 
@@ -42,22 +53,17 @@ class EncodedExamples:
     batches: tuple[tuple[list[int], Features], ...]
 
 
-def length_batches(waves: Sequence[Tensor], batch_size: int) -> list[list[int]]:
+def length_batches(waves: Mapping[int, Tensor], batch_size: int) -> list[list[int]]:
     """The numbers of the clips, the shortest first, cut into batches."""
-    order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
-def clip_name(example: ToyExample | Example) -> str:
-    """A clip's name in messages; equal names stand for one sound."""
-    return example.clip if isinstance(example, Example) else f"toy clip {example.plan.seed}"
+    order = sorted(waves, key=lambda i: len(waves[i]))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 class ClipSource:
     """Clips on their way to a model.
 
     Args:
-        controls: "" and perhaps a row of `control.CONTROLS`; `seed` draws the clips that stand in for others.
+        control: a row of CONTROLS, or ""; `seed` draws the clips that stand in for others.
 
     Attributes:
         skipped: clips that cannot be read or do not fit into the LLM's context, each with the reason.
@@ -67,15 +73,18 @@ class ClipSource:
     """
 
     def __init__(
-        self, model: SalmonnModel, clips: Clips, controls: Sequence[str], seed: int, max_new_tokens: int
+        self, model: SalmonnModel, clips: Clips, control: str, seed: int, max_new_tokens: int
     ) -> None:
-        self.model, self.clips, self.controls, self.max_new_tokens = model, clips, controls, max_new_tokens
-        self.names = [clip_name(example) for example in clips.examples]
+        self.model, self.clips, self.control, self.max_new_tokens = model, clips, control, max_new_tokens
+        # Equal names stand for one sound.
+        self.names = [
+            one.clip if isinstance(one, Example) else f"toy clip {one.plan.seed}" for one in clips.examples
+        ]
         self.by_task: dict[str, list[int]] = {}
         for i, example in enumerate(clips.examples):
             self.by_task.setdefault(example.task, []).append(i)
         self.cycles = {}
-        for task, own in self.by_task.items() if "other" in controls else ():
+        for task, own in self.by_task.items() if control == "other" else ():
             if len({self.names[i] for i in own}) < 2:
                 raise SalmonnError(
                     f"control 'other' has one clip alone of {task}, {self.names[own[0]]}: give at least two"
@@ -85,14 +94,13 @@ class ClipSource:
         self.unreadable = 0
 
     def sets(self, done: set[int], batch_size: int) -> Iterator[tuple[str, list[int], EncodedExamples]]:
-        """A control or "", numbers and encoded examples, of the clips that are not done."""
+        """The control or "", numbers and encoded examples, of the clips that are not done."""
         for own in self.by_task.values():
             own = [i for i in own if i not in done]
             for start in range(0, len(own), READ_AHEAD * batch_size):
                 waves = self._read(own[start : start + READ_AHEAD * batch_size])
-                numbers = list(waves)
-                for batch in length_batches(list(waves.values()), batch_size):
-                    yield from self._encode({numbers[k]: waves[numbers[k]] for k in batch})
+                for numbers in length_batches(waves, batch_size):
+                    yield from self._encode(numbers, [waves[i] for i in numbers])
 
     def _read(self, numbers: Sequence[int]) -> dict[int, Tensor]:
         waves = {}
@@ -109,12 +117,15 @@ class ClipSource:
                 )
         return waves
 
-    def _encode(self, waves: Mapping[int, Tensor]) -> Iterator[tuple[str, list[int], EncodedExamples]]:
-        numbers, features = list(waves), {"": self.model.encode(list(waves.values()))}
-        for control in self.controls[1:]:
-            features[control] = features[""]  # which no_audio never uses
-            if control != "no_audio":
-                features[control] = self.model.encode([self._under(control, i, waves[i]) for i in numbers])
+    def _encode(
+        self, numbers: list[int], waves: list[Tensor]
+    ) -> Iterator[tuple[str, list[int], EncodedExamples]]:
+        features = {"": self.model.encode(waves)}
+        if self.control == "no_audio":
+            features["no_audio"] = features[""]  # which is not looked at
+        elif self.control:
+            changed = [self._under_control(i, wave) for i, wave in zip(numbers, waves, strict=True)]
+            features[self.control] = self.model.encode(changed)
         counts = zip(*map(self.model.audio_token_count, features.values()), strict=True)
         kept = [k for k, own in enumerate(counts) if self._fits(numbers[k], max(own))]
         examples = tuple(self.clips.examples[numbers[k]] for k in kept)
@@ -125,11 +136,10 @@ class ClipSource:
             batches = ((list(range(len(kept))), encoded),)
             yield control, [numbers[k] for k in kept], EncodedExamples(examples, batches)
 
-    def _under(self, control: str, i: int, wave: Tensor) -> Tensor:
-        """The sound that clip i has under a control."""
-        if control == "silence":
+    def _under_control(self, i: int, wave: Tensor) -> Tensor:
+        if self.control == "silence":
             return torch.zeros_like(wave)
-        return wave.flip(0) if control == "reversed" else self._other(i)
+        return wave.flip(0) if self.control == "reversed" else self._other(i)
 
     def _other(self, i: int) -> Tensor:
         """The sound of the next clip in a random cycle of the task's that is another one and can be read."""
@@ -151,3 +161,19 @@ class ClipSource:
             tokens = f"prompt {text:,} + audio {sound:,} + answer {self.max_new_tokens:,} tokens"
             self.skipped.append(f"{self.names[i]} ({tokens} exceed the LLM's context of {context:,})")
         return fits
+
+
+@contextmanager
+def without_audio_tokens(model: SalmonnModel) -> Iterator[None]:
+    """The model's H is empty within the block: <Speech></Speech>."""
+    model.get_audio_features = lambda features: no_tokens(model, len(features))
+    try:
+        yield
+    finally:
+        del model.get_audio_features
+
+
+def no_tokens(model: SalmonnModel, B: int) -> tuple[Tensor, Tensor]:
+    """H (B, 0, d_llm) and its lengths (B,), all 0."""
+    H = torch.zeros(B, 0, model.llm.config.hidden_size, device=model.device)
+    return H, torch.zeros(B, dtype=torch.long, device=model.device)

@@ -7,8 +7,9 @@ task alone, so that conditions with equally many clips have the same ones.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from scipy.stats import spearmanr
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.evaluation.bayes import bayes_table
 from salmonn_mini.evaluation.claims.models import MOVED, Draw, Models
+from salmonn_mini.evaluation.claims.rules import Claim
+from salmonn_mini.evaluation.claims.verdicts import Evidence
 from salmonn_mini.evaluation.evaluate import draw_task, encode_examples, generate_answers, score_answers
 from salmonn_mini.evaluation.rows import Row
 from salmonn_mini.models.lora import lora_drift, lora_scale
@@ -136,8 +139,28 @@ VARIANTS = ("long_qa", "long_asr", "lora_only", "text_only", "few", "many_instru
 CONDITIONS |= {name: Condition(name, TUNED, share=0.5) for name in VARIANTS}
 
 
-def measure(name: str, models: Models, n: int) -> list[Row]:
-    """The rows of a condition."""
-    torch.manual_seed(zlib.crc32(name.encode()))
-    condition = CONDITIONS[name]
-    return condition.rows(models[condition.model], condition, models, n)
+def measure_claims(
+    claims: Iterable[Claim],
+    seeds: Sequence[int],
+    evidence: Evidence,
+    runs: Path,
+    *,
+    n: int,
+    device: str | None = None,
+) -> None:
+    """Measure what is missing for the claims; what is there stays. May be stopped at any time.
+
+    Args:
+        runs: the folder of the trained models and of encoded clips.
+        n: clips of each task.
+        device: where the models answer; None: the CPU.
+    """
+    names = dict.fromkeys(name for claim in claims for name in claim.conditions)
+    for seed in seeds:
+        models = Models(seed, runs, device)
+        for name in names:
+            if not evidence.has(name, seed):
+                torch.manual_seed(zlib.crc32(name.encode()))
+                condition = CONDITIONS[name]
+                rows = condition.rows(models[condition.model], condition, models, n)
+                evidence.save(name, seed, rows)

@@ -7,25 +7,66 @@ stage 1, stage 3 with its stage 2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from salmonn_mini import pretrained, train
 from salmonn_mini.data import ClipDataset
+from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.evaluation.activation_tuning import SAMPLES, save_examples, self_generated, tune_on_text
-from salmonn_mini.evaluation.claims.causes import few_instructions, long_answers, many_instructions
 from salmonn_mini.evaluation.evaluate import encode_examples
 from salmonn_mini.evaluation.sources import EncodedExamples
 from salmonn_mini.models.salmonn import SalmonnModel
+from salmonn_mini.toy.dataset import ToyDataset, add_affixes
+from salmonn_mini.toy.world import grammar, text_tasks
 from salmonn_mini.toy.world.audio_tasks import ToyExample
+from salmonn_mini.toy.world.clips import ClipPlan, draw_seed, draw_utterance
 from salmonn_mini.train import Recipe, load_recipe
 
 Draw = Callable[[str, int, int], list[ToyExample]]  # from (task, n, seed)
 
+LONG_SHARE = 0.25  # of the clips of `long_answers`
 SHORT = {"steps": 1200, "clips": 4000}  # of the runs that are only compared with each other
 HEATED = {"steps": 700, "clips": 3000, "warmup": 100}  # of the runs on what makes a model over-fit
 RATES, STEPS = (1e-3, 3e-3, 9e-3), (200, 600)  # of LoRA, for how far it moves
+
+
+# Two causes of over-fitting, which the paper names together (section 3.2), taken apart: few simple instructions, and
+# short answers that leave no choice. Each function gives stage 2's clips with one of them changed.
+
+
+def few_instructions(recipe: Recipe) -> ToyDataset:
+    """A single wording for each task; what fills a gap stays the clip's own."""
+    clips = ToyDataset(recipe.tasks, recipe.clips, recipe.seed)
+    firsts = {task: TASKS[task].prompts[0] for task in recipe.tasks}
+    fixed = {task: first for task, first in firsts.items() if "{}" not in first}
+    clips.examples = [replace(one, prompt=fixed.get(one.task, one.prompt)) for one in clips.examples]
+    return clips
+
+
+def many_instructions(recipe: Recipe) -> ToyDataset:
+    """The same clips and answers, with some hundred wordings for each task."""
+    clips = ToyDataset(recipe.tasks, recipe.clips, recipe.seed)
+    for i, one in enumerate(clips.examples):
+        rng, wordings = np.random.default_rng((i, 21)), TASKS[one.task].prompts
+        prompt = one.prompt if "{}" in wordings[0] else text_tasks.pick(rng, wordings)
+        clips.examples[i] = replace(one, prompt=add_affixes(rng, prompt))
+    return clips
+
+
+def long_answers(recipe: Recipe) -> ToyDataset:
+    """A single wording for each task; of a quarter of the clips the model has to tell at length what is said."""
+    clips, rng = few_instructions(recipe), np.random.default_rng((recipe.seed, 22))
+    for i in np.flatnonzero(rng.random(len(clips)) < LONG_SHARE):
+        statement = grammar.draw(grammar.draw_statement, rng, "train")
+        plan = ClipPlan(draw_seed(rng), (draw_utterance(statement.text, rng),))
+        prompt, answer = text_tasks.TEXT_ONLY_PROMPTS["detail"][0], text_tasks.detail(statement)
+        clips.toy_examples[i] = ToyExample("detail", plan, prompt, answer, statement.text)
+        clips.examples[i] = replace(clips.examples[i], task="detail", prompt=prompt, answer=answer)
+    return clips
 
 
 @dataclass(frozen=True)
@@ -76,8 +117,13 @@ MODELS |= {name: _heated(lora_lr=rate, steps=steps) for (rate, steps), name in M
 class Models:
     """The models of one seed, in a folder of their own."""
 
-    def __init__(self, seed: int, folder: Path, cache: Path, device: str | None = None) -> None:
-        self.seed, self.folder, self.cache, self.device = seed, folder / f"seed{seed}", cache, device
+    def __init__(self, seed: int, runs: Path, device: str | None = None) -> None:
+        self.seed, self.folder, self.cache, self.device = (
+            seed,
+            runs / f"seed{seed}",
+            runs / "features",
+            device,
+        )
         self._encoded: dict[tuple, EncodedExamples] = {}
 
     def __getitem__(self, name: str) -> SalmonnModel:

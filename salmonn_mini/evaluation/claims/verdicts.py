@@ -17,12 +17,13 @@ import numpy as np
 
 from salmonn_mini.errors import SalmonnError, counted
 from salmonn_mini.evaluation import tables
-from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test
+from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test, read_claims
 from salmonn_mini.evaluation.metrics import bootstrap
-from salmonn_mini.evaluation.metrics.measures import MEASURES, counts_of, score
+from salmonn_mini.evaluation.metrics.measures import MEASURES, counts_of
 from salmonn_mini.evaluation.metrics.words import ratio
-from salmonn_mini.evaluation.rows import TEXTS, Row, group_by_task, json_lines, parse_lines, prediction_of
-from salmonn_mini.files import write_bytes
+from salmonn_mini.evaluation.rows import TEXTS, Row, group_by_task, json_lines, parse_lines, with_scores
+from salmonn_mini.files import load_json, write_bytes
+from salmonn_mini.pretrained import toy_folder
 
 REPRODUCED, IN_PART, NOT, OPEN = "reproduced", "in part", "not", "not yet measured"
 
@@ -58,16 +59,24 @@ class Evidence:
         return counts_of(scores, term.measure)
 
     def _read_scores(self, condition: str, seed: int) -> dict[str, list]:
-        by_task = group_by_task(self.rows(condition, seed))
-        return {
-            task: [row["measured"] for row in rows]
-            if "measured" in rows[0]
-            else score([prediction_of(row) for row in rows])
-            for task, rows in by_task.items()
-        }
+        rows = self.rows(condition, seed)
+        if "measured" not in rows[0]:
+            rows = [row | {"measured": row["scores"]} for row in with_scores(rows)]
+        return {task: [row["measured"] for row in own] for task, own in group_by_task(rows).items()}
 
     def _path(self, condition: str, seed: int) -> Path:
         return self.folder / f"{condition}-{seed}.jsonl.gz"
+
+
+def shipped() -> Evidence:
+    """The rows that come with the package."""
+    return Evidence(toy_folder() / "claims")
+
+
+def shipped_claims() -> dict[str, Any]:
+    """The claims that come with the package; as long as none is written down, what the rows that are there tell."""
+    path = toy_folder() / "claims.json"
+    return load_json(path) if path.exists() else claims_table(shipped(), read_claims())
 
 
 def figure(evidence: Evidence, test: Test, seeds: Sequence[int]) -> tuple[float, tuple[float, float]]:

@@ -27,15 +27,13 @@ class Difference(NamedTuple):
     high: float
 
 
-def interval(
-    counts: Counts, value: Value, *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float]:
+def interval(counts: Counts, value: Value, *, seed: int = 0) -> tuple[float, float]:
     """The percentile interval of `value(counts added up)` (Efron & Tibshirani 1993, section 13.3).
 
     Raises:
         SalmonnError: no samples.
     """
-    return percentiles(resampled(counts, value, seed, resamples))
+    return percentiles(resampled(counts, value, seed))
 
 
 def difference(before: Counts, after: Counts, value: Value, *, seed: int = 0) -> Difference:
@@ -57,8 +55,8 @@ def total(counts: Counts, value: Value) -> float:
     return value(np.asarray(counts).sum(axis=0).tolist())
 
 
-def resampled(counts: Counts, value: Value, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-    """The score of each resampled set, (resamples,); sets of one size and seed draw the same samples.
+def resampled(counts: Counts, value: Value, seed: int = 0) -> np.ndarray:
+    """The score of each resampled set, (RESAMPLES,); sets of one size and seed draw the same samples.
 
     Raises:
         SalmonnError: no samples.
@@ -67,7 +65,7 @@ def resampled(counts: Counts, value: Value, seed: int = 0, resamples: int = RESA
     if len(table) == 0:
         raise SalmonnError("an interval of no samples: give at least one")
     n = len(table)
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     return np.array([value(sums) for sums in (weights @ table).tolist()])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from salmonn_mini.evaluation.metrics.words import basic, ratio, word_errors
 
@@ -48,8 +49,7 @@ class Prediction:
     normalizer: str = "basic"
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """When an answer follows: in words, and as a test. An answer without a word never follows."""
 
     text: str

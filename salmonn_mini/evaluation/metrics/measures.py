@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from salmonn_mini.data.tasks import TASKS
-from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.metrics import bootstrap, words
 from salmonn_mini.evaluation.metrics.answers import is_right
 from salmonn_mini.evaluation.metrics.captions import cider_d, clauses, rouge_l, same_events, shared
@@ -153,38 +152,29 @@ def summarize(task: str, scores: Sequence[Scores], *, seed: int = 0, normalizer:
     """A task's row of the report: metric, value, interval, following rate, n, and all else in `others`.
 
     `following_rate` is None for a task without a rule. Rates are fractions; BLEU is 0 to 100.
-
-    Raises:
-        SalmonnError: no samples.
     """
-    if not scores:
-        raise SalmonnError(f"{task}: no samples to score; give at least one")
     counts = {name: own for name in MEASURES if (own := counts_of(scores, name))}
     values = {name: bootstrap.total(own, MEASURES[name].value) for name, own in counts.items()}
     # A task of speech has two metrics, by the script of each reference: its own is that of the most.
     metric = max(metrics_of(task), key=lambda name: len(counts.get(name, ())))
-    intervals = {
-        name: list(bootstrap.interval(counts[name], MEASURES[name].value, seed=seed))
-        for name in (metric, "following_rate")
-        if name in counts
-    }
+
+    def interval(name: str) -> list[float]:
+        return list(bootstrap.interval(counts[name], MEASURES[name].value, seed=seed))
+
     others = {name: value for name, value in values.items() if name not in (metric, "following_rate")}
-    others["scored_by"] = describe(metric, normalizer)
-    if "following_rate" in intervals:
-        others["following_interval"] = intervals["following_rate"]
+    others["scored_by"] = MEASURES[metric].text
+    if metric in ("wer", "cer"):
+        others["scored_by"] += f", normalizer {normalizer}"
+    if "following_rate" in counts:
+        others["following_interval"] = interval("following_rate")
     return {
         "metric": metric,
         "value": values[metric],
-        "interval": intervals[metric],
+        "interval": interval(metric),
         "following_rate": values.get("following_rate"),
         "n": len(scores),
         "others": others,
     }
-
-
-def describe(metric: str, normalizer: str) -> str:
-    """What a metric is, with the normalizer where one is used."""
-    return MEASURES[metric].text + (f", normalizer {normalizer}" if metric in ("wer", "cer") else "")
 
 
 def compare(

@@ -22,13 +22,8 @@ _UNSPACED = re.compile(
 )
 
 
-# --- normalizers -----------------------------------------------------------------------------------------------------
-
-
 def basic(text: str) -> str:
     """Unicode NFKC, lower case, apostrophes dropped, other punctuation a space, whitespace folded.
-
-    Combining marks and joiners belong to the word that they stand in.
 
     >>> basic("  It's  RED, isn't it? ")
     'its red isnt it'
@@ -40,7 +35,7 @@ def basic(text: str) -> str:
 
 @cache
 def _letter(character: str) -> str:
-    """The character where it is part of a word, "" for invisible joiners, else a space."""
+    """The character where it is part of a word, as combining marks are, "" for joiners, else a space."""
     category = unicodedata.category(character)
     if category == "Cf" and character != "\u200b":
         return ""
@@ -52,8 +47,7 @@ def whisper(text: str) -> str:
 
     British and American spellings stay apart: transformers comes without the table that equates them.
     """
-    composed = unicodedata.normalize("NFC", text)
-    marked = any(unicodedata.category(character)[0] == "M" for character in composed)
+    marked = any(unicodedata.category(c)[0] == "M" for c in unicodedata.normalize("NFC", text))
     return basic(text) if marked else _english()(text).strip()
 
 
@@ -72,9 +66,6 @@ def normalizer(name: str) -> Callable[[str], str]:
     if name not in NORMALIZERS:
         raise unknown("normalizer", name, NORMALIZERS)
     return NORMALIZERS[name]
-
-
-# --- error rates -----------------------------------------------------------------------------------------------------
 
 
 def word_errors(reference: str, answer: str, normalizer_name: str = "basic") -> tuple[int, int]:
@@ -98,9 +89,8 @@ def character_errors(reference: str, answer: str, normalizer_name: str = "basic"
     >>> character_errors("那个 老师。", "那位老师")
     (1, 4)
     """
-    normalize = normalizer(normalizer_name)
-    spaced = (" ".join("".join(normalize(text).split())) for text in (reference, answer))
-    return word_errors(*spaced, "none")
+    texts = map(normalizer(normalizer_name), (reference, answer))
+    return word_errors(*(" ".join("".join(text.split())) for text in texts), "none")
 
 
 def phone_errors(reference: str, answer: str) -> tuple[int, int]:
@@ -109,8 +99,7 @@ def phone_errors(reference: str, answer: str) -> tuple[int, int]:
     >>> phone_errors("k æ t", "k ɑ t s")
     (2, 3)
     """
-    spaced = (" ".join(unicodedata.normalize("NFKC", text).split()) for text in (reference, answer))
-    return word_errors(*spaced, "none")
+    return word_errors(*(unicodedata.normalize("NFKC", text) for text in (reference, answer)), "none")
 
 
 def is_unspaced(text: str) -> bool:
@@ -134,7 +123,7 @@ def wer(references: Sequence[str], answers: Sequence[str], normalizer_name: str 
     """Word error rate of a set, a fraction; above 1 if answers are much too long.
 
     Raises:
-        SalmonnError: no pairs, or not one answer for each reference; as `bleu`.
+        SalmonnError: no pairs, or not one answer for each reference.
     """
     return ratio(_sums(partial(word_errors, normalizer_name=normalizer_name), references, answers))
 
@@ -179,9 +168,6 @@ def bleu_value(counts: Sequence[float]) -> float:
 def bleu(references: Sequence[str], answers: Sequence[str], language: str) -> float:
     """BLEU4 of a set, 0 to 100; language: zh, ja, or any other."""
     return bleu_value(_sums(partial(bleu_counts, language=language), references, answers))
-
-
-# --- what an answer is like ------------------------------------------------------------------------------------------
 
 
 def tokens(text: str) -> list[str]:

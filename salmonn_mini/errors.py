@@ -23,7 +23,7 @@ RENAMED = {
         "--precision": "--dtype",
         "--at-once": "--per-device-batch-size",
     },
-    "benchmark": {"levers": "ablations"},
+    "--config": {"levers": "ablations"},
 }
 
 

@@ -174,7 +174,7 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("backbones --dtype float8", "unknown --dtype 'float8': did you mean 'float32'?"),
         ("data songs", "unknown command 'songs': choose one of samples, import, audit, pack"),
         ("doctor --preset 14b", "unknown preset '14b': did you mean '13b'?"),
-        ("bench --config huge", "unknown benchmark 'huge': choose one of published-small, long-audio"),
+        ("bench --config huge", "unknown --config 'huge': choose one of published-small, long-audio"),
     ],
 )
 def test_a_mistake_costs_one_line_with_value_rule_and_remedy(capsys, clip, argv, said):
@@ -187,7 +187,7 @@ def test_a_mistake_costs_one_line_with_value_rule_and_remedy(capsys, clip, argv,
     ("argv", "said"),
     [
         ("ledger --verify", "command 'ledger' was renamed to 'claims'"),
-        ("bench --config levers", "benchmark 'levers' was renamed to 'ablations'"),
+        ("bench --config levers", "--config 'levers' was renamed to 'ablations'"),
         ("plan 7b-stage1 --at-once 8", "option '--at-once' was renamed to '--per-device-batch-size'"),
         ("backbones --precision=bfloat16", "option '--precision' was renamed to '--dtype'"),
         ("answer a.wav --beams 4", "option '--beams' was renamed to '--num-beams'"),

@@ -10,8 +10,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 
@@ -45,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese
     try:
-        with _quiet(debug):
+        with warnings.catch_warnings():
+            if not debug:  # the libraries' warnings stay unsaid
+                warnings.simplefilter("ignore")
+                for name, value in QUIET.items():
+                    os.environ.setdefault(name, value)
             arguments = parser().parse_args([word for word in argv if word != "--debug"])
             return arguments.run(arguments) or 0
     except KeyboardInterrupt:
@@ -79,17 +82,6 @@ def parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return root
-
-
-@contextmanager
-def _quiet(debug: bool) -> Iterator[None]:
-    """The libraries' warnings stay unsaid, except for `--debug`."""
-    with warnings.catch_warnings():
-        if not debug:
-            warnings.simplefilter("ignore")
-            for name, value in QUIET.items():
-                os.environ.setdefault(name, value)
-        yield
 
 
 def _fail(text: str, status: int, debug: bool, everywhere: bool = False) -> int:

@@ -85,9 +85,8 @@ def _lengths(config: SalmonnConfig, work: StepWork) -> tuple[list[int], list[int
     whisper, beats = [], []
     if config.whisper:
         whisper = [-(-(window if work.pad_to_30s else n) // FRAME) for n in samples]
-    if config.beats:
-        patch = config.beats.input_patch_size
-        beats = [config.beats.bands * ((1 + (n - WINDOW) // HOP) // patch) for n in samples]
+    if shape := config.beats:
+        beats = [shape.bands * ((1 + (n - WINDOW) // HOP) // shape.input_patch_size) for n in samples]
     return whisper, beats, (len(samples) - 1) * window // FRAME + max(whisper[-1:] + beats[-1:])
 
 

@@ -39,15 +39,14 @@ def fastest(do: Callable[[], object], runs: int, device: torch.device = CPU) -> 
 
 def _seconds(do: Callable[[], object], device: torch.device) -> float:
     """CPU time of the process on a CPU; wall-clock time on a GPU, from an empty queue to an empty queue."""
-    if device.type == "cpu":
-        start = time.process_time()
-        do()
-        return time.process_time() - start
-    torch.cuda.synchronize(device)
-    start = time.perf_counter()
+    clock, wait = time.process_time, lambda: None
+    if device.type == "cuda":
+        clock, wait = time.perf_counter, torch.cuda.synchronize
+    wait()
+    start = clock()
     do()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+    wait()
+    return clock() - start
 
 
 def product_rate(device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 PROJECT = "salmonn-mini"
+MODULES = ("salmonn_mini.audio", "transformers", "peft", "accelerate", "salmonn_mini.toy.world.voice")
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 INSTALL = "run `make env`, then restart Python (in a notebook: its kernel)"
 
@@ -30,12 +31,11 @@ class Finding:
 
 def check_environment() -> Iterator[Finding]:
     """Python's version, the packages', and whether the imports and the sound library work."""
-    project = metadata.metadata(PROJECT) if installed(PROJECT) else None
-    if project is None:
+    if installed(PROJECT) is None:
         yield Finding(FAIL, f"{PROJECT} is not installed", "uv pip install --no-deps --editable .")
         return
-    python = Requirement(f"python{project['Requires-Python']}")
-    packages = list(check_packages([python, *map(Requirement, metadata.requires(PROJECT) or ())]))
+    needed = (f"python{metadata.metadata(PROJECT)['Requires-Python']}", *(metadata.requires(PROJECT) or ()))
+    packages = list(check_packages([Requirement(line) for line in needed]))
     yield from packages
     if all(finding.level == OK for finding in packages):
         yield from check_imports()
@@ -43,29 +43,24 @@ def check_environment() -> Iterator[Finding]:
 
 def check_packages(requirements: list[Requirement]) -> Iterator[Finding]:
     """Each requirement against what is installed: a line for each that fails, one for all others."""
-    wanted = [r for r in requirements if r.marker is None or r.marker.evaluate()]
-    fine = []
-    for requirement in wanted:
+    fine = 0
+    for requirement in requirements:
         found = installed(requirement.name)
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
         if found and requirement.specifier.contains(found, prereleases=True):
-            fine.append(requirement)
+            fine += 1
         else:
             text = f"{requirement.name} is {found or 'not installed'}, {requirement} is needed"
             yield Finding(FAIL, text, INSTALL)
     if fine:
         machine = f"{platform.system()} {platform.machine()}"
-        yield Finding(OK, f"{len(fine)} requirements met, python {platform.python_version()} on {machine}")
+        yield Finding(OK, f"{fine} requirements met, python {platform.python_version()} on {machine}")
 
 
 def check_imports() -> Iterator[Finding]:
     """Whether the heavy packages can be imported, which sound can be read, and whether espeak-ng speaks."""
-    for module in (
-        "salmonn_mini.audio",
-        "transformers",
-        "peft",
-        "accelerate",
-        "salmonn_mini.toy.world.voice",
-    ):
+    for module in MODULES:
         try:
             importlib.import_module(module)
         except Exception as problem:  # an ImportError mostly, but a binary that does not fit raises anything

@@ -50,8 +50,9 @@ def test_published_small_reports_every_row_against_the_published_code(tiny) -> N
         assert row["times_as_fast"] == pytest.approx(row["published_mm"] / row["mm"])
     assert rows["greedy, 8 clips, trimmed"]["published_mm"] == 8 * rows["greedy, 1 clip"]["published_mm"]
     assert report["matrix_product_flops"] == {"float32": 8 * 2048**3} and report["peak_bytes"] > 1e8
-    table = timing.table(report).splitlines()
-    assert table[0].split() == ["seconds", "times", "as", "fast"] and len(table) == 1 + len(rows)
+    title, heads, *lines = timing.table(report).split("\n")
+    assert title.startswith("config published-small, torch ") and "device CPU, one thread" in title
+    assert heads.split() == ["seconds", "times", "as", "fast"] and len(lines) == len(rows)
 
 
 def test_the_sizes_are_those_at_which_the_published_code_was_timed() -> None:
@@ -98,7 +99,7 @@ def test_each_ablation_has_a_row_and_the_table_and_json_hold_them_all(tiny, caps
     assert flops["cached features"] < usual < flops["logits of the prompt too"]
     assert usual < flops["padded to 30 s"] and usual < flops["answers of 400 tokens"]
     assert flops["bfloat16"] == flops["gradient checkpointing"] == usual
-    assert "needs a CUDA GPU" in printed.err
+    assert "needs a CUDA GPU" in printed.err and "preset small, layers 2, clips 2" in printed.err
 
 
 def test_a_preset_means_ablations_and_other_benchmarks_have_none(tiny, capsys) -> None:

@@ -97,10 +97,13 @@ def report(
 
 
 def table(report: dict[str, Any]) -> str:
-    """The rows of a report, for reading."""
+    """A report for reading: what it says of all rows in a line, then the rows."""
     rows = report["rows"]
+    title = ", ".join(
+        f"{key} {value}" for key, value in report.items() if isinstance(value, str | int | float)
+    )
     columns = {key: column for key, column in COLUMNS.items() if any(key in row for row in rows.values())}
     cells = [["", *(heading for heading, _ in columns.values())]]
     for name, row in rows.items():
         cells.append([name, *(form(row[key]) if key in row else "" for key, (_, form) in columns.items())])
-    return "\n".join(aligned(cells))
+    return "\n".join([title, *aligned(cells)])

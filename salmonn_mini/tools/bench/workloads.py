@@ -20,12 +20,16 @@ from salmonn_mini.tools.bench.ablations import Ablation, Step
 from salmonn_mini.tools.bench.random_model import PROMPT, noise, random_model
 from salmonn_mini.tools.bench.timing import CPU, fastest, one_thread, peak_bytes, product_rate, report
 
-LLM = {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8}
-HEADS = {"num_attention_heads": 8, "num_key_value_heads": 8}
 SMALL = SalmonnConfig(
     name="published-small",
     whisper=WhisperShape(d_model=512, encoder_layers=6, encoder_attention_heads=8, encoder_ffn_dim=2048),
-    llm=LlmShape(**LLM, **HEADS),
+    llm=LlmShape(
+        hidden_size=512,
+        intermediate_size=1376,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+    ),
     connector=ConnectorConfig(tail="drop"),
 )
 # The published code at the sizes of SMALL, in mm: 10-s clips, 88 tokens each, some 20 tokens to predict, 32 to write.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import safe_open
 
 from salmonn_mini.errors import counted
+from salmonn_mini.files import load_json
 from salmonn_mini.models.config import SalmonnConfig
 from salmonn_mini.pretrained import toy_folder
 from salmonn_mini.pretrained.source import toy_stages
@@ -19,13 +19,8 @@ from salmonn_mini.tools import size
 from salmonn_mini.tools.doctor.environment import FAIL, OK, WARN, Finding
 
 BEATS_HOME = "https://github.com/microsoft/unilm/tree/master/beats"
-TORCH_FILES = (".bin", ".pt", ".pth")
+ENDINGS = (".safetensors", ".bin", ".pt", ".pth")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
-LAST = {  # a key that only weights of these sizes have: its end, and the sizes in it
-    "whisper": ("encoder.layers.{}.fc1.weight", "encoder_layers", "encoder_ffn_dim", "d_model"),
-    "beats": ("encoder.layers.{}.fc1.weight", "encoder_layers", "encoder_ffn_embed_dim", "encoder_embed_dim"),
-    "llm": ("layers.{}.mlp.up_proj.weight", "num_hidden_layers", "intermediate_size", "hidden_size"),
-}
 
 
 def check_weights(config: SalmonnConfig, sources: Mapping[str, str]) -> Iterator[Finding]:
@@ -92,16 +87,15 @@ def weight_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    for ending in (".safetensors", *TORCH_FILES):
-        files = sorted(path.glob(f"*{ending}"))
+    for ending in ENDINGS:
+        files = set(path.glob(f"*{ending}"))
         for index in path.glob(f"*{ending}.index.json"):
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            if missing := sorted(name for name in names if not (path / name).is_file()):
-                raise ValueError(f"{path} lacks {', '.join(missing)}")
-            files = [path / name for name in sorted(names)]
+            files = {path / name for name in load_json(index)["weight_map"].values()}
+        if missing := sorted(file.name for file in files if not file.is_file()):
+            raise ValueError(f"{path} lacks {', '.join(missing)}")
         if files:
-            return files
-    raise ValueError(f"{path} has no weights (.safetensors, {', '.join(TORCH_FILES)})")
+            return sorted(files)
+    raise ValueError(f"{path} has no weights ({', '.join(ENDINGS)})")
 
 
 def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -124,9 +118,15 @@ def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
 
 def landmark(config: SalmonnConfig, part: str) -> tuple[str, tuple[int, int]]:
     """The end of a key that only weights of these sizes have, and its shape."""
-    if part in LAST:
-        tail, layers, *shape = LAST[part]
-        sizes = getattr(config, part).sizes()
-        return tail.format(sizes[layers] - 1), tuple(sizes[name] for name in shape)
+    whisper, beats, llm = config.whisper, config.beats, config.llm
+    if part == "whisper":
+        shape = (whisper.encoder_ffn_dim, whisper.d_model)
+        return f"encoder.layers.{whisper.encoder_layers - 1}.fc1.weight", shape
+    if part == "beats":
+        shape = (beats.encoder_ffn_embed_dim, beats.encoder_embed_dim)
+        return f"encoder.layers.{beats.encoder_layers - 1}.fc1.weight", shape
+    if part == "llm":
+        shape = (llm.intermediate_size, llm.hidden_size)
+        return f"layers.{llm.num_hidden_layers - 1}.mlp.up_proj.weight", shape
     projection = "speech_llama_proj" if part == "checkpoint" else "connector.projection"
-    return f"{projection}.weight", (config.llm.hidden_size, config.connector.hidden_size)
+    return f"{projection}.weight", (llm.hidden_size, config.connector.hidden_size)

@@ -113,9 +113,8 @@ def read_shard(shard: Shard) -> dict[int, tuple[Sample, Packed] | BadClip]:
     samples: dict[int, tuple[Sample, Packed]] = {}
     lost = BadClip(f"{shard.file.name} ends before it")
     try:
-        with shard.file.open(
-            "rb"
-        ) as file:  # by webdataset's own opening it would stay open, and run commands
+        # By webdataset's own opening the file would stay open, and a name like "pipe:…" would run a command.
+        with shard.file.open("rb") as file:
             files = tariterators.tar_file_expander([{"url": shard.file.name, "stream": file}])
             for found in tariterators.group_by_keys(files):
                 names = [name for name in found if name[0].isdigit()]

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from salmonn_mini import pretrained, train
 from salmonn_mini.cli import main
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation import claims
+from salmonn_mini.evaluation.claims import models
 from salmonn_mini.evaluation.claims.conditions import CONDITIONS
 from salmonn_mini.evaluation.claims.models import MODELS
 from salmonn_mini.evaluation.claims.rules import Claim, Rules, Term, Test
 from salmonn_mini.evaluation.claims.verdicts import IN_PART, NOT, OPEN, REPRODUCED, Evidence, decide, figure
 from salmonn_mini.evaluation.metrics.measures import MEASURES
 from salmonn_mini.files import write_json
+from salmonn_mini.train import Recipe
 
 STORY = "once upon a time there was " + " ".join("abcdefghijklmnopqrst")
 
@@ -61,6 +64,33 @@ def test_the_shipped_rules_name_what_is_there() -> None:
 def test_a_condition_has_its_model_and_a_claim_that_needs_it() -> None:
     assert CONDITIONS.keys() == {name for claim in claims.read_claims().claims for name in claim.conditions}
     assert {condition.model for condition in CONDITIONS.values()} <= MODELS.keys()
+
+
+def test_a_model_begins_with_the_one_that_its_recipe_names_and_is_trained_once(monkeypatch, tmp_path) -> None:
+    trained = {}
+
+    def train_recipe(recipe: Recipe) -> Path:
+        write_json(Path(recipe.output_dir) / "config.json", {})
+        trained[Path(recipe.output_dir).name] = recipe
+        return Path(recipe.output_dir)
+
+    monkeypatch.setattr(train, "train_recipe", train_recipe)
+    monkeypatch.setattr(pretrained, "load", lambda folder, device=None: folder.name)
+    monkeypatch.setattr(models, "self_generated", lambda model, kind, seed: [(model, kind, seed)])
+    monkeypatch.setattr(
+        models, "save_examples", lambda examples, folder: made.update({folder.name: examples})
+    )
+    made: dict = {}
+    own, names = models.Models(7, tmp_path), ["lora_only", "long_qa", "moved_0.003_200"]
+    assert [own[name] for name in (*names, "stage2")] == [*names, "stage2"]
+    assert [Path(one.init).name for one in trained.values()] == [
+        "scratch", "stage1", "stage2", "stage2", "stage1",
+    ]  # fmt: skip
+    assert list(trained) == ["stage1", "stage2", "lora_only", "long_qa", "moved_0.003_200"]
+    assert made == {"data_story_12": [("stage2", "story", 7)], "data_long_qa_12": [("stage2", "long_qa", 7)]}
+    assert {one.seed for one in trained.values()} == {8}
+    assert trained["lora_only"].trainable == ("lora",)
+    assert trained["lora_only"].manifest == str(tmp_path / "seed7" / "data_story_12" / "manifest.json")
 
 
 def test_figures_follow_from_the_texts_and_the_measured_numbers(evidence) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.evaluation import baselines
 from salmonn_mini.evaluation.baselines import TOY_PHRASES, TOY_VOICES, Cascade, spectrogram_only
 from salmonn_mini.evaluation.evaluate import evaluate
 from salmonn_mini.models.config import PRESETS
@@ -106,8 +107,9 @@ def test_it_is_evaluated_as_any_model_and_knows_how_many_tokens_it_gives() -> No
     assert report.tasks["asr"]["n"] == 2 and not report.skipped
 
 
-def test_a_clip_does_not_notice_its_batch() -> None:
-    model = cascade(threshold=0.0)
+def test_a_clip_does_not_notice_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "THRESHOLD", 0.0)
+    model = cascade()
     clips = noise(1.0, 2.7)
     together = model.encode(clips)
     alone = [model.encode([clip]) for clip in clips]

@@ -26,24 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_clips(parser, samples=200)
     options.add_decoding(parser, max_new_tokens=100)
     add = parser.add_argument
-    add(
-        "--control",
-        choices=("silence", "other", "reversed", "no_audio"),
-        help="score a second time without each clip's own sound: what of a score needs it?",
-    )
-    add(
-        "--java",
-        nargs="+",
-        default=[],
-        choices=("meteor", "spider"),
-        help="measure captions by these too, for --json; they need Java and pip install -e '.[captions]'",
-    )
-    add(
-        "--normalizer",
-        choices=("basic", "whisper", "none"),
-        default="basic",
-        help="of error rates: basic folds case and punctuation, whisper is OpenAI's for English (basic)",
-    )
+    control = "score a second time without each clip's own sound: what of a score needs it?"
+    add("--control", choices=("silence", "other", "reversed", "no_audio"), help=control)
+    java = "measure captions by these too, for --json; they need Java and pip install -e '.[captions]'"
+    add("--java", nargs="+", default=[], choices=("meteor", "spider"), help=java)
+    normalizer = "of error rates: basic folds case and punctuation, whisper is OpenAI's for English (basic)"
+    add("--normalizer", choices=("basic", "whisper", "none"), default="basic", help=normalizer)
     add("--score", metavar="ROWS", help="score the answers that --per-sample wrote; no model")
 
 

@@ -39,6 +39,7 @@ TOY_PHRASES: dict[str, str] = (
     | {f"mode {mode}": mode for mode in MODES}
 )
 TOY_VOICES = ("male", "female")
+THRESHOLD = 0.5  # the least probability of a tag that counts
 
 
 def spectrogram_only(config: SalmonnConfig) -> SalmonnConfig:
@@ -57,7 +58,6 @@ class Cascade(SalmonnModel):
         beats: fine-tuned; `tags` name its classes.
         phrases: each tag as text; tags without a phrase are left out.
         voices: tags of a voice; a transcript is used only where one of them is found. Empty: always.
-        threshold: the least probability of a tag that counts.
     """
 
     def __init__(
@@ -71,14 +71,13 @@ class Cascade(SalmonnModel):
         tags: Sequence[str],
         phrases: Mapping[str, str],
         voices: Sequence[str] = (),
-        threshold: float = 0.5,
     ) -> None:
         encoder = WhisperEncoder(whisper.config)
         encoder.encoder = whisper.model.encoder
         super().__init__(config, encoder, beats, llm, tokenizer)
         self.ln_speech = self.ln_audio = self.connector = None
         self.writer = whisper.requires_grad_(False).eval()
-        self.tags, self.phrases, self.voices, self.threshold = tuple(tags), phrases, voices, threshold
+        self.tags, self.phrases, self.voices = tuple(tags), phrases, voices
         if len(self.tags) != beats.config.predictor_class or not beats.config.finetuned_model:
             raise SalmonnError(
                 f"BEATs has {beats.config.predictor_class} classes, but there are {len(self.tags)} names of "
@@ -96,7 +95,7 @@ class Cascade(SalmonnModel):
         texts = []
         for clip, probabilities in zip(features.clips(), self.probabilities(features), strict=True):
             order = probabilities.argsort(descending=True).tolist()
-            tags = [self.tags[i] for i in order if probabilities[i] >= self.threshold]
+            tags = [self.tags[i] for i in order if probabilities[i] >= THRESHOLD]
             voice = not self.voices or any(tag in self.voices for tag in tags)
             said = self.transcribe(clip) if voice else []
             texts.append(" ".join([*said, *(self.phrases[tag] for tag in tags if tag in self.phrases)]))

@@ -59,15 +59,15 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.stream and arguments.num_beams > 1:
         raise SalmonnError("--stream shows one answer as it grows: leave out --num-beams or --stream")
     parts = options.chosen(arguments, options.PARTS)
-    if arguments.heads and not parts:
-        raise SalmonnError("--heads belongs to --checkpoint: leave it out")
-    if missing := [part for part in REQUIRED if parts and part not in parts]:
+    if not parts:
+        options.refuse(arguments, ["heads"], "belongs to --checkpoint: leave it out")
+    elif missing := [part for part in REQUIRED if part not in parts]:
         raise SalmonnError(
             f"published weights need --{', --'.join(REQUIRED)}; --{', --'.join(missing)} is missing: add it"
         )
-    for name in ("model", "stage", "revision"):
-        if parts and getattr(arguments, name) is not None:
-            raise SalmonnError(f"--{name} and --checkpoint name two models: leave one of them out")
+    else:
+        two = "and --checkpoint name two models: leave one of them out"
+        options.refuse(arguments, ("model", "stage", "revision"), two)
 
 
 def _load(arguments: argparse.Namespace) -> Salmonn:

@@ -8,7 +8,6 @@ import sys
 
 from salmonn_mini.cli import options
 from salmonn_mini.cli.console import say
-from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import preset
 
 ABLATIONS = "ablations"
@@ -29,16 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--layers", metavar="N", type=count, help="layers of each part at most (on a CPU 2)")
     add("--batch", metavar="N", type=count, help="clips in a step (2 on a CPU, 16 on a GPU)")
     add("--device", choices=("cpu", "cuda"), help="default: the GPU, if there is one")
-    add("--compile", action="store_true", help="add a row with torch.compile")
+    add("--compile", action="store_true", default=None, help="add a row with torch.compile")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    given = {name: value for name in OF_ABLATIONS if (value := getattr(arguments, name))}
+    given = options.chosen(arguments, OF_ABLATIONS)
     config = arguments.config or (ABLATIONS if given else CONFIGS[0])
-    if given and config != ABLATIONS:
-        raise SalmonnError(
-            f"--{next(iter(given))} needs --config {ABLATIONS}, but --config is {config}: leave one of them out"
-        )
+    if config != ABLATIONS:
+        why = f"needs --config {ABLATIONS}, but --config is {config}: leave one of them out"
+        options.refuse(arguments, OF_ABLATIONS, why)
     sizes = preset(given.pop("preset", "small"))
     say(f"benchmark {config}: this takes minutes …")
     from salmonn_mini.tools.bench import ablations, timing, workloads

@@ -70,9 +70,8 @@ def save_json(result: Report | Sweep, path: str | None) -> None:
 
 
 def _rescore(arguments: argparse.Namespace) -> Report:
-    for name in ("manifest", "model", "control", "per_sample"):
-        if getattr(arguments, name):
-            raise SalmonnError(f"--{name.replace('_', '-')} has no use with --score: leave it out")
+    without = ("manifest", "model", "control", "per_sample")
+    options.refuse(arguments, without, "has no use with --score: leave it out")
     from salmonn_mini.evaluation.report import load_report
 
     return load_report(arguments.score, arguments.normalizer)

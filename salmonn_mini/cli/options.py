@@ -115,6 +115,13 @@ def add_parts(parser: argparse.ArgumentParser, without: str) -> None:
     add("--checkpoint", metavar="FILE", help="SALMONN's trained weights, salmonn_v1.pth")
 
 
+def refuse(arguments: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Raises SalmonnError for the first of some options that was given; `why` ends the sentence."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise SalmonnError(f"--{name.replace('_', '-')} {why}")
+
+
 def chosen(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
     """Those of some options that were given or have a default."""
     return {name: value for name in names if (value := getattr(arguments, name)) is not None}

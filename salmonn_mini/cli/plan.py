@@ -7,8 +7,7 @@ import json
 from dataclasses import asdict
 
 from salmonn_mini.cli.console import say
-from salmonn_mini.cli.options import chosen, positive, whole
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.cli.options import chosen, positive, refuse, whole
 
 OF_A_RECIPE = ("set", "gpus", "per_device_batch_size", "samples_per_second", "clips")
 OF_ALL = ("tflops", "price")
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("recipe", metavar="RECIPE", nargs="?", help="a name, such as 13b-stage1, or a YAML file")
     add("--json", action="store_true", help="print JSON")
     add, count = parser.add_argument_group("with a recipe").add_argument, whole(1)
-    add("--set", metavar="KEY=VALUE", action="append", default=[], help="change a key; repeatable")
+    add("--set", metavar="KEY=VALUE", action="append", help="change a key; repeatable")
     add("--gpus", metavar="N", type=count, help="GPUs in all (1)")
     add("--per-device-batch-size", metavar="N", type=count, help="clips that a GPU holds at once")
     add("--samples-per-second", metavar="X", type=positive, help="speed of one GPU, as `bench` measures it")
@@ -32,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     recipe = arguments.recipe
     wrong, remedy = (OF_ALL, "leave RECIPE out") if recipe else (OF_A_RECIPE, "name a RECIPE")
-    for name in wrong:
-        if getattr(arguments, name):
-            raise SalmonnError(f"--{name.replace('_', '-')} does not apply here: leave it out, or {remedy}")
+    refuse(arguments, wrong, f"does not apply here: leave it out, or {remedy}")
     if not recipe:
         say("estimating every recipe …")
     from salmonn_mini.tools import plan
@@ -42,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if recipe:
         settings = chosen(arguments, OF_A_RECIPE[2:])
-        found = plan.make_plan(load_recipe(recipe, arguments.set), arguments.gpus or 1, **settings)
+        found = plan.make_plan(load_recipe(recipe, arguments.set or ()), arguments.gpus or 1, **settings)
         print(json.dumps(asdict(found)) if arguments.json else found.table())
     else:
         rows = plan.costs(arguments.tflops or plan.TFLOPS)

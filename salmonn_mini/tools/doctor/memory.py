@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from salmonn_mini.errors import counted
 from salmonn_mini.models.config import SalmonnConfig
 from salmonn_mini.pretrained.devices import Runtime, pick_device
 from salmonn_mini.tools import size
@@ -40,7 +41,7 @@ def check_memory(config: SalmonnConfig, runtime: Runtime) -> Iterator[Finding]:
     dtype = str(need.dtype).removeprefix("torch.")
     for what, wanted in (
         (f"answering {runtime}", needs(config, runtime.dtype, runtime.bits).answering),
-        (f"training with {need.batch} clip{'s' * (need.batch > 1)} a step in {dtype}", need.training),
+        (f"training with {counted(need.batch, 'clip')} a step in {dtype}", need.training),
     ):
         text = f"{what} needs about {size(wanted)}, {memory} has {size(free)} free of {size(total)}"
         if wanted <= free:

@@ -349,7 +349,9 @@ def test_the_command_scores_a_manifest_resumes_and_rescores(toy, tmp_path, capsy
         json.loads(scores.read_text())["tasks"]
     )
     assert main(line) == 0
-    assert capsys.readouterr().out == first and rows.read_bytes() == written
+    again = capsys.readouterr()
+    assert again.out == first and rows.read_bytes() == written
+    assert f"resuming from the answers in {rows}; delete it to ask anew" in again.err
     assert main(["evaluate", "--score", str(rows)]) == 0
     assert capsys.readouterr().out == first
     assert main([*line, "--lora-scale", "1"]) == 2
@@ -359,6 +361,19 @@ def test_the_command_scores_a_manifest_resumes_and_rescores(toy, tmp_path, capsy
     assert main(["evaluate", "--prompts", "x.json"]) == 2
     assert main([*line[:3], "--tasks", "poem"]) == 2
     assert "the manifest has no task 'poem'" in capsys.readouterr().err
+
+
+def test_toy_clips_resume_as_a_manifests_do(model, tmp_path, monkeypatch) -> None:
+    file = tmp_path / "rows.jsonl"
+    whole = evaluate(model, ["asr", "gender"], 3, 0, batch_size=1, **QUICK)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(4, patch)
+        evaluate(model, ["asr", "gender"], 3, 0, batch_size=1, rows_file=file, **QUICK)
+    assert len(file.read_text().splitlines()) == 4
+    resumed = evaluate(model, ["asr", "gender"], 3, 0, batch_size=1, rows_file=file, **QUICK)
+    assert resumed.to_dict() == whole.to_dict()
+    with pytest.raises(SalmonnError, match="rows of another run: seed is 0 there and 1 here"):
+        evaluate(model, ["asr", "gender"], 3, 1, rows_file=file, **QUICK)
 
 
 def test_the_command_sweeps_a_manifest(toy, tmp_path, capsys) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salmonn_mini.cli import options
+from salmonn_mini.cli.console import say
 from salmonn_mini.data.tasks import TASKS, get_task, tasks_of
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_json
@@ -114,6 +116,8 @@ def answer(
     else:
         tasks = tasks or [task.name for task in default_tasks(stage)]
         clips = draw_clips(tasks, arguments.samples, arguments.seed)
+    if arguments.per_sample and Path(arguments.per_sample).exists():
+        say(f"resuming from the answers in {arguments.per_sample}; delete it to ask anew")
     settings |= {"stage": stage, "name": arguments.model or "toy", "rows_file": arguments.per_sample}
     return answer_clips(model, clips, scales, arguments.seed, **settings)
 

@@ -99,7 +99,7 @@ def lora_scale(model: nn.Module, s: float) -> Iterator[None]:
         SalmonnError: s is not finite; no LoRA; LoRA that is inactive or, also within the block, merged.
     """
     if not math.isfinite(s):
-        raise SalmonnError(f"the LoRA scale is {s}, but it must be finite: take 4.0, as trained")
+        raise SalmonnError(f"the LoRA scale is {s}, but it must be finite: 4.0 is as trained, 0 turns LoRA off")
     layers = _layers(model)
     before = {name: layer.scaling[ADAPTER] for name, layer in layers.items()}
     try:

@@ -20,6 +20,7 @@ RENAMED = {
     "command": {"ledger": "claims"},
     "option": {
         "--beams": "--num-beams",
+        "--sample": "--do-sample",
         "--precision": "--dtype",
         "--at-once": "--per-device-batch-size",
     },

@@ -366,7 +366,7 @@ def test_decoders_do_not_print(file, capfd):
 
 
 def test_mp3s_are_decoded_at_the_same_time(file, monkeypatch, capfd):
-    path, both = file(tone(0.5), kind="mp3"), Barrier(2, timeout=60)
+    path, both = file(tone(0.5), kind="mp3"), Barrier(2, timeout=600)
     decode = decoding._decode
 
     def together(*arguments):

@@ -96,7 +96,11 @@ def test_decoding_options_reach_the_model(capsys, model, clip, monkeypatch):
     monkeypatch.setattr(model, "generate", spy)
     line = "answer --num-beams 2 --max-new-tokens 3 --repetition-penalty 1.5"
     assert run(capsys, line, clip)[0] == 0
-    assert seen == {"num_beams": 2, "max_new_tokens": 3, "repetition_penalty": 1.5}
+    assert seen == {"num_beams": 2, "max_new_tokens": 3, "repetition_penalty": 1.5, "do_sample": False}
+    line = "answer --do-sample --temperature 2 --top-p 0.5 --seed 7 --max-new-tokens 12 --json"
+    one, other = (run(capsys, line, clip)[1] for _ in range(2))
+    assert one == other and len(json.loads(one)["token_ids"]) <= 12
+    assert (seen["do_sample"], seen["temperature"], seen["top_p"], seen["seed"]) == (True, 2.0, 0.5, 7)
 
 
 def test_what_was_mended_is_said_on_one_line(capsys, model, tmp_path):
@@ -147,7 +151,10 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
         ("answer a.wav --max-new-tokens -1", "'-1' must be a whole number of at least 1"),
         ("answer a.wav --repetition-penalty 0", "'0' must be a number above 0"),
         ("answer a.wav --lora-scale nan", "'nan' must be a number such as 4.0"),
+        ("answer a.wav --do-sample --top-p 1.5", "'1.5' must be a number above 0 and at most 1"),
         ("answer a.wav --stage one", "argument --stage: 'one' must be a whole number of at least 0"),
+        ("answer {clip} --seed 1", "--seed changes nothing without --do-sample: add it"),
+        ("answer {clip} --top-p 0.5", "--top-p changes nothing without --do-sample: add it"),
         ("answer {clip} --llm x", "--whisper, --checkpoint is missing: add it"),
         ("answer {clip} --whisper w --llm l --checkpoint c --model toy", "name two models: leave one"),
         ("answer {clip} --heads 4", "--heads belongs to --checkpoint: leave it out"),
@@ -191,6 +198,7 @@ def test_a_mistake_costs_one_line_with_value_rule_and_remedy(capsys, clip, argv,
         ("plan 7b-stage1 --at-once 8", "option '--at-once' was renamed to '--per-device-batch-size'"),
         ("backbones --precision=bfloat16", "option '--precision' was renamed to '--dtype'"),
         ("answer a.wav --beams 4", "option '--beams' was renamed to '--num-beams'"),
+        ("answer a.wav --sample", "option '--sample' was renamed to '--do-sample'"),
         *(
             (f"train toy-stage1 --set {old}=1", f"recipe key '{old}' was renamed to '{new}'")
             for old, new in RENAMED["recipe key"].items()
@@ -232,7 +240,7 @@ def test_the_first_sign_of_life_comes_before_torch(line, clip):
         "from salmonn_mini.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     words = [*line.split(), *([clip] if line == "answer" else [])]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=600)
     first, *_ = done.stderr.splitlines()
     assert first.endswith(" …") and not first.startswith("error"), done.stderr
 

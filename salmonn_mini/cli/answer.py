@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from salmonn_mini.pretrained import Salmonn
 
 PROMPT = "Transcribe the speech."
+SAMPLING = ("temperature", "top_p", "seed")
 REQUIRED = ("whisper", "llm", "checkpoint")
 
 
@@ -28,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help=row)
     options.add_model(parser)
     options.add_decoding(parser, max_new_tokens=80)
+    add("--do-sample", action="store_true", help="sample the answer")
+    add("--temperature", metavar="T", type=options.positive, help="with --do-sample (1.0)")
+    add("--top-p", metavar="P", type=options.share, help="with --do-sample (0.9)")
+    add("--seed", metavar="N", type=options.whole(0), help="with --do-sample: the same answer again")
     options.add_parts(parser, without="leave it out for a model with Whisper alone")
     add("--heads", metavar="N", type=options.whole(1), help="the Q-Former's, if --checkpoint is not 768 wide")
 
@@ -58,6 +63,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SalmonnError(f"{', '.join(arguments.clips)}: no such file; check the path")
     if arguments.stream and arguments.num_beams > 1:
         raise SalmonnError("--stream shows one answer as it grows: leave out --num-beams or --stream")
+    if not arguments.do_sample:
+        options.refuse(arguments, SAMPLING, "changes nothing without --do-sample: add it")
     parts = options.chosen(arguments, options.PARTS)
     if not parts:
         options.refuse(arguments, ["heads"], "belongs to --checkpoint: leave it out")
@@ -92,7 +99,7 @@ def _answer(model: Salmonn, clip: str, scale: float, arguments: argparse.Namespa
         model.check_context(features, prompt, arguments.max_new_tokens)
     except SalmonnError as problem:
         raise SalmonnError(f"{clip}: {problem}") from problem
-    decoding = options.chosen(arguments, options.DECODING)
+    decoding = options.chosen(arguments, (*options.DECODING, "do_sample", *SAMPLING))
     name = f"{clip}: " if len(arguments.clips) > 1 else ""
     if arguments.stream:
         print(name, end="", flush=True)

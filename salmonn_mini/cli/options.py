@@ -39,6 +39,7 @@ def whole(minimum: int) -> Callable[[str], int]:
 
 
 positive = number("above 0", lambda value: value > 0)
+share = number("above 0 and at most 1", lambda value: 0 < value <= 1)
 finite = number("such as 4.0 or 0.5", lambda value: True)
 
 

@@ -17,6 +17,11 @@ RENAMED = {
         "clip_norm": "max_grad_norm",
         "final_lr": "min_lr_ratio",
     },
+    "salmonn key": {"prompt": "prompt_template", "end": "eos_token", "pad_to_30s": "pad_to_window"},
+    "whisperencoder key": {"hub": "name_or_path"},
+    "beatsencoder key": {"hub": "name_or_path"},
+    "llm key": {"hub": "name_or_path", "attention": "attn_implementation"},
+    "adapter key": {"alpha": "lora_alpha", "dropout": "lora_dropout"},
     "command": {"ledger": "claims"},
     "option": {
         "--beams": "--num-beams",

@@ -16,7 +16,7 @@ from salmonn_mini.evaluation.activation_tuning import (
     self_generated,
     tune_on_text,
 )
-from salmonn_mini.models.lora import current_scale
+from salmonn_mini.models.lora import get_lora_scale
 from salmonn_mini.models.splice import Answer
 
 LONG = " ".join(f"word{i}" for i in range(24)) + " ."
@@ -47,7 +47,7 @@ def test_answers_are_kept_by_their_form_in_order_and_once(answers) -> None:
     drawn = ACTIVATION_DATA["story"].draw(12, 4)
     assert [example.plan for example in kept] == [drawn[i].plan for i in (1, 5, 7)]
     assert [example.answer for example in kept] == [f"{LONG} {i}" for i in (3, 5, 7)]
-    assert answers == [activation_tuning.SCALE] and current_scale(model.llm) == 4.0
+    assert answers == [activation_tuning.SCALE] and get_lora_scale(model.llm) == 4.0
     self_generated(model, "long_qa", 2, scale=0.25)
     assert answers[-1] == 0.25
 

@@ -59,7 +59,7 @@ def test_the_cascade_writes_as_whisper_does(seconds: float) -> None:
     encoded = model.encode([wave])
     expected = []
     for window in wave.split(160_000):
-        states, _ = model.whisper([window], pad_to_30s=False)
+        states, _ = model.whisper([window], pad_to_window=False)
         ids = torch.tensor([[1]])
         while ids.shape[1] < 16 and (ids.shape[1] == 1 or ids[0, -1] != 2):
             best = model.writer(encoder_outputs=(states,), decoder_input_ids=ids).logits[:, -1].argmax(-1)
@@ -93,7 +93,7 @@ def test_it_answers_as_its_llm_does_about_the_words(monkeypatch: pytest.MonkeyPa
         with lora_scale(model, 0.0):
             for token in answer.token_ids:
                 logits = model.llm(ids).logits[0, -1]
-                logits[prompt.end] = -torch.inf
+                logits[prompt.eos_token_id] = -torch.inf
                 assert token == int(logits.argmax())
                 ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
     assert model.log_prob(encoded, INSTRUCTIONS, ["a", "b"]).isfinite().all()

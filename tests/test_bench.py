@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def tiny(monkeypatch) -> None:
     """Tiny sizes, short clips, few tokens."""
-    config = tiny_config(pad_to_30s=True)
+    config = tiny_config(pad_to_window=True)
     config = config.replace(llm=config.llm.replace(max_position_embeddings=512))
     monkeypatch.setattr(workloads, "SMALL", config)
     monkeypatch.setitem(PRESETS, "small", config.replace(name="small"))
@@ -73,7 +73,7 @@ def test_long_audio_reports_the_growth_of_each_doubling(tiny) -> None:
 
 def test_long_audio_has_the_published_arithmetic() -> None:
     config = workloads.SMALL
-    assert config.whisper.window_seconds == 30 and config.pad_to_30s and config.connector.tail == "drop"
+    assert config.whisper.window_seconds == 30 and config.pad_to_window and config.connector.tail == "drop"
     tokens = 8 * 60 / 30 * 88
     assert tokens + workloads.NEW_TOKENS < config.llm.max_position_embeddings
 
@@ -145,14 +145,14 @@ def test_every_ablation_gives_the_same_loss(tiny) -> None:
 def test_settings_go_back_to_where_they_were(tiny) -> None:
     model = random_model.random_model(tiny_config())
     step = ablations.Step(model, clips=1, clip_seconds=0.5)
-    every = ablations.Ablation(eager=True, checkpointing=True, pad_to_30s=True, compiled=True)
+    every = ablations.Ablation(eager=True, checkpointing=True, pad_to_window=True, compiled=True)
     blocks = transformer_blocks(model)
     assert len(blocks) == 2 + 1 + 1  # the LLM's, Whisper's, BEATs'
     with step.applied(every):
         model.train()  # as a step does
-        assert model.config.pad_to_30s and blocks[0]._compiled_call_impl is not None
+        assert model.config.pad_to_window and blocks[0]._compiled_call_impl is not None
         assert model.llm.get_base_model().config._attn_implementation == "eager"
-    assert not model.config.pad_to_30s and not model.training
+    assert not model.config.pad_to_window and not model.training
     assert not any(block.training or block._compiled_call_impl for block in blocks)
 
 
@@ -160,7 +160,7 @@ def test_a_row_that_does_not_fit_costs_itself_alone(tiny, monkeypatch) -> None:
     row = ablations.Step.row
 
     def full(step, setting, *rest):
-        if setting.pad_to_30s:
+        if setting.pad_to_window:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return row(step, setting, *rest)
 
@@ -194,7 +194,11 @@ def test_answers_have_their_number_of_tokens() -> None:
     model = random_model.random_model(tiny_config())
     for tokens in (20, 400):
         ids = model.prompt.answer(random_model.answer_of(tokens))
-        assert len(ids) == tokens and ids[-1] == model.prompt.end and model.tokenizer.unk_token_id not in ids
+        assert (
+            len(ids) == tokens
+            and ids[-1] == model.prompt.eos_token_id
+            and model.tokenizer.unk_token_id not in ids
+        )
 
 
 def test_frozen_parts_are_made_in_their_precision_and_trained_ones_in_float32() -> None:

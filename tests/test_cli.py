@@ -20,7 +20,7 @@ from salmonn_mini.cli import main
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import RENAMED, SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE
-from salmonn_mini.models.lora import current_scale
+from salmonn_mini.models.lora import get_lora_scale
 
 KEYS = ["clip", "prompt", "answer", "token_ids", "lora_scale", "model"]
 
@@ -80,7 +80,7 @@ def test_json_has_a_line_a_clip_and_the_scale_of_the_run(capsys, model, clip):
     assert (status, err) == (0, "") and first == second and list(first) == KEYS
     assert (first["prompt"], first["lora_scale"], first["model"]) == ("Describe the audio.", 0.5, "toy")
     assert first["answer"] == model.prompt.text(first["token_ids"])
-    assert current_scale(model.llm) == 4.0  # restored
+    assert get_lora_scale(model.llm) == 4.0  # restored
     (plain,) = map(json.loads, run(capsys, "answer", clip, "--json")[1].splitlines())
     assert (plain["prompt"], plain["lora_scale"]) == ("Transcribe the speech.", 4.0)
 
@@ -125,7 +125,7 @@ def test_a_bad_clip_does_not_keep_the_others_from_being_answered(capsys, model, 
 def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tmp_path):
     status, out, err = run(capsys, "answer", clip, "--prompt", "what is it " * 300)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "exceed the language model's context of 256: shorten the prompt, or lower max_new_tokens" in err
+    assert "exceed the language model's context of 256: cut the clip, shorten the prompt, or lower" in err
     long = tmp_path / "long.wav"
     soundfile.write(long, np.random.default_rng(0).normal(0, 0.1, 40 * SAMPLE_RATE), SAMPLE_RATE)
     status, out, err = run(capsys, "answer", str(long), clip)

@@ -9,16 +9,16 @@ import sys
 
 import pytest
 
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.errors import RENAMED, SalmonnError
 from salmonn_mini.models.config import (
     FRAMES_PER_SECOND,
     PRESETS,
-    BeatsShape,
+    AdapterConfig,
+    BeatsEncoderConfig,
     ConnectorConfig,
-    LlmShape,
-    LoraSettings,
+    LlmConfig,
     SalmonnConfig,
-    WhisperShape,
+    WhisperEncoderConfig,
     preset,
 )
 
@@ -33,11 +33,6 @@ def test_left_out_keys_take_their_defaults_and_parts_may_be_missing():
     assert config.beats is None and config.connector == ConnectorConfig(num_query_tokens=2)
     assert config.feature_width == config.whisper.d_model
     assert SalmonnConfig(name="x", whisper=None).feature_width == 768
-
-
-def test_the_decoders_sizes_of_older_files_are_ignored():
-    whisper = WhisperShape().to_dict()
-    assert WhisperShape.from_dict(whisper | {"decoder_layers": 2, "vocab_size": 1831}) == WhisperShape()
 
 
 @pytest.mark.parametrize(
@@ -61,7 +56,7 @@ def test_the_decoders_sizes_of_older_files_are_ignored():
         ({"name": "x", "lora": {"target_modules": []}}, "one name or more"),
         ({"name": "x", "lora": {"target_modules": [1]}}, "list of names"),
         ({"name": "x", "whisper": None, "beats": None}, "at least one encoder"),
-        ({"name": "x", "prompt": "USER:"}, "text with one {}"),
+        ({"name": "x", "prompt_template": "USER:"}, "text with one {}"),
         ({"name": "x", "channels": "left"}, "one of mix, first"),
         ({"name": "x", "max_seconds": 0.1}, "max_seconds is 0.1"),
         ([], "must be a table"),
@@ -72,6 +67,16 @@ def test_refusals_name_value_rule_and_remedy(values, words):
         SalmonnConfig.from_dict(values)
 
 
+@pytest.mark.parametrize(
+    "kind", [SalmonnConfig, WhisperEncoderConfig, BeatsEncoderConfig, LlmConfig, AdapterConfig]
+)
+def test_a_key_of_an_older_file_is_refused_with_its_new_name(kind):
+    for old, new in RENAMED[f"{kind.__name__.removesuffix('Config').lower()} key"].items():
+        assert new in {field.name for field in dataclasses.fields(kind)}
+        with pytest.raises(SalmonnError, match=f"key '{old}' was renamed to '{new}'"):
+            kind.from_dict({"name": "x"} | {old: 1} if kind is SalmonnConfig else {old: 1})
+
+
 def test_unknown_presets_are_refused():
     with pytest.raises(SalmonnError, match="unknown preset '14b': did you mean '13b'"):
         preset("14b")
@@ -80,14 +85,14 @@ def test_unknown_presets_are_refused():
 def test_a_configuration_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         preset("toy").lora.r = 4
-    assert preset("toy").replace(lora=LoraSettings(r=4)).lora.r == 4
+    assert preset("toy").replace(lora=AdapterConfig(r=4)).lora.r == 4
 
 
 def test_constants_are_derived():
     assert FRAMES_PER_SECOND == 50
-    assert WhisperShape().window_seconds == 30 and preset("toy").whisper.window_seconds == 10
-    assert BeatsShape().bands == 8
-    assert LlmShape(add_pad_row=True).sizes()["vocab_size"] == 32_001
+    assert WhisperEncoderConfig().window_seconds == 30 and preset("toy").whisper.window_seconds == 10
+    assert BeatsEncoderConfig().bands == 8
+    assert LlmConfig(add_pad_row=True).sizes()["vocab_size"] == 32_001
 
 
 def test_the_published_front_end():

@@ -19,7 +19,7 @@ from salmonn_mini.evaluation.evaluate import (
 from salmonn_mini.evaluation.metrics.java import JAVA
 from salmonn_mini.evaluation.metrics.measures import MEASURES
 from salmonn_mini.evaluation.report import Report, load_report
-from salmonn_mini.models.lora import current_scale
+from salmonn_mini.models.lora import get_lora_scale
 from salmonn_mini.models.splice import Answer
 from salmonn_mini.toy.world.clips import render
 from salmonn_mini.toy.world.grammar import split_of
@@ -118,9 +118,9 @@ def test_the_lora_scale_is_used_written_down_and_put_back(model) -> None:
         for name, parameter in model.llm.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.5)
-    before = current_scale(model.llm)
+    before = get_lora_scale(model.llm)
     at = {s: evaluate(model, ["asr"], 5, 0, lora_scale=s, **QUICK) for s in (0.0, 4.0)}
-    assert current_scale(model.llm) == before
+    assert get_lora_scale(model.llm) == before
     assert [row["answer"] for row in at[0.0].rows] != [row["answer"] for row in at[4.0].rows]
     assert {row["lora_scale"] for row in at[0.0].rows} == {0.0} and at[0.0].to_dict()["lora_scale"] == 0.0
     as_it_stands = evaluate(model, ["asr"], 5, 0, **QUICK)

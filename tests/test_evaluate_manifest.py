@@ -110,7 +110,8 @@ def test_a_clip_beyond_the_context_is_skipped_named_and_counted(model, tmp_path,
     report = evaluate_manifest(model, samples, rows_file=file, **settings)
     assert report.tasks == without.tasks and report.tasks["asr"]["n"] == 2 and longest > max(first, third)
     (skipped,) = report.to_dict()["skipped"]
-    assert f"1.wav (prompt {text} + audio {longest} + answer 4 tokens exceed the LLM's context of" in skipped
+    tokens = f"prompt {text} + audio {longest} + answer 4 tokens"
+    assert f"1.wav ({tokens} exceed the language model's context of" in skipped
     assert f"- 1 clips were skipped: {skipped}" in report.table()
     assert load_report(file).tasks == report.tasks
 

@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_config
 
 from salmonn_mini.audio import fbank
-from salmonn_mini.models.config import LoraSettings, preset
+from salmonn_mini.models.config import AdapterConfig, preset
 from salmonn_mini.tools.bench.ablations import Ablation, Step
 from salmonn_mini.tools.bench.flops import counted, step_flops, tokens_of
 from salmonn_mini.tools.bench.random_model import random_model
@@ -33,7 +33,7 @@ def spectra(step: Step, ablation: Ablation) -> None:
     windows = [window for wave in step.waves for window in wave.split(WINDOW_SAMPLES)]
     for window in windows if not ablation.cached else ():
         if step.model.whisper is not None:
-            step.model.whisper._mel(window, ablation.pad_to_30s)
+            step.model.whisper._mel(window, ablation.pad_to_window)
         if step.model.beats is not None:
             fbank(window.double())
 
@@ -42,7 +42,7 @@ def spectra(step: Step, ablation: Ablation) -> None:
     "changes",
     [
         {},
-        {"pad_to_30s": True},
+        {"pad_to_window": True},
         {"cached": True},
         {"prompt_logits": True},
         {"eager": True},
@@ -64,7 +64,7 @@ def test_other_sizes() -> None:
     """Several queries, overlapping windows, a dropped tail, LoRA on all matrices, grouped keys."""
     tiny = tiny_config()
     many = tiny.connector.replace(num_query_tokens=12, stride_seconds=0.1, tail="drop")
-    lora = LoraSettings(r=16, target_modules=("q_proj", "k_proj", "v_proj", "o_proj"))
+    lora = AdapterConfig(r=16, target_modules=("q_proj", "k_proj", "v_proj", "o_proj"))
     llm = tiny.llm.replace(
         num_attention_heads=4, num_key_value_heads=2, intermediate_size=200, vocab_size=900
     )
@@ -80,7 +80,7 @@ def test_one_encoder(name: str) -> None:
 def test_at_full_scale_the_parts_are_of_the_known_size() -> None:
     """Whisper-large's encoder on 30 s: 2 · 637 M · 1500 and its attention; the LLM twice 2 · 13 G a token."""
     config = preset("13b")
-    work = replace(BASE, seconds=30.0, pad_to_30s=True)
+    work = replace(BASE, seconds=30.0, pad_to_window=True)
     flops = step_flops(config, work)
     assert flops["whisper"] == pytest.approx(2 * 637e6 * 1500 + 32 * 4 * 1500**2 * 1280, rel=0.03)
     assert flops["llm"] == pytest.approx(2 * 2 * 12.7e9 * tokens_of(config, work), rel=0.03)

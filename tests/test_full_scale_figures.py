@@ -68,7 +68,7 @@ def test_what_grows_with_the_clips_and_what_each_lever_saves() -> None:
 def test_the_work_of_a_step_is_the_bench_s(name: str) -> None:
     picture = full_scale.step_work(name)
     for text, changes in (
-        ("padded to 30 s", {"pad_to_30s": True}),
+        ("padded to 30 s", {"pad_to_window": True}),
         ("the clip's own frames", {}),
         ("own frames, features cached", {"cached": True}),
     ):

@@ -122,7 +122,7 @@ def test_weights_that_are_not_there_yet_are_not_compared() -> None:
 def test_the_pieces_are_the_text(model: SalmonnModel) -> None:
     def generate(streamer: TextIteratorStreamer) -> None:
         streamer.put(torch.zeros(1, 0, dtype=torch.long))  # the prompt, as embeddings, has no ids
-        for token in [*model.prompt.ids("a dog barks , then a bell rings"), model.prompt.end]:
+        for token in [*model.prompt.ids("a dog barks , then a bell rings"), model.prompt.eos_token_id]:
             streamer.put(torch.tensor([token]))
         streamer.end()
 

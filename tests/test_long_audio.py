@@ -7,7 +7,7 @@ import torch
 from tiny import tiny_config, tiny_salmonn
 from torch import Tensor
 
-from salmonn_mini.models.config import ConnectorConfig, SalmonnConfig, WhisperShape
+from salmonn_mini.models.config import ConnectorConfig, SalmonnConfig, WhisperEncoderConfig
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
 
@@ -20,7 +20,7 @@ def noise(seconds: float, seed: int = 1) -> Tensor:
 def full_scale(**changes: object) -> SalmonnConfig:
     """Tiny widths in the published arithmetic: 30 s of Whisper at once, windows of 0.333333 s."""
     config = tiny_config()
-    whisper = WhisperShape.from_dict(config.whisper.to_dict() | {"max_source_positions": 1500})
+    whisper = WhisperEncoderConfig.from_dict(config.whisper.to_dict() | {"max_source_positions": 1500})
     connector = ConnectorConfig.from_dict(config.connector.to_dict() | {"window_seconds": 0.333333})
     return config.replace(whisper=whisper, connector=connector).replace(**changes)
 
@@ -41,7 +41,7 @@ def test_thirty_seconds_are_88_tokens(published: SalmonnModel) -> None:
         encoded = published.encode([noise(seconds)])
         assert encoded.whisper_lengths.tolist() == [1500]
         assert published.get_audio_features(encoded)[1].tolist() == [88]
-    paper = tiny_salmonn(config=full_scale(pad_to_30s=True))
+    paper = tiny_salmonn(config=full_scale(pad_to_window=True))
     assert paper.get_audio_features(paper.encode([noise(12.3)]))[1].tolist() == [89]
 
 

@@ -11,10 +11,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import LoraSettings
-from salmonn_mini.models.lora import LoraLinear, attach_lora, current_scale, lora_drift, lora_scale
+from salmonn_mini.models.config import AdapterConfig
+from salmonn_mini.models.lora import LoraLinear, attach_lora, get_lora_scale, lora_drift, lora_scale
 
-CONFIG = LoraSettings(r=4, alpha=16, dropout=0.0)  # s = 4 as trained
+CONFIG = AdapterConfig(r=4, lora_alpha=16, lora_dropout=0.0)  # s = 4 as trained
 IDS = torch.tensor([[1, 5, 9, 2]])
 
 
@@ -132,12 +132,12 @@ def test_attaching_trains_lora_on_q_and_v_alone(llm):
     assert len(names) == 2 * 2 * 2  # layers, modules, A and B
     assert "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight" in names
     assert all(".q_proj.lora_" in name or ".v_proj.lora_" in name for name in names)
-    assert current_scale(llm) == 4.0
+    assert get_lora_scale(llm) == 4.0
 
 
 def test_unknown_target_modules_are_named(bare_llm):
     with pytest.raises(SalmonnError, match=r"no linear layers named query: choose .*q_proj"):
-        attach_lora(bare_llm, LoraSettings(target_modules=("query", "v_proj")))
+        attach_lora(bare_llm, AdapterConfig(target_modules=("query", "v_proj")))
 
 
 def test_the_scale_is_absolute(llm, llama_config):
@@ -167,16 +167,16 @@ def test_blocks_nest_and_restore(model):
     with lora_scale(model, 2):
         two = run(model)
         with lora_scale(model, 0.5):
-            assert current_scale(model) == 0.5
-        assert current_scale(model) == 2 and torch.equal(run(model), two)
-    assert current_scale(model) == 4.0 and torch.equal(run(model), trained)
+            assert get_lora_scale(model) == 0.5
+        assert get_lora_scale(model) == 2 and torch.equal(run(model), two)
+    assert get_lora_scale(model) == 4.0 and torch.equal(run(model), trained)
     assert not torch.equal(two, trained)
 
 
 def test_an_exception_restores_too(model):
     with pytest.raises(KeyError), lora_scale(model, 1):
         raise KeyError
-    assert current_scale(model) == 4.0
+    assert get_lora_scale(model) == 4.0
 
 
 def test_merged_layers_are_refused(model):
@@ -188,7 +188,7 @@ def test_merged_layers_are_refused(model):
     assert torch.equal(run(model), merged)
     merge(model, back=True)
     with lora_scale(model, 1):
-        assert current_scale(model) == 1
+        assert get_lora_scale(model) == 1
 
 
 def test_merging_within_a_block_is_refused_and_can_be_undone(model):
@@ -208,7 +208,7 @@ def test_scales_that_are_no_numbers_are_refused(model, s):
 
 def test_models_without_lora_are_refused():
     with pytest.raises(SalmonnError, match="no LoRA layers"):
-        current_scale(nn.Linear(2, 2))
+        get_lora_scale(nn.Linear(2, 2))
 
 
 def test_disabled_adapters_are_refused_since_a_scale_would_do_nothing(llm):
@@ -219,9 +219,9 @@ def test_disabled_adapters_are_refused_since_a_scale_would_do_nothing(llm):
 def test_layers_that_differ_have_no_common_scale(by_hand):
     by_hand[0].scale = 1.0
     with pytest.raises(SalmonnError, match=r"different scales \[1.0, 4.0\]"):
-        current_scale(by_hand)
+        get_lora_scale(by_hand)
     with lora_scale(by_hand, 3):
-        assert current_scale(by_hand) == 3
+        assert get_lora_scale(by_hand) == 3
     assert by_hand[0].scale == 1.0 and by_hand[2].scale == 4.0
 
 

@@ -57,7 +57,7 @@ def picture(model: SalmonnModel, spliced: Spliced, H: Tensor) -> list[str]:
                 signs.append("#")
             else:
                 (place,) = (table == embedding).all(-1).nonzero()[:, 0].tolist()
-                signs.append({model.prompt.end: "e", model.prompt.before[0]: "s"}.get(place, "t"))
+                signs.append({model.prompt.eos_token_id: "e", model.prompt.before[0]: "s"}.get(place, "t"))
         lines += ["".join(signs), "".join(" ^"[int(label != IGNORE_INDEX)] for label in labels)]
     return lines
 
@@ -131,7 +131,7 @@ def test_log_prob_is_the_sum_of_generations_own_scores(
     model: SalmonnModel, encoded: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = model.generate(encoded, INSTRUCTIONS, max_new_tokens=6)
-    ids = [[*answer.token_ids[:5], model.prompt.end] for answer in answers]
+    ids = [[*answer.token_ids[:5], model.prompt.eos_token_id] for answer in answers]
     spliced = model.splice(*model.get_audio_features(encoded), INSTRUCTIONS)
     expected = []
     for i, own in enumerate(ids):
@@ -353,7 +353,7 @@ def test_an_answer_ends_with_its_end_symbol_or_says_that_it_does_not(
 ) -> None:
     answer = model.generate(encoded, INSTRUCTIONS, max_new_tokens=3, min_new_tokens=3)[0]
     assert len(answer.token_ids) == 3 and not answer.ended
-    monkeypatch.setattr(model.prompt, "end", answer.token_ids[1])
+    monkeypatch.setattr(model.prompt, "eos_token_id", answer.token_ids[1])
     again = model.generate(encoded, INSTRUCTIONS, max_new_tokens=3)[0]
     assert again.token_ids == answer.token_ids[:2] and again.ended
 

@@ -20,7 +20,10 @@ TABLE = "errors.py"  # RENAMED holds old names
 PARTS = re.compile(
     r"hears?|heard|hearing|ears?|listen\w*|told|mend\w*|reworded|framed|watched|levers?|beside|lean"
 )
-WHOLE = ("make_whole", "whole_moments", "Kept", "Streamed", "TOGETHER", "STORED", "PATIENCE")
+WHOLE = (
+    "make_whole", "whole_moments", "Kept", "Streamed", "TOGETHER", "STORED", "PATIENCE", "current_scale", "pad_to_30s",
+    "WhisperShape", "BeatsShape", "LlmShape", "LoraSettings",
+)  # fmt: skip
 # In docstrings, comments, messages and help; people may have ears, and the toy asks "which colour".
 PHRASES = re.compile(
     r"\b(?:(?<![Oo]ur )ears?|levers?|mend(?:s|ed|ing)?|the way (?:back|there)|without a way back|write it so)\b"

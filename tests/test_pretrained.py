@@ -24,7 +24,7 @@ from salmonn_mini.audio import to_waveform
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import PRESETS, SalmonnConfig
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
-from salmonn_mini.models.lora import current_scale, lora_scale
+from salmonn_mini.models.lora import get_lora_scale, lora_scale
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.pretrained import backbones, devices
 from salmonn_mini.toy.backbones.text import train_tokenizer
@@ -398,7 +398,7 @@ def test_an_answer_at_another_lora_scale_leaves_the_model_as_it_was(toy: Path) -
         expected = model.answer(clip, **ask)
     assert model.answer(clip, lora_scale=0, **ask) == expected != model.answer(clip, **ask)
     assert "".join(model.stream(clip, lora_scale=0, **ask)).strip() == expected
-    assert current_scale(model.llm) == model.config.lora.alpha / model.config.lora.r
+    assert get_lora_scale(model.llm) == model.config.lora.lora_alpha / model.config.lora.r
 
 
 def test_arrays_follow_the_rules_of_the_configuration_too(toy: Path) -> None:
@@ -434,7 +434,11 @@ def test_integers_and_other_rates_are_brought_to_16_khz(toy: Path) -> None:
         (torch.zeros(8000), ["a", "b"], "the prompt is .*: ask something"),
         ("gone.wav", "what", "gone.wav: no such file"),
         (torch.zeros(8000), " \n", r"the prompt is ' \\n': ask something"),
-        (torch.zeros(8000), "what " * 300, "exceed the language model's context of 256: shorten the prompt"),
+        (
+            torch.zeros(8000),
+            "what " * 300,
+            "exceed the language model's context of 256: cut the clip, shorten",
+        ),
     ],
 )
 def test_what_cannot_be_answered_is_refused(toy: Path, audio: object, prompt: str, message: str) -> None:

@@ -22,7 +22,7 @@ from salmonn_mini import Salmonn
 from salmonn_mini.data.manifest import load_clip, read_manifest, read_prompts
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.features import Features
-from salmonn_mini.models.lora import current_scale, lora_scale
+from salmonn_mini.models.lora import get_lora_scale, lora_scale
 from salmonn_mini.pretrained import backbones
 from salmonn_mini.pretrained.published import published_name
 
@@ -256,12 +256,12 @@ def test_a_batch_is_answered_as_its_clips_alone(model: Salmonn, encoded: Callabl
 
 
 def test_short_audio_may_skip_the_silence(model: Salmonn, encoded: Callable, close: Callable) -> None:
-    """`pad_to_30s: false` works on published weights too, and the answers are others: the silence was heard.
+    """`pad_to_window: false` works on published weights too, and the answers are others: the silence was heard.
 
     On these random weights, whose attention spreads over all 30 s, the tokens within a clip of 2.37 s move by 63 %
     of their norm, and the loss of its answer from 8.68 to 8.22. How far trained weights move is not known here.
     """
-    trimmed = Salmonn.from_published(**GIVEN, pad_to_30s=False)
+    trimmed = Salmonn.from_published(**GIVEN, pad_to_window=False)
     features = trimmed.encode([load_clip(SAMPLES[0], trimmed.config)])
     with torch.no_grad():
         (H, lengths), (whole, _) = model.get_audio_features(features), model.get_audio_features(encoded(0))
@@ -289,10 +289,10 @@ def test_the_settings_of_a_training_run_are_obeyed(checkpoint: dict, tmp_path: P
     settings = {"lora_alpha": 16, "second_per_window": 0.25, "second_stride": 0.2, "end_sym": "</s>"}
     run = {"optimizer": {}, "config": {"model": settings}, "scaler": None, "epoch": 3}
     model = Salmonn.from_published(**saved(checkpoint | run, tmp_path))
-    assert current_scale(model) == 2.0
+    assert get_lora_scale(model) == 2.0
     assert (model.connector.L, model.connector.stride) == (12, 10)
-    model = Salmonn.from_published(**saved(checkpoint | run, tmp_path), alpha=8, window_seconds=1.0)
-    assert current_scale(model) == 1.0
+    model = Salmonn.from_published(**saved(checkpoint | run, tmp_path), lora_alpha=8, window_seconds=1.0)
+    assert get_lora_scale(model) == 1.0
     assert (model.connector.L, model.connector.stride) == (50, 10)
 
 
@@ -312,7 +312,7 @@ def test_rank_queries_and_heads(checkpoint: dict, tmp_path: Path) -> None:
     weights["speech_query_tokens"] = torch.randn(1, 3, 48)
     model = Salmonn.from_published(**saved(checkpoint, tmp_path) | {"heads": 6})
     config = model.config
-    assert (config.lora.r, config.lora.alpha) == (4, 32)
+    assert (config.lora.r, config.lora.lora_alpha) == (4, 32)
     assert (config.connector.num_query_tokens, config.connector.num_attention_heads) == (3, 6)
     features = model.encode([torch.randn(20_000) * 0.1])
     assert model.get_audio_features(features)[1].tolist() == [88 * 3]

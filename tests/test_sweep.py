@@ -10,7 +10,7 @@ from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.evaluate import evaluate, sweep
-from salmonn_mini.models.lora import current_scale
+from salmonn_mini.models.lora import get_lora_scale
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_every_scale_is_what_evaluate_gives_there(model) -> None:
         )
         assert report == alone
     assert swept.reports[0].rows[0]["answer"] != swept.reports[1].rows[0]["answer"]
-    assert current_scale(model.llm) == 4.0
+    assert get_lora_scale(model.llm) == 4.0
 
 
 def test_tables(model) -> None:

@@ -72,6 +72,8 @@ def test_no_answer_wants_a_word_that_the_llm_has_never_written(task, written):
 @pytest.mark.parametrize("words", ["room 101", "it's five o'clock", "50 %", "今天气温", "café"])
 def test_the_shipped_tokenizer_loses_no_text(words: str) -> None:
     prompt = Prompt(
-        AutoTokenizer.from_pretrained(toy_folder() / "llm"), PRESETS["toy"].prompt, PRESETS["toy"].end
+        AutoTokenizer.from_pretrained(toy_folder() / "llm"),
+        PRESETS["toy"].prompt_template,
+        PRESETS["toy"].eos_token,
     )
     assert prompt.text(prompt.answer(words)) == words

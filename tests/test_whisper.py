@@ -64,7 +64,7 @@ def encode(
     encoder: WhisperEncoder, waves: list[torch.Tensor], pad: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     with torch.no_grad():
-        return encoder(waves, pad_to_30s=pad)
+        return encoder(waves, pad_to_window=pad)
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor, atol: float = 1e-5) -> None:

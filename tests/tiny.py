@@ -8,12 +8,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
 from salmonn_mini.models.config import (
-    BeatsShape,
+    AdapterConfig,
+    BeatsEncoderConfig,
     ConnectorConfig,
-    LlmShape,
-    LoraSettings,
+    LlmConfig,
     SalmonnConfig,
-    WhisperShape,
+    WhisperEncoderConfig,
 )
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
@@ -35,16 +35,16 @@ DECODER = {
 
 def tiny_config(dropout: float = 0.1, **changes: object) -> SalmonnConfig:
     """The sizes of `tiny_salmonn`, with the toy's front end."""
-    whisper = WhisperShape(
-        hub="", d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=32,
+    whisper = WhisperEncoderConfig(
+        name_or_path="", d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=32,
         max_source_positions=500,
     )  # fmt: skip
-    beats = BeatsShape(
-        hub="", encoder_layers=1, encoder_embed_dim=16, encoder_ffn_embed_dim=32, encoder_attention_heads=2,
+    beats = BeatsEncoderConfig(
+        name_or_path="", encoder_layers=1, encoder_embed_dim=16, encoder_ffn_embed_dim=32, encoder_attention_heads=2,
         embed_dim=16, conv_pos=8, conv_pos_groups=4,
     )  # fmt: skip
-    llm = LlmShape(
-        hub="", hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+    llm = LlmConfig(
+        name_or_path="", hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=2, vocab_size=512, max_position_embeddings=256,
     )  # fmt: skip
     connector = ConnectorConfig(
@@ -56,9 +56,9 @@ def tiny_config(dropout: float = 0.1, **changes: object) -> SalmonnConfig:
         "beats": beats,
         "llm": llm,
         "connector": connector,
-        "lora": LoraSettings(dropout=dropout),
+        "lora": AdapterConfig(lora_dropout=dropout),
     }
-    return SalmonnConfig(name="tiny", pad_to_30s=False, **parts).replace(**changes)
+    return SalmonnConfig(name="tiny", pad_to_window=False, **parts).replace(**changes)
 
 
 def tiny_salmonn(

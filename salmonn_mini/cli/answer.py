@@ -41,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer clip by clip; a clip that cannot be answered costs its line and the status, not the others."""
     _check(arguments)
     model = _load(arguments)
-    from salmonn_mini.models.lora import current_scale, lora_scale
+    from salmonn_mini.models.lora import get_lora_scale, lora_scale
 
-    scale = current_scale(model.llm) if arguments.lora_scale is None else arguments.lora_scale
+    scale = get_lora_scale(model.llm) if arguments.lora_scale is None else arguments.lora_scale
     status = 0
     with lora_scale(model.llm, scale):
         for clip in arguments.clips:

@@ -35,7 +35,7 @@ from salmonn_mini.evaluation.sources import (
     length_batches,
     without_audio_tokens,
 )
-from salmonn_mini.models.lora import current_scale, lora_scale
+from salmonn_mini.models.lora import get_lora_scale, lora_scale
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import Answer
 from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_examples
@@ -105,7 +105,7 @@ def generate_answers(
     training = model.training
     model.train(False)
     try:
-        with lora_scale(model.llm, current_scale(model.llm) if scale is None else scale):
+        with lora_scale(model.llm, get_lora_scale(model.llm) if scale is None else scale):
             for batch, features in encoded.batches:
                 prompts = [encoded.examples[i].prompt for i in batch]
                 answers |= zip(batch, model.generate(features, prompts, **settings), strict=True)
@@ -163,7 +163,7 @@ def answer_clips(
     if control and control not in CONTROLS:
         raise unknown("control", control, CONTROLS)
     scales = (
-        [current_scale(model.llm)] if scales is None else [float(scale) for scale in dict.fromkeys(scales)]
+        [get_lora_scale(model.llm)] if scales is None else [float(scale) for scale in dict.fromkeys(scales)]
     )
     if not scales:
         raise SalmonnError("a sweep over no scales: give at least one, as 0 2 4")

@@ -154,13 +154,10 @@ class ClipSource:
 
     def _fits(self, i: int, sound: int) -> bool:
         """Whether prompt, audio tokens and the longest answer fit into the LLM's context."""
-        prompt, context = self.model.prompt, self.model.llm.config.max_position_embeddings
-        text = len(prompt.before) + len(prompt.after(self.clips.examples[i].prompt))
-        fits = text + sound + self.max_new_tokens <= context
-        if not fits:
-            tokens = f"prompt {text:,} + audio {sound:,} + answer {self.max_new_tokens:,} tokens"
-            self.skipped.append(f"{self.names[i]} ({tokens} exceed the LLM's context of {context:,})")
-        return fits
+        fault = self.model.context_fault(sound, self.clips.examples[i].prompt, self.max_new_tokens)
+        if fault:
+            self.skipped.append(f"{self.names[i]} ({fault})")
+        return not fault
 
 
 @contextmanager

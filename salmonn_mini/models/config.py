@@ -27,11 +27,11 @@ CHANNELS = ("mix", "first")
 
 @dataclass(frozen=True)
 class Sizes(Settings):
-    """Every number is positive, except `dropout`, which is a proportion."""
+    """Every number is positive, except dropout, which is a proportion."""
 
     def _check(self) -> None:
         for name, value in vars(self).items():
-            if name == "dropout":
+            if name.endswith("dropout"):
                 self._rule(0 <= value < 1, name, "at least 0 and below 1", "0.1 is usual")
             elif type(value) in (int, float):
                 self._rule(value > 0, name, "greater than 0", "give a positive number")
@@ -43,17 +43,14 @@ class Sizes(Settings):
 
     def sizes(self) -> dict[str, Any]:
         """Keyword arguments for the configuration of the library that builds the part."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "hub"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "name_or_path"}
 
 
 @dataclass(frozen=True)
-class WhisperShape(Sizes):
+class WhisperEncoderConfig(Sizes):
     """Whisper's encoder, for speech. The defaults are large-v2's."""
 
-    retired = frozenset(  # of the decoder, which SALMONN leaves out
-        ("decoder_layers", "decoder_attention_heads", "decoder_ffn_dim", "max_target_positions", "vocab_size")
-    )
-    hub: str = "openai/whisper-large-v2"
+    name_or_path: str = "openai/whisper-large-v2"
     d_model: int = 1280
     encoder_layers: int = 32
     encoder_attention_heads: int = 20
@@ -72,10 +69,10 @@ class WhisperShape(Sizes):
 
 
 @dataclass(frozen=True)
-class BeatsShape(Sizes):
+class BeatsEncoderConfig(Sizes):
     """BEATs, for all other sounds. The defaults are BEATs_iter3+ AS2M's."""
 
-    hub: str = "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
+    name_or_path: str = "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
     encoder_layers: int = 12
     encoder_embed_dim: int = 768
     encoder_ffn_embed_dim: int = 3072
@@ -101,10 +98,10 @@ class BeatsShape(Sizes):
 
 
 @dataclass(frozen=True)
-class LlmShape(Sizes):
+class LlmConfig(Sizes):
     """The language model, a Llama. The defaults are Vicuna 13B v1.1's."""
 
-    hub: str = "lmsys/vicuna-13b-v1.1"
+    name_or_path: str = "lmsys/vicuna-13b-v1.1"
     hidden_size: int = 5120
     intermediate_size: int = 13_824
     num_hidden_layers: int = 40
@@ -116,7 +113,9 @@ class LlmShape(Sizes):
     rope_theta: float = 10_000.0
     tie_word_embeddings: bool = False
     add_pad_row: bool = False
-    attention: str = "sdpa"  # transformers' implementation; "eager" is the quickest on a CPU for short rows
+    attn_implementation: str = (
+        "sdpa"  # transformers' implementation; "eager" is the quickest on a CPU for short rows
+    )
 
     def _check(self) -> None:
         super()._check()
@@ -126,7 +125,7 @@ class LlmShape(Sizes):
     def sizes(self) -> dict[str, Any]:
         """As above; a `[PAD]` row is counted into `vocab_size`."""
         sizes = super().sizes()
-        del sizes["attention"]
+        del sizes["attn_implementation"]
         sizes["vocab_size"] += sizes.pop("add_pad_row")
         sizes["rope_parameters"] = {"rope_type": "default", "rope_theta": sizes.pop("rope_theta")}
         return sizes
@@ -172,12 +171,12 @@ class ConnectorConfig(Sizes):
 
 
 @dataclass(frozen=True)
-class LoraSettings(Sizes):
-    """LoRA on the LLM: W + s·BA, with s = alpha / r = 4 as trained."""
+class AdapterConfig(Sizes):
+    """LoRA on the LLM: W + s·BA, with s = lora_alpha / r = 4 as trained."""
 
     r: int = 8
-    alpha: int = 32
-    dropout: float = 0.1
+    lora_alpha: int = 32
+    lora_dropout: float = 0.1
     target_modules: tuple[str, ...] = ("q_proj", "v_proj")
 
     def _check(self) -> None:
@@ -190,20 +189,20 @@ class LoraSettings(Sizes):
 class SalmonnConfig(Settings):
     """All of a model: two encoders (one may be None), a connector, an LLM with LoRA, and the front end's rules.
 
-    `prompt` holds one `{}` for sound and instruction; `end` closes an answer. Clips shorter than
-    `min_seconds` are filled with zeros, longer than `max_seconds` cut (None: never). `pad_to_30s` fills
+    `prompt_template` holds one `{}` for sound and instruction; `eos_token` closes an answer. Clips shorter than
+    `min_seconds` are filled with zeros, longer than `max_seconds` cut (None: never). `pad_to_window` fills
     Whisper's last window with silence, as published; without it only the clip's own frames are computed.
     """
 
     name: str
-    whisper: WhisperShape | None = field(default_factory=WhisperShape)
-    beats: BeatsShape | None = field(default_factory=BeatsShape)
-    llm: LlmShape = field(default_factory=LlmShape)
+    whisper: WhisperEncoderConfig | None = field(default_factory=WhisperEncoderConfig)
+    beats: BeatsEncoderConfig | None = field(default_factory=BeatsEncoderConfig)
+    llm: LlmConfig = field(default_factory=LlmConfig)
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
-    lora: LoraSettings = field(default_factory=LoraSettings)
-    prompt: str = "USER: {}\nASSISTANT:"
-    end: str = "</s>"
-    pad_to_30s: bool = True
+    lora: AdapterConfig = field(default_factory=AdapterConfig)
+    prompt_template: str = "USER: {}\nASSISTANT:"
+    eos_token: str = "</s>"
+    pad_to_window: bool = True
     channels: str = "mix"
     min_seconds: float = 0.2  # BEATs' first patch spans 175 ms
     max_seconds: float | None = None
@@ -213,7 +212,8 @@ class SalmonnConfig(Settings):
         rule, shortest = self._rule, max(self.min_seconds, 1 / FRAMES_PER_SECOND)
         encodes = self.whisper is not None or self.beats is not None
         rule(encodes, "whisper", "given, unless beats is", "a SALMONN needs at least one encoder")
-        rule(self.prompt.count("{}") == 1, "prompt", "a text with one {}", "audio and instruction go there")
+        gaps, remedy = self.prompt_template.count("{}"), "audio and instruction go there"
+        rule(gaps == 1, "prompt_template", "a text with one {}", remedy)
         self._choice("channels", CHANNELS)
         rule(self.min_seconds >= 0, "min_seconds", "at least 0", "0 turns the filling off")
         long_enough = self.max_seconds is None or self.max_seconds >= shortest
@@ -228,7 +228,7 @@ class SalmonnConfig(Settings):
     def as_published(self) -> SalmonnConfig:
         """The same sizes behind the published front end: first channel, 1 to 30 s, tail frames dropped."""
         connector = self.connector.replace(tail="drop")
-        front_end = {"channels": "first", "min_seconds": 1.0, "max_seconds": 30.0, "pad_to_30s": True}
+        front_end = {"channels": "first", "min_seconds": 1.0, "max_seconds": 30.0, "pad_to_window": True}
         return self.replace(connector=connector, **front_end)
 
 
@@ -237,24 +237,24 @@ PRESETS: dict[str, SalmonnConfig] = {
     for config in (
         SalmonnConfig(
             name="toy",
-            whisper=WhisperShape(
-                hub="",
+            whisper=WhisperEncoderConfig(
+                name_or_path="",
                 d_model=160,
                 encoder_layers=4,
                 encoder_attention_heads=4,
                 encoder_ffn_dim=640,
                 max_source_positions=10 * FRAMES_PER_SECOND,
             ),
-            beats=BeatsShape(
-                hub="",
+            beats=BeatsEncoderConfig(
+                name_or_path="",
                 encoder_layers=4,
                 encoder_embed_dim=128,
                 encoder_ffn_embed_dim=512,
                 encoder_attention_heads=4,
                 embed_dim=128,
             ),
-            llm=LlmShape(
-                hub="",
+            llm=LlmConfig(
+                name_or_path="",
                 hidden_size=192,
                 intermediate_size=512,
                 num_hidden_layers=4,
@@ -263,7 +263,7 @@ PRESETS: dict[str, SalmonnConfig] = {
                 vocab_size=1831,
                 max_position_embeddings=1024,
                 tie_word_embeddings=True,
-                attention="eager",
+                attn_implementation="eager",
             ),
             connector=ConnectorConfig(
                 hidden_size=192,
@@ -274,19 +274,19 @@ PRESETS: dict[str, SalmonnConfig] = {
                 stack_frames=10,
                 token_scale=0.1,
             ),
-            pad_to_30s=False,
+            pad_to_window=False,
         ),
         SalmonnConfig(
             name="small",
-            whisper=WhisperShape(
-                hub="openai/whisper-small",
+            whisper=WhisperEncoderConfig(
+                name_or_path="openai/whisper-small",
                 d_model=768,
                 encoder_layers=12,
                 encoder_attention_heads=12,
                 encoder_ffn_dim=3072,
             ),
-            llm=LlmShape(
-                hub="HuggingFaceTB/SmolLM2-360M-Instruct",
+            llm=LlmConfig(
+                name_or_path="HuggingFaceTB/SmolLM2-360M-Instruct",
                 hidden_size=960,
                 intermediate_size=2560,
                 num_hidden_layers=32,
@@ -298,12 +298,12 @@ PRESETS: dict[str, SalmonnConfig] = {
                 rope_theta=100_000.0,
                 tie_word_embeddings=True,
             ),
-            end="<|im_end|>",
+            eos_token="<|im_end|>",
         ),
         SalmonnConfig(
             name="7b",
-            llm=LlmShape(
-                hub="lmsys/vicuna-7b-v1.5",
+            llm=LlmConfig(
+                name_or_path="lmsys/vicuna-7b-v1.5",
                 hidden_size=4096,
                 intermediate_size=11_008,
                 num_hidden_layers=32,
@@ -315,7 +315,7 @@ PRESETS: dict[str, SalmonnConfig] = {
             ),
             checkpoint="tsinghua-ee/SALMONN-7B",
         ),
-        SalmonnConfig(name="13b", llm=LlmShape(add_pad_row=True), checkpoint="tsinghua-ee/SALMONN"),
+        SalmonnConfig(name="13b", llm=LlmConfig(add_pad_row=True), checkpoint="tsinghua-ee/SALMONN"),
     )
 }
 

@@ -19,7 +19,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import LoraSettings
+from salmonn_mini.models.config import AdapterConfig
 
 ADAPTER = "default"  # peft's name for an adapter that was given none
 
@@ -66,12 +66,8 @@ class LoraLinear(nn.Module):
         self.merged = merged
 
 
-def attach_lora(llm: nn.Module, config: LoraSettings) -> peft.PeftModel:
-    """Freeze an LLM and put trainable LoRA on its `target_modules`, by peft.
-
-    Raises:
-        SalmonnError: target modules that the LLM does not have.
-    """
+def attach_lora(llm: nn.Module, config: AdapterConfig) -> peft.PeftModel:
+    """Freeze an LLM and put trainable LoRA on its `target_modules`, by peft; raises SalmonnError at unknown ones."""
     known = {name.rpartition(".")[2] for name, module in llm.named_modules() if isinstance(module, nn.Linear)}
     if missing := [name for name in config.target_modules if name not in known]:
         fault = f"the LLM has no linear layers named {', '.join(missing)}"
@@ -79,8 +75,8 @@ def attach_lora(llm: nn.Module, config: LoraSettings) -> peft.PeftModel:
     settings = peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=config.r,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
         target_modules=list(config.target_modules),
     )
     with warnings.catch_warnings():
@@ -99,7 +95,8 @@ def lora_scale(model: nn.Module, s: float) -> Iterator[None]:
         SalmonnError: s is not finite; no LoRA; LoRA that is inactive or, also within the block, merged.
     """
     if not math.isfinite(s):
-        raise SalmonnError(f"the LoRA scale is {s}, but it must be finite: 4.0 is as trained, 0 turns LoRA off")
+        remedy = "4.0 is as trained, 0 turns LoRA off"
+        raise SalmonnError(f"the LoRA scale is {s}, but it must be finite: {remedy}")
     layers = _layers(model)
     before = {name: layer.scaling[ADAPTER] for name, layer in layers.items()}
     try:
@@ -113,7 +110,7 @@ def lora_scale(model: nn.Module, s: float) -> Iterator[None]:
                 layer.scaling[ADAPTER] = before[name]
 
 
-def current_scale(model: nn.Module) -> float:
+def get_lora_scale(model: nn.Module) -> float:
     """The scale s of all LoRA layers; raises as `lora_scale`, and where they differ."""
     scales = {float(layer.scaling[ADAPTER]) for layer in _layers(model).values()}
     if len(scales) > 1:

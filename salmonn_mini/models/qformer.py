@@ -39,10 +39,8 @@ def blip2_mask(kind: str, n_queries: int, text_mask: Tensor) -> Tensor:
         queries Q        all  all        all  –           all  –
         text             all  all        –    all         all  earlier
 
-    text_mask (B, S) is True at real tokens; padding is seen by nobody. Source: BLIP-2 (arXiv 2301.12597), figure 2.
-
-    Raises:
-        SalmonnError: a kind that is not one of MASKS.
+    text_mask (B, S) is True at real tokens; padding is seen by nobody. Raises SalmonnError at an unknown kind.
+    Source: BLIP-2 (arXiv 2301.12597), figure 2.
     """
     if kind not in MASKS:
         raise SalmonnError(f"mask is {kind!r}, but it must be one of {', '.join(MASKS)}: choose one")

@@ -68,7 +68,7 @@ class SalmonnModel(nn.Module):
         self.connector = build_connector(config.connector, d_whisper + d_beats, llm.config.hidden_size)
         check_logits(llm)
         self.llm = attach_lora(llm, config.lora)
-        self.prompt = Prompt(tokenizer, config.prompt, config.end)
+        self.prompt = Prompt(tokenizer, config.prompt_template, config.eos_token)
         self.train(False)
 
     @property
@@ -117,7 +117,8 @@ class SalmonnModel(nn.Module):
             SalmonnError: no clips, a clip without samples, or features that are not finite.
         """
         waves = [wave.to(self.device) for wave in waves]
-        speech = self.whisper(waves, pad_to_30s=self.config.pad_to_30s) if self.whisper else (None, None)
+        pad = self.config.pad_to_window
+        speech = self.whisper(waves, pad_to_window=pad) if self.whisper else (None, None)
         if self.beats is None:
             return Features(*speech)
         # Faint bands need more digits than float32 has; the published loader has them too. MPS has none.
@@ -148,6 +149,15 @@ class SalmonnModel(nn.Module):
     def audio_token_count(self, features: Features) -> list[int]:
         """How many audio tokens each clip has; with CTC compression the most that it can have."""
         return list(self.connector.n_tokens(features.lengths).tolist())
+
+    def context_fault(self, audio: int, instruction: str, answer: int) -> str | None:
+        """Why so many tokens of audio and answer exceed, with an instruction, the LLM's context; None if they fit."""
+        text = len(self.prompt.before) + len(self.prompt.after(instruction))
+        context = self.llm.config.max_position_embeddings
+        if text + audio + answer <= context:
+            return None
+        tokens = f"prompt {text:,} + audio {audio:,} + answer {answer:,} tokens"
+        return f"{tokens} exceed the language model's context of {context:,}"
 
     # --- from tokens to answers --------------------------------------------------------------------------------------
 
@@ -251,7 +261,7 @@ class SalmonnModel(nn.Module):
         if streamer is not None and (decoding.get("num_beams", 1) > 1 or len(features) > 1):
             given = f"{len(features)} clips and {decoding.get('num_beams', 1)} beams"
             raise SalmonnError(f"a streamer follows one clip without beam search, not {given}: leave it out")
-        pad_id, end = self.tokenizer.pad_token_id, self.prompt.end
+        pad_id, end = self.tokenizer.pad_token_id, self.prompt.eos_token_id
         settings = GenerationConfig(eos_token_id=end, pad_token_id=end if pad_id is None else pad_id)
         drawn = SAMPLING if decoding.get("do_sample") else {}
         if unknown := settings.update(**GREEDY | drawn | decoding):
@@ -273,8 +283,8 @@ class SalmonnModel(nn.Module):
         yield from stream_text(partial(self.generate, features, [instruction], **decoding), self.tokenizer)
 
     def _answer(self, ids: list[int]) -> Answer:
-        ended = self.prompt.end in ids
-        own = ids[: ids.index(self.prompt.end) + 1] if ended else ids
+        ended = self.prompt.eos_token_id in ids
+        own = ids[: ids.index(self.prompt.eos_token_id) + 1] if ended else ids
         return Answer(self.prompt.text(own), tuple(own), ended)
 
     # --- what training changes ---------------------------------------------------------------------------------------

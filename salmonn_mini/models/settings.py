@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 class Settings:
     """Base of frozen dataclasses: values of a wrong type are refused, and those that break a rule of `_check`."""
 
-    retired = frozenset[str]()  # keys of older files, which are ignored
-
     def __post_init__(self) -> None:
         for name, kind in typing.get_type_hints(type(self)).items():
             object.__setattr__(self, name, _typed(f"{type(self).__name__}.{name}", getattr(self, name), kind))
@@ -54,7 +52,6 @@ class Settings:
         """
         if not isinstance(values, dict):
             raise SalmonnError(f"{cls.__name__} must be a table of keys and values, but it is {values!r}")
-        values = {key: value for key, value in values.items() if key not in cls.retired}
         fields = {f.name: f for f in dataclasses.fields(cls)}
         for key in values:
             if key not in fields:

@@ -23,21 +23,21 @@ IGNORE_INDEX = -100  # a label that the loss leaves out
 
 
 class Prompt:
-    """Turns instructions and answers into token ids, by a `template` with one `{}` and the answer's `end` symbol.
+    """Turns instructions and answers into token ids, by a `template` with one `{}` and the `eos_token` of answers.
 
     Raises:
-        SalmonnError: the tokenizer does not know `end`.
+        SalmonnError: the tokenizer does not know `eos_token`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str, end: str) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str, eos_token: str) -> None:
         self.tokenizer = tokenizer
         before, self._after = template.split("{}")
         start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         self.before: list[int] = [*start, *self.ids(f"{before}<Speech>")]
-        self.end: Any = tokenizer.convert_tokens_to_ids(end)
-        if self.end in (None, tokenizer.unk_token_id):
-            remedy = f"set end to the one that closes its answers, {tokenizer.eos_token!r} perhaps"
-            raise SalmonnError(f"the LLM's tokenizer has no symbol {end!r}: {remedy}")
+        self.eos_token_id: Any = tokenizer.convert_tokens_to_ids(eos_token)
+        if self.eos_token_id in (None, tokenizer.unk_token_id):
+            remedy = f"set eos_token to the one that closes its answers, {tokenizer.eos_token!r} perhaps"
+            raise SalmonnError(f"the LLM's tokenizer has no symbol {eos_token!r}: {remedy}")
 
     def ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False).input_ids
@@ -48,7 +48,7 @@ class Prompt:
 
     def answer(self, text: str) -> list[int]:
         """The answer Y with its end symbol."""
-        return [*self.ids(text), self.end]
+        return [*self.ids(text), self.eos_token_id]
 
     def text(self, token_ids: list[int]) -> str:
         """The words of generated token ids."""

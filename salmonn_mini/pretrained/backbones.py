@@ -64,10 +64,10 @@ def load_backbones(
     Raises SalmonnError for a part that is missing, or whose weights do not fit; or as `quantization_kwargs`.
     """
     toy, llm = toy_folder(), config.llm
-    whisper = load_whisper(config.whisper.hub or toy / "whisper", dtype) if config.whisper else None
-    beats = load_beats(config.beats.hub or toy / "beats") if config.beats else None
-    settings: dict[str, Any] = {"add_pad_row": llm.add_pad_row, "attention": llm.attention, "bits": bits}
-    return Backbones(whisper, beats, *load_llm(llm.hub or toy / "llm", dtype, **settings))
+    whisper = load_whisper(config.whisper.name_or_path or toy / "whisper", dtype) if config.whisper else None
+    beats = load_beats(config.beats.name_or_path or toy / "beats") if config.beats else None
+    settings: dict[str, Any] = {name: getattr(llm, name) for name in ("add_pad_row", "attn_implementation")}
+    return Backbones(whisper, beats, *load_llm(llm.name_or_path or toy / "llm", dtype, bits=bits, **settings))
 
 
 def find_torch_file(source: PathLike) -> Path:
@@ -136,21 +136,23 @@ def load_llm(
     dtype: torch.dtype = torch.float32,
     *,
     add_pad_row: bool = False,
-    attention: str = "sdpa",
+    attn_implementation: str = "sdpa",
     bits: int | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A language model and its tokenizer.
 
     Args:
         add_pad_row: append [PAD] to the vocabulary, with a random row, as published.
-        attention: transformers' name of an implementation.
+        attn_implementation: transformers' name of an implementation.
         bits: 8 or 4 to quantize the matrices, on a GPU; None: in `dtype`.
 
     Raises SalmonnError for weights that are missing or do not fit; or as `quantization_kwargs`.
     """
     quantized = quantization_kwargs(bits, dtype)
     tokenizer = _from_pretrained(AutoTokenizer, source)
-    llm = _load_model(AutoModelForCausalLM, source, dtype=dtype, attn_implementation=attention, **quantized)
+    llm = _load_model(
+        AutoModelForCausalLM, source, dtype=dtype, attn_implementation=attn_implementation, **quantized
+    )
     if add_pad_row:
         tokenizer.add_special_tokens({"pad_token": "[PAD]"})
         with torch.random.fork_rng(devices=[]):

@@ -99,10 +99,10 @@ class Salmonn(
         beats: PathLike | None,
         llm: PathLike,
         checkpoint: PathLike,
-        alpha: int | None = None,
+        lora_alpha: int | None = None,
         heads: int | None = None,
         window_seconds: float | None = None,
-        pad_to_30s: bool = True,
+        pad_to_window: bool = True,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "float32",
         bits: int | None = None,
@@ -116,11 +116,11 @@ class Salmonn(
             whisper, llm: a folder of transformers, or a Hub id.
             beats: a file `{'cfg', 'model'}`, or a Hub id; None for a model without BEATs.
             checkpoint: a file `{'model': …}`, or a Hub id.
-            alpha, heads, window_seconds: LoRA's, the Q-Former's and the windows', which no weight tells. None: as a
-                training run's checkpoint says, else as released: 32, 12 (at a width other than 768 they must be
-                given) and 0.333333 s.
-            pad_to_30s: False spends Whisper on the clip's own frames alone. That is not what the weights were trained
-                on: on the random ones of the tests, a clip of 2.4 s moves its tokens by 63 % of their norm.
+            lora_alpha, heads, window_seconds: LoRA's, the Q-Former's and the windows', which no weight tells. None:
+                as a training run's checkpoint says, else as released: 32, 12 (at a width other than 768 they must
+                be given) and 0.333333 s.
+            pad_to_window: False spends Whisper on the clip's own frames alone. That is not what the weights were
+                trained on: on the random ones of the tests, a clip of 2.4 s moves its tokens by 63 % of their norm.
             device, dtype, bits: as of `from_pretrained`.
 
         Raises:
@@ -128,16 +128,16 @@ class Salmonn(
                 heads that are not given.
         """
         runtime = pick_runtime(device, dtype, bits)
-        known = {"lora_alpha": alpha, "qformer_heads": heads, "second_per_window": window_seconds}
+        known = {"lora_alpha": lora_alpha, "qformer_heads": heads, "second_per_window": window_seconds}
         published = read_published(checkpoint, known)
         sources = {
             "name": "published",
-            "whisper": {"hub": str(whisper)},
-            "beats": None if beats is None else {"hub": str(beats)},
-            "llm": {"hub": str(llm), "add_pad_row": True},
+            "whisper": {"name_or_path": str(whisper)},
+            "beats": None if beats is None else {"name_or_path": str(beats)},
+            "llm": {"name_or_path": str(llm), "add_pad_row": True},
             "checkpoint": str(checkpoint),
         }
-        config = SalmonnConfig.from_dict(sources).as_published().replace(pad_to_30s=pad_to_30s)
+        config = SalmonnConfig.from_dict(sources).as_published().replace(pad_to_window=pad_to_window)
         with torch.random.fork_rng(devices=[]):
             parts = load_backbones(config, runtime.dtype, bits)
             model = cls(with_sizes(config, published, parts), *parts)
@@ -181,18 +181,6 @@ class Salmonn(
         with self._at_scale(lora_scale):
             yield from self.stream_generate(self._encode_audio([audio], prompt, decoding), prompt, **decoding)
 
-    def check_context(self, features: Features, prompt: str, max_new_tokens: int) -> None:
-        """Raises SalmonnError if prompt, audio tokens and answer do not fit into the LLM's context."""
-        text = len(self.prompt.before) + len(self.prompt.after(prompt))
-        sound = max(self.audio_token_count(features))
-        context = self.llm.config.max_position_embeddings
-        if text + sound + max_new_tokens > context:
-            shorter = "cut the clip" if sound > text else "shorten the prompt"
-            raise SalmonnError(
-                f"prompt {text:,} + audio {sound:,} + answer {max_new_tokens:,} tokens exceed the language model's "
-                f"context of {context:,}: {shorter}, or lower max_new_tokens"
-            )
-
     def load_waveform(self, audio: Audio, notes: list[str] | None = None) -> Tensor:
         """X (S,) by the configuration's rules; `notes` gains a line for each fix of a file."""
         rules = {name: getattr(self.config, name) for name in ("channels", "max_seconds", "min_seconds")}
@@ -222,6 +210,11 @@ class Salmonn(
         features = self.encode([self.load_waveform(clip) for clip in clips])
         self.check_context(features, prompt, decoding.get("max_new_tokens", MAX_NEW_TOKENS))
         return features
+
+    def check_context(self, features: Features, prompt: str, max_new_tokens: int) -> None:
+        """Raises SalmonnError if prompt, audio tokens and answer do not fit into the LLM's context."""
+        if fault := self.context_fault(max(self.audio_token_count(features)), prompt, max_new_tokens):
+            raise SalmonnError(f"{fault}: cut the clip, shorten the prompt, or lower max_new_tokens")
 
 
 load = Salmonn.from_pretrained
@@ -274,7 +267,7 @@ def _load_source(source: ModelSource, dtype: torch.dtype, bits: int | None) -> S
     assert preset
     if not preset.checkpoint:
         return build(preset, dtype=dtype, bits=bits)
-    hubs = {part: getattr(preset, part).hub for part in ("whisper", "beats", "llm")}
+    hubs = {part: getattr(preset, part).name_or_path for part in ("whisper", "beats", "llm")}
     model = Salmonn.from_published(**hubs, checkpoint=preset.checkpoint, dtype=dtype, bits=bits)
     model.config = model.config.replace(name=preset.name)
     return model

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import ConnectorConfig, LoraSettings, SalmonnConfig, Sizes
+from salmonn_mini.models.config import AdapterConfig, ConnectorConfig, SalmonnConfig, Sizes
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import check_fit, load_pickle
 from salmonn_mini.pretrained.backbones import Backbones, PathLike, find_torch_file
@@ -85,8 +85,8 @@ def with_sizes(config: SalmonnConfig, published: Published, parts: Backbones) ->
         llm=_sized(config.llm, parts.llm, vocab_size=vocab_size, rope_theta=rope_theta),
         connector=_connector(config.connector, published),
         lora=_lora(published),
-        prompt=settings.get("prompt_template", config.prompt),
-        end=settings.get("end_sym", config.end),
+        prompt_template=settings.get("prompt_template", config.prompt_template),
+        eos_token=settings.get("end_sym", config.eos_token),
     )
 
 
@@ -142,9 +142,9 @@ def _connector(released: ConnectorConfig, published: Published) -> ConnectorConf
     )
 
 
-def _lora(published: Published) -> LoraSettings:
+def _lora(published: Published) -> AdapterConfig:
     rank = {match[1]: len(x) for key, x in published.state.items() if (match := _LORA_A.search(key))}
-    alpha = published.settings.get("lora_alpha", LoraSettings.alpha)
+    alpha = published.settings.get("lora_alpha", AdapterConfig.lora_alpha)
     if not rank:
-        return LoraSettings(alpha=alpha)
-    return LoraSettings(r=max(rank.values()), alpha=alpha, target_modules=tuple(rank))
+        return AdapterConfig(lora_alpha=alpha)
+    return AdapterConfig(r=max(rank.values()), lora_alpha=alpha, target_modules=tuple(rank))

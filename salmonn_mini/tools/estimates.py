@@ -24,7 +24,7 @@ TEXT_TOKENS = 100  # of instruction and answer together in training
 LIBRARIES = 0.6e9  # bytes that Python with torch and transformers takes
 ADAM = 16  # bytes a trained parameter: weight, gradient, two moments, in float32
 LAYER = 34  # numbers of 16 bits that a layer keeps for each token and width (Korthikanti et al. 2022)
-STEPS = {"padded to 30 s": StepWork(pad_to_30s=True), "clips of 10 s trimmed": StepWork()}
+STEPS = {"padded to 30 s": StepWork(pad_to_window=True), "clips of 10 s trimmed": StepWork()}
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def fingerprint(model: SalmonnModel) -> str:
 
 def _encoder_digest(model: SalmonnModel) -> bytes:
     package = Path(salmonn_mini.__file__).parent
-    settings = (CACHE_DTYPE, model.config.pad_to_30s, model.device.type, *LIBRARIES)
+    settings = (CACHE_DTYPE, model.config.pad_to_window, model.device.type, *LIBRARIES)
     digest = hashlib.sha256(repr(settings).encode())
     for file in sorted(file for pattern in CODE for file in package.glob(pattern)):
         digest.update(file.read_bytes())

@@ -27,7 +27,7 @@ from salmonn_mini.toy.dataset import ToyDataset
 from salmonn_mini.train.feature_cache import evict
 from salmonn_mini.train.loop import fit
 from salmonn_mini.train.optim import set_dropout
-from salmonn_mini.train.recipe import PARTS, SCRATCH, STAGE, Recipe
+from salmonn_mini.train.recipe import SCRATCH, STAGE, Recipe
 from salmonn_mini.train.sources import StreamingDataset
 
 # What the shapes of the trained weights follow from, besides the connector and LoRA themselves.
@@ -67,7 +67,8 @@ def initial_model(recipe: Recipe) -> SalmonnModel:
     contradict the frozen parts.
     """
     frozen = {"dtype": getattr(torch, recipe.dtype), "bits": recipe.bits}
-    dropout = {} if recipe.dropout is None else {part: {"dropout": recipe.dropout} for part in PARTS}
+    p = recipe.dropout
+    dropout = {} if p is None else {"connector": {"dropout": p}, "lora": {"lora_dropout": p}}
     if recipe.init == SCRATCH:
         config = _changed(_changed(preset(recipe.model), recipe.config), dropout)
         model = pretrained.build(config, seed=recipe.seed, **frozen)
@@ -80,7 +81,7 @@ def initial_model(recipe: Recipe) -> SalmonnModel:
         _check_shapes(recipe, model.config)
     if dropout:
         model.config = _changed(model.config, dropout)
-        set_dropout(model, recipe.dropout)
+        set_dropout(model, p)
     return model
 
 
@@ -138,7 +139,7 @@ def _check_frozen_parts(model: SalmonnModel, overrides: Mapping[str, Any]) -> No
             if not (value.items() <= own.items() if isinstance(value, dict) else value == own):
                 raise SalmonnError(
                     f"config.{name}.{key} is {value!r}, but the frozen part has {own!r}: "
-                    f"leave it out, or set {name}.hub to a part of these sizes"
+                    f"leave it out, or set {name}.name_or_path to a part of these sizes"
                 )
 
 

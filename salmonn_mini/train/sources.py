@@ -104,7 +104,7 @@ class CachedSource:
         self.accelerator = accelerator
         encoded = encode_dataset(model, clips, Path(recipe.cache_dir), accelerator, recipe.workers)
         for i in usable(encoded):
-            if reason := context_fault(model, clips.examples[i], int(encoded[i].lengths)):
+            if reason := context_fault(model, clips.examples[i], encoded[i].lengths):
                 encoded[i] = BadClip(reason)
         if accelerator.is_main_process:
             write_quarantine(clips.examples, encoded, directory)
@@ -231,19 +231,15 @@ class StreamingSource:
 
     def _context_fault(self, example: Example, sound: Tensor) -> str | None:
         seconds, whisper = len(sound) / SAMPLE_RATE, self.model.whisper
-        if whisper is not None and self.model.config.pad_to_30s:
+        if whisper is not None and self.model.config.pad_to_window:
             seconds = max(seconds, whisper.window_seconds)
-        return context_fault(self.model, example, round(seconds * FRAMES_PER_SECOND))
+        return context_fault(self.model, example, torch.tensor([round(seconds * FRAMES_PER_SECOND)]))
 
 
-def context_fault(model: SalmonnModel, example: Example, frames: int) -> str | None:
-    """Why a clip of so many frames T does not fit into the LLM's context; None if it does."""
-    prompt, context = model.prompt, model.llm.config.max_position_embeddings
-    text = *prompt.before, *prompt.after(example.prompt), *prompt.answer(example.answer)
-    tokens = len(text) + int(model.connector.n_tokens(torch.tensor([frames])))
-    if tokens <= context:
-        return None
-    return f"prompt, sound and answer take {tokens:,} tokens, but the LLM reads at most {context:,}"
+def context_fault(model: SalmonnModel, example: Example, frames: Tensor) -> str | None:
+    """Why a clip of so many frames (1,) does not fit into the LLM's context with its question and answer, if so."""
+    answer = model.prompt.answer(example.answer)
+    return model.context_fault(int(model.connector.n_tokens(frames)), example.prompt, len(answer))
 
 
 def _endless(tar: TarStream, position: int) -> Iterator[tuple[Example, Packed | BadClip]]:

@@ -57,7 +57,7 @@ def memory_parts(
     need, shape = needs(config), config.llm
     vocabulary = shape.sizes()["vocab_size"]
     words = (1 if shape.tie_word_embeddings else 2) * vocabulary * shape.hidden_size
-    tokens = clips * tokens_of(config, StepWork(seconds=30.0, pad_to_30s=True))
+    tokens = clips * tokens_of(config, StepWork(seconds=30.0, pad_to_window=True))
     inputs = 2 * shape.num_hidden_layers if checkpointing else 0
     whole = LAYER * (1 if checkpointing else shape.num_hidden_layers)
     heads = max(one.encoder_attention_heads for one in (config.whisper, config.beats) if one)
@@ -99,8 +99,8 @@ def step_work(model: str, seconds: float = StepWork.seconds) -> Picture:
     """FLOPs of a training step with one clip: as published, trimmed, and with features from the cache."""
     config = preset(model)
     rows = {
-        "padded to 30 s, all logits": StepWork(seconds=seconds, pad_to_30s=True, prompt_logits=True),
-        "padded to 30 s": StepWork(seconds=seconds, pad_to_30s=True),
+        "padded to 30 s, all logits": StepWork(seconds=seconds, pad_to_window=True, prompt_logits=True),
+        "padded to 30 s": StepWork(seconds=seconds, pad_to_window=True),
         "the clip's own frames": StepWork(seconds=seconds),
         "own frames, features cached": StepWork(seconds=seconds, cached=True),
     }
@@ -123,7 +123,7 @@ def samples_per_second(
     config: SalmonnConfig, tflops: float, seconds: float = StepWork.seconds, padded: bool = True
 ) -> float:
     """Clips that a GPU trains on in a second if it reaches `tflops` TFLOP/s: an estimate."""
-    work = StepWork(seconds=seconds, pad_to_30s=padded)
+    work = StepWork(seconds=seconds, pad_to_window=padded)
     return tflops * 1e12 / step_flops(config, work)["total"]
 
 

@@ -30,12 +30,12 @@ class WhisperEncoder(nn.Module):
         self.window_seconds = config.max_source_positions / FRAMES_PER_SECOND  # 30 as published
         self.encoder = modeling_whisper.WhisperEncoder(config)
 
-    def forward(self, waves: Sequence[Tensor], *, pad_to_30s: bool = True) -> tuple[Tensor, Tensor]:
+    def forward(self, waves: Sequence[Tensor], *, pad_to_window: bool = True) -> tuple[Tensor, Tensor]:
         """Clips of any length → features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
         waves: tensors (S,) at 16 kHz, see `encode_in_windows`.
-        pad_to_30s=True, as published: each window is filled up with silence, and all its frames are kept, 1500
-        per 30 s. pad_to_30s=False: the clip's own frames alone, T = ceil(S / 320). The two differ, for a padded
+        pad_to_window=True, as published: each window is filled up with silence, and all its frames are kept, 1500
+        per 30 s. pad_to_window=False: the clip's own frames alone, T = ceil(S / 320). The two differ, for a padded
         Whisper attends to the silence: use a model as it was trained.
 
         Raises:
@@ -43,7 +43,7 @@ class WhisperEncoder(nn.Module):
         """
 
         def encode(windows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-            return self.encode_mels([self._mel(window, pad_to_30s) for window in windows])
+            return self.encode_mels([self._mel(window, pad_to_window) for window in windows])
 
         return encode_in_windows(waves, self.window_seconds, encode)
 

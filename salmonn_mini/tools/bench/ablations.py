@@ -52,7 +52,7 @@ def ablations(device: torch.device, *, compiled: bool = False) -> dict[str, Abla
     long = replace(base, answer_tokens=LONG_ANSWER_TOKENS)
     rows = {
         "as usual": base,
-        "padded to 30 s": replace(base, pad_to_30s=True),
+        "padded to 30 s": replace(base, pad_to_window=True),
         "cached features": replace(base, cached=True),
         "eager attention": replace(base, eager=True),
         "logits of the prompt too": replace(base, prompt_logits=True),
@@ -179,7 +179,7 @@ class Step:
         for part in (model.llm.get_base_model(), model.whisper and model.whisper.encoder):
             if isinstance(part, PreTrainedModel):
                 part.set_attn_implementation("eager" if ablation.eager else "sdpa")
-        model.config = self.config.replace(pad_to_30s=ablation.pad_to_30s)
+        model.config = self.config.replace(pad_to_window=ablation.pad_to_window)
         model.max_logits = PIECE * model.llm.config.vocab_size if ablation.pieces else NO_LIMIT
         if ablation.checkpointing:
             model.gradient_checkpointing_enable()

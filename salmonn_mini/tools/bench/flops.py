@@ -42,7 +42,7 @@ class StepWork:
     seconds: float = 10.0
     text_tokens: int = 30
     answer_tokens: int = 20
-    pad_to_30s: bool = False
+    pad_to_window: bool = False
     cached: bool = False
     prompt_logits: bool = False
     eager: bool = False
@@ -84,7 +84,7 @@ def _lengths(config: SalmonnConfig, work: StepWork) -> tuple[list[int], list[int
     samples = [window] * full + [rest] * bool(rest)
     whisper, beats = [], []
     if config.whisper:
-        whisper = [-(-(window if work.pad_to_30s else n) // FRAME) for n in samples]
+        whisper = [-(-(window if work.pad_to_window else n) // FRAME) for n in samples]
     if shape := config.beats:
         beats = [shape.bands * ((1 + (n - WINDOW) // HOP) // shape.input_patch_size) for n in samples]
     return whisper, beats, (len(samples) - 1) * window // FRAME + max(whisper[-1:] + beats[-1:])

@@ -33,7 +33,7 @@ def random_model(
     """
     torch.manual_seed(0)
     sizes = LlamaConfig(**config.llm.sizes(), pad_token_id=0, bos_token_id=1, eos_token_id=2)
-    settings = {"dtype": dtype, "attn_implementation": config.llm.attention}
+    settings = {"dtype": dtype, "attn_implementation": config.llm.attn_implementation}
     with device:
         whisper = (
             WhisperEncoder(WhisperConfig(**config.whisper.sizes())).to(dtype) if config.whisper else None
@@ -44,7 +44,7 @@ def random_model(
             settings |= {"config": sizes, "state_dict": llm.state_dict(), **quantization_kwargs(bits, dtype)}
             llm = type(llm).from_pretrained(None, **settings)
         tokenizer = numbered_words(config.llm.vocab_size)
-        return SalmonnModel(config.replace(end="</s>"), whisper, beats, llm, tokenizer).to(device)
+        return SalmonnModel(config.replace(eos_token="</s>"), whisper, beats, llm, tokenizer).to(device)
 
 
 def numbered_words(count: int) -> PreTrainedTokenizerFast:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from salmonn_mini.models.config import ConnectorConfig, LlmShape, SalmonnConfig, WhisperShape
+from salmonn_mini.models.config import ConnectorConfig, LlmConfig, SalmonnConfig, WhisperEncoderConfig
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.tools.bench.ablations import Ablation, Step
 from salmonn_mini.tools.bench.random_model import PROMPT, noise, random_model
@@ -22,8 +22,10 @@ from salmonn_mini.tools.bench.timing import CPU, fastest, one_thread, peak_bytes
 
 SMALL = SalmonnConfig(
     name="published-small",
-    whisper=WhisperShape(d_model=512, encoder_layers=6, encoder_attention_heads=8, encoder_ffn_dim=2048),
-    llm=LlmShape(
+    whisper=WhisperEncoderConfig(
+        d_model=512, encoder_layers=6, encoder_attention_heads=8, encoder_ffn_dim=2048
+    ),
+    llm=LlmConfig(
         hidden_size=512,
         intermediate_size=1376,
         num_hidden_layers=8,
@@ -67,7 +69,7 @@ def published(model: SalmonnModel) -> Iterator[tuple[str, Work]]:
     clips = [noise(SECONDS, seed) for seed in range(8)]
     step = Step(model, 4, SECONDS)
     for kind, padded in (("", True), (", trimmed", False)):
-        model.config = model.config.replace(pad_to_30s=padded)
+        model.config = model.config.replace(pad_to_window=padded)
         yield f"encode 4 clips{kind}", partial(model.encode, clips[:4])
         yield f"encode 1 clip{kind}", partial(model.encode, clips[:1])
         yield f"step{kind}", partial(step.train, Ablation())

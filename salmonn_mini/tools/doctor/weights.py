@@ -29,7 +29,7 @@ def check_weights(config: SalmonnConfig, sources: Mapping[str, str]) -> Iterator
     `sources` name places instead of the preset's own: Hub ids, a file's name for BEATs, the toy's folders.
     """
     shapes = {"whisper": config.whisper, "beats": config.beats, "llm": config.llm}
-    own = {part: shape.hub or str(toy_folder() / part) for part, shape in shapes.items() if shape}
+    own = {part: shape.name_or_path or str(toy_folder() / part) for part, shape in shapes.items() if shape}
     if config.name == "toy":
         own |= {f"stage{n}": str(toy_folder() / f"stage{n}") for n in toy_stages() or [1]}
     else:

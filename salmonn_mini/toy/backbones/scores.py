@@ -195,7 +195,7 @@ def answer_texts(
             max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=prompt.end,
+            eos_token_id=prompt.eos_token_id,
         )
         answers += [_answer(row, prompt) for row in generated[:, ids.shape[1] :].tolist()]
     return answers
@@ -210,8 +210,8 @@ def _pad_left(rows: Sequence[list[int]], pad: int) -> tuple[torch.Tensor, torch.
 
 
 def _answer(ids: list[int], prompt: Prompt) -> Answer:
-    ended = prompt.end in ids
-    own = ids[: ids.index(prompt.end) + 1] if ended else ids
+    ended = prompt.eos_token_id in ids
+    own = ids[: ids.index(prompt.eos_token_id) + 1] if ended else ids
     return Answer(prompt.text(own), tuple(own), ended)
 
 

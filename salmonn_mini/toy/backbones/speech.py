@@ -110,7 +110,7 @@ class WhisperWithCtc(nn.Module):
 
     def encode(self, waves: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """Features (B, T, D) at 50 Hz and lengths (B,)."""
-        return self._encode([torch.from_numpy(wave) for wave in waves], pad_to_30s=False)
+        return self._encode([torch.from_numpy(wave) for wave in waves], pad_to_window=False)
 
     def loss(self, batch: Sequence[Spoken]) -> Tensor:
         """Cross-entropy of the words, plus the CTC loss of the phones."""

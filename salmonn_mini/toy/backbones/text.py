@@ -66,7 +66,7 @@ def train_tokenizer(samples: Sequence[TextSample]) -> PreTrainedTokenizerFast:
         special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)],
         show_progress=False,
     )
-    prompt = PRESETS["toy"].prompt
+    prompt = PRESETS["toy"].prompt_template
     corpus = [prompt.format(f"<Speech> {s.context} </Speech> {s.prompt}") + f" {s.answer}" for s in samples]
     tokenizer.train_from_iterator(corpus, trainer)
     # The trainer knows one way to reserve the bytes: as special tokens, which decoding would then leave out.
@@ -100,7 +100,7 @@ class Layout:
     """Lays samples out as SALMONN's prompts, with words in the place of the sound."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.prompt = Prompt(tokenizer, PRESETS["toy"].prompt, PRESETS["toy"].end)
+        self.prompt = Prompt(tokenizer, PRESETS["toy"].prompt_template, PRESETS["toy"].eos_token)
 
     def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
         """A padded batch; with an rng, contexts are softened and instructions left out at random."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salmonn_mini.errors import SalmonnError
-from salmonn_mini.models.config import BeatsShape
+from salmonn_mini.models.config import BeatsEncoderConfig
 
 # What every published BEATs has in common, and the only form built here.
 FIXED = {
@@ -27,7 +27,7 @@ FIXED = {
 
 
 @dataclass(frozen=True)
-class BeatsConfig(BeatsShape):
+class BeatsConfig(BeatsEncoderConfig):
     """All of an official `cfg` that is built here, under its names."""
 
     conv_bias: bool = False
@@ -37,11 +37,7 @@ class BeatsConfig(BeatsShape):
 
     @classmethod
     def from_dict(cls, cfg: dict[str, Any]) -> BeatsConfig:
-        """From an official `cfg` dict; keys that this class does not know are ignored.
-
-        Raises:
-            SalmonnError: for a variant that was never published (see `FIXED`), or sizes that do not fit.
-        """
+        """From an official `cfg` dict, whose other keys are ignored; raises SalmonnError where `FIXED` is broken."""
         for name, value in FIXED.items():
             if (found := cfg.get(name, value)) != value:
                 raise SalmonnError(

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
@@ -53,7 +54,8 @@ def read_all(do: Callable[[Job], Result], jobs: Sequence[Job], threads: int = 1)
         if sys.stderr.fileno() == 2:  # under another number: while MP3s are decoded, number 2 leads nowhere
             stderr = os.fdopen(os.dup(2), "w")
     with stderr as file:
-        return thread_map(do, jobs, max_workers=threads, desc="reading", unit="clip", file=file)
+        bar = {"desc": "reading", "unit": "clip", "file": file, "tqdm_class": tqdm}  # text in notebooks, too
+        return thread_map(do, jobs, max_workers=threads, **bar)
 
 
 def prefetch(items: Iterable[Result]) -> Iterator[Result]:

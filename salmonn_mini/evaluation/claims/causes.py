@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from salmonn_mini.data.tasks import TASKS
-from salmonn_mini.toy.dataset import ToyDataset, add_affixes
-from salmonn_mini.toy.world import grammar, text_tasks
+from salmonn_mini.toy.dataset import ToyDataset
+from salmonn_mini.toy.world import answers, grammar
 from salmonn_mini.toy.world.audio_tasks import ToyExample
 from salmonn_mini.toy.world.clips import ClipPlan, draw_seed, draw_utterance
+from salmonn_mini.toy.world.wordings import add_affixes, wordings
 from salmonn_mini.train import Recipe
 
 LONG_SHARE = 0.25
@@ -33,7 +34,7 @@ def many_instructions(recipe: Recipe) -> ToyDataset:
     clips = ToyDataset(recipe.tasks, recipe.clips, recipe.seed)
     for i, one in enumerate(clips.examples):
         rng, wordings = np.random.default_rng((i, 21)), TASKS[one.task].prompts
-        prompt = one.prompt if "{}" in wordings[0] else text_tasks.pick(rng, wordings)
+        prompt = one.prompt if "{}" in wordings[0] else grammar.pick(rng, wordings)
         clips.examples[i] = replace(one, prompt=add_affixes(rng, prompt))
     return clips
 
@@ -44,7 +45,7 @@ def long_answers(recipe: Recipe) -> ToyDataset:
     for i in np.flatnonzero(rng.random(len(clips)) < LONG_SHARE):
         statement = grammar.draw(grammar.draw_statement, rng, "train")
         plan = ClipPlan(draw_seed(rng), (draw_utterance(statement.text, rng),))
-        prompt, answer = text_tasks.TEXT_ONLY_PROMPTS["detail"][0], text_tasks.detail(statement)
+        prompt, answer = wordings("detail")[0], answers.detail(statement)
         clips.toy_examples[i] = ToyExample("detail", plan, prompt, answer, statement.text)
         clips.examples[i] = replace(clips.examples[i], task="detail", prompt=prompt, answer=answer)
     return clips

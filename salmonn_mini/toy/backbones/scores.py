@@ -10,7 +10,6 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmonn_mini.evaluation.metrics import bootstrap
 from salmonn_mini.evaluation.metrics.bootstrap import Counts
-from salmonn_mini.evaluation.metrics.captions import AND_THEN
 from salmonn_mini.evaluation.metrics.following import STORY_WORDS
 from salmonn_mini.evaluation.metrics.words import basic, phone_errors, ratio, word_errors
 from salmonn_mini.models.encoders.beats import Beats
@@ -18,13 +17,12 @@ from salmonn_mini.models.splice import Answer, Prompt
 from salmonn_mini.toy.backbones.sounds import TAGS, Tagged, tag_logits, tags_of
 from salmonn_mini.toy.backbones.speech import WhisperWithCtc, draw_texts
 from salmonn_mini.toy.backbones.text import Layout
-from salmonn_mini.toy.world import facts, story
+from salmonn_mini.toy.world import story
 from salmonn_mini.toy.world.audio_tasks import draw_examples
 from salmonn_mini.toy.world.clips import ClipPlan, draw_seed, draw_utterance, render
 from salmonn_mini.toy.world.events import EVENTS
-from salmonn_mini.toy.world.lexicon import NAMES, NOUNS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
-from salmonn_mini.toy.world.text_tasks import MAKERS, TextSample, draw_samples
+from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, TextSample, draw_samples
 from salmonn_mini.toy.world.voice import MOODS, VOICES
 
 BATCH = 32
@@ -154,14 +152,14 @@ def llm_scores(
 ) -> dict[str, dict]:
     """Accuracy on every text task: n unseen sentences each, with training or held-out wordings of the prompts.
 
-    Every answer is right or wrong, save phones: an answer has twenty and more of them, scored one by one as 1 - PER.
+    Every answer is right or wrong, save phones: a copy has twenty and more of them, scored one by one as 1 - PER.
     """
     scores = {}
-    for number, task in enumerate(MAKERS):
+    for number, task in enumerate(TEXT_TASKS):
         rng = np.random.default_rng((seed, 13, number))
         samples = draw_samples([task] * n, rng, split, held_out=held_out)
         answers = answer_texts(llm, tokenizer, samples)
-        if task == "phone_recognition":
+        if task == "phone_copy":
             scores[task] = {"metric": "1 - PER"} | _phone_accuracy(samples, answers)
         else:
             scores[task] = {"metric": "accuracy"} | _share(map(is_right, samples, answers))
@@ -223,18 +221,7 @@ def is_right(sample: TextSample, answer: Answer) -> bool:
 
 
 def is_story(context: str, answer: str) -> bool:
-    """A story opens as stories do, names its subject or every sound, has 20 words or more, ends with a stop."""
+    """A story opens as stories do, names what it is about, has 20 words or more, ends with a stop."""
     words = basic(answer).split()
-    text = f" {' '.join(words)} "
     finished = len(words) >= STORY_WORDS and answer.rstrip().endswith(".")
-    opened = text.startswith(f" {story.OPENING} ")
-    return finished and opened and all(f" {name} " in text for name in _subjects(context))
-
-
-def _subjects(context: str) -> list[str]:
-    """What a story has to name: the subject of a statement, or the sources of a caption's sounds."""
-    sources = {event.phrase: facts.SOUND_FACTS[name]["source"] for name, event in EVENTS.items()}
-    phrases = context.split(AND_THEN)
-    if all(phrase in sources for phrase in phrases):
-        return [sources[phrase] for phrase in phrases]
-    return [next(word for word in context.split() if word in NAMES or word in NOUNS)]
+    return finished and answer.startswith(story.OPENING) and story.is_faithful(context, answer)

@@ -20,7 +20,7 @@ from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world import acoustics, grammar
 from salmonn_mini.toy.world.clips import BACKGROUND_SNR, draw_utterance
 from salmonn_mini.toy.world.events import EVENTS, synthesize
-from salmonn_mini.toy.world.text_tasks import pick
+from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.voice import PHONES, SAMPLE_RATE, phonemes, speak
 
 SCHEDULE = Schedule(steps=3600, lr=1.5e-3, warmup=300)

@@ -49,7 +49,7 @@ def model_card(report: dict[str, Any]) -> str:
     encoders += [("BEATs, sound event (top 1)", *_score(scores["beats"]))]
     encoders += [(f"BEATs, {name} (top 1)", *_score(row)) for name, row in scores["beats"]["tags"].items()]
     tasks = [(name, row["metric"], *_score(row)) for name, row in scores["llm"].items()]
-    beside = ("task", "what the LLM learned of it from text", "where SALMONN's claims ask for it")
+    text_columns = ("task", "what the LLM learned of it from text", "where SALMONN's claims ask for it")
     columns = ("model", "parameters", "steps", "minutes on one core", "dtype", "data")
     return "\n".join(
         (
@@ -57,12 +57,12 @@ def model_card(report: dict[str, Any]) -> str:
             f"## Training (seed {report['seed']})\n\n{_table(columns, training)}",
             f"## What the encoders recognize\n\n{_table(('score', 'value', 'clips'), encoders)}",
             f"## What the LLM does with text\n\n{_table(('task', 'metric', 'value', 'samples'), tasks)}",
-            f"## The LLM's text tasks beside the claims' tasks\n\n{_table(beside, tasks_beside_claims())}",
+            f"## The LLM's text tasks beside the claims' tasks\n\n{_table(text_columns, tasks_and_claims())}",
         )
     )
 
 
-def tasks_beside_claims() -> Iterator[tuple[str, str, str]]:
+def tasks_and_claims() -> Iterator[tuple[str, str, str]]:
     """Every task of the LLM's text training and of SALMONN's table: nothing of a claim is built in unsaid."""
     for name in dict.fromkeys((*TASKS, *TEXT_TASKS)):
         learned = TEXT_TASKS[name].about if name in TEXT_TASKS else "nothing"

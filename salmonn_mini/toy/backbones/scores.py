@@ -224,4 +224,4 @@ def is_story(context: str, answer: str) -> bool:
     """A story opens as stories do, names what it is about, has 20 words or more, ends with a stop."""
     words = basic(answer).split()
     finished = len(words) >= STORY_WORDS and answer.rstrip().endswith(".")
-    return finished and answer.startswith(story.OPENING) and story.is_faithful(context, answer)
+    return finished and answer.lstrip().startswith(story.OPENING) and story.is_faithful(context, answer)

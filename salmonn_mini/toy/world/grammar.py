@@ -16,26 +16,14 @@ import numpy as np
 
 from salmonn_mini.toy.world import facts, lexicon
 from salmonn_mini.toy.world.lexicon import (
-    ADJECTIVES_OF,
-    ANIMAL_VERBS,
     ANIMALS,
     DAYS,
-    LARGE,
-    LASTING,
     MONTHS,
     NAMES,
     NOUNS,
     NUMBERS,
-    OBJECT_ADJECTIVES,
-    OBJECTS_OF,
-    OUTDOORS,
-    PAST,
     PEOPLE,
     PLACES,
-    PLACES_OF,
-    REPEATED,
-    SMALL,
-    SUBJECT_ADJECTIVES,
     THINGS,
     TIMES,
     VERBS,
@@ -99,7 +87,7 @@ class Statement:
     @property
     def past(self) -> str:
         """The statement in the past tense."""
-        return self._with(PAST[self.verb])
+        return self._with(lexicon.PAST[self.verb])
 
     def _with(self, verb: str) -> str:
         return sentence(_join(self.who, verb, self.what, self.place, self.time))
@@ -177,21 +165,23 @@ def _maybe(rng: np.random.Generator, options, chance: float) -> str | None:
 def draw_statement(rng: np.random.Generator) -> Statement:
     """A random statement of 4 to 12 words, of things that go together."""
     subject = pick(rng, (NAMES, PEOPLE, ANIMALS)[rng.integers(3)])
-    verb = pick(rng, ANIMAL_VERBS if subject in ANIMALS else VERBS)
-    thing = pick(rng, ANIMAL_VERBS[verb] if subject in ANIMALS else OBJECTS_OF.get(verb, THINGS))
-    outdoors = subject in LARGE or thing in LARGE
-    places = PLACES_OF.get(verb, OUTDOORS if outdoors else PLACES)
-    times = [time for time in TIMES if verb in REPEATED or not time.startswith("every")]
-    settled = verb not in LASTING
-    adjectives = [word for word in SUBJECT_ADJECTIVES if (word in lexicon.SIZES) <= (subject in ANIMALS)]
+    verb = pick(rng, lexicon.ANIMAL_VERBS if subject in ANIMALS else VERBS)
+    thing = pick(
+        rng, lexicon.ANIMAL_VERBS[verb] if subject in ANIMALS else lexicon.OBJECTS_OF.get(verb, THINGS)
+    )
+    outdoors = subject in lexicon.LARGE or thing in lexicon.LARGE
+    places = (lexicon.OUTDOORS if outdoors else PLACES).keys() & lexicon.PLACES_OF.get(verb, PLACES)
+    times = [time for time in TIMES if verb in lexicon.REPEATED or not time.startswith("every")]
+    settled = verb not in lexicon.LASTING
+    adjectives = [*lexicon.SUBJECT_ADJECTIVES][0 if subject in ANIMALS else len(lexicon.SIZES) :]
     return Statement(
         subject=subject,
         verb=verb,
         object=thing,
         subject_adjective=_maybe(rng, adjectives, 0.35) if subject in NOUNS else None,
-        object_adjective=_maybe(rng, ADJECTIVES_OF.get(thing, OBJECT_ADJECTIVES), 0.6),
+        object_adjective=_maybe(rng, lexicon.ADJECTIVES_OF.get(thing, lexicon.OBJECT_ADJECTIVES), 0.6),
         article="the" if verb == "likes" else pick(rng, ("a", "the")),
-        place=_maybe(rng, places, 0.55) if settled else None,
+        place=_maybe(rng, sorted(places), 0.55) if settled else None,
         time=_maybe(rng, times, 0.3) if settled else None,
     )
 
@@ -240,7 +230,10 @@ SLOTS = {
     "place": ("kitchen", "bedroom", "office", "hotel", "library", "garden"),
     "somewhere": tuple(PLACES),
     "object": tuple(
-        f"{adjective} {thing}" for thing in SMALL for adjective in ("old", "new", "small", "big")
+        f"{word} {thing}"
+        for thing in lexicon.SMALL
+        for word in lexicon.ADJECTIVES_OF.get(thing, lexicon.PLAIN)
+        if word in lexicon.PLAIN and thing not in lexicon.FOOD
     ),
     "animal": tuple(ANIMALS),
     "person": tuple(PEOPLE),
@@ -294,7 +287,7 @@ FREE_QUESTIONS = (
     "Is the opposite of {number} really {number}?",
     "Which animal is {somewhere}?",
     "What can I eat in {country}?",
-    "Where can I buy a {object}?",
+    "Where can I buy the {object}?",
     "Who is the {person} {somewhere}?",
     "Is {name} happy or sad on {day}?",
     "Tell me about the {animal} {somewhere}.",
@@ -339,8 +332,8 @@ def spoken_words() -> tuple[str, ...]:
         NAMES,
         NOUNS,
         THINGS,
-        OBJECT_ADJECTIVES,
-        SUBJECT_ADJECTIVES,
+        lexicon.OBJECT_ADJECTIVES,
+        lexicon.SUBJECT_ADJECTIVES,
         VERBS,
         PLACES,
         TIMES,

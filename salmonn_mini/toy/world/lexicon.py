@@ -240,14 +240,14 @@ ANIMAL_VERBS: dict[str, tuple[str, ...]] = {
 LASTING = ("likes", "wants")  # verbs that are said without a place and a time
 REPEATED = ("eats", "reads", "plays", "drives", "wears", "cleans", "washes", "sees", "buys", "sells")
 
-_PLAIN = ("big", "small", "old", "new")
+PLAIN = ("big", "small", "old", "new")
 # The adjectives of an object, where they are not all of OBJECT_ADJECTIVES.
 ADJECTIVES_OF: dict[str, tuple[str, ...]] = dict.fromkeys(FOOD, ("big", "small")) | {
     "apple": ("big", "small", "red", "green"),
     "egg": ("big", "small", "white", "brown"),
     "flower": ("big", "small", "red", "blue", "white", "yellow"),
     "newspaper": ("old", "new"),
-} | dict.fromkeys(("letter", "picture", "key", "ring", "violin"), _PLAIN)  # fmt: skip
+} | dict.fromkeys(("letter", "picture", "key", "ring", "violin"), PLAIN)  # fmt: skip
 
 INDOORS = _table("""
     in the kitchen | in der Küche      | 在厨房里 | 台所で

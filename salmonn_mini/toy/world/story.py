@@ -69,10 +69,10 @@ def _tell(hero: str, pronoun: str, turn: str, rng: np.random.Generator) -> str:
     return f"{OPENING} {hero}. {home} One day {pronoun} {turn}. {visit} {pick(rng, _ENDS)}"
 
 
-def is_faithful(heard: str, told: str) -> bool:
-    """Whether a story names what was heard: the subject and the object of a statement, or the source of each sound."""
-    words = set(re.findall(r"\w+", heard))
+def is_faithful(context: str, answer: str) -> bool:
+    """Whether a story names what it is about: the subject and object of a statement, or the source of each sound."""
+    words = set(re.findall(r"\w+", context))
     names = [name for name in (*NAMES, *NOUNS, *THINGS) if name in words]
-    phrases = heard.lower().rstrip(".").split(" and then ")
+    phrases = context.lower().rstrip(".").split(" and then ")
     causes = [SOUND_FACTS[event.name]["source"] for event in EVENTS.values() if event.phrase in phrases]
-    return all(re.search(rf"\b{name}\b", told) for name in causes or names)
+    return all(re.search(rf"\b{name}\b", answer) for name in causes or names)

@@ -2,7 +2,7 @@
 
 A sample is laid out as SALMONN's prompt with words in the place of the audio tokens:
 `USER: <Speech>` context `</Speech> ` instruction `\\nASSISTANT:` answer `</s>`.
-Tasks that need ears (moods, genders, speakers, captions of sounds and music) are not among them, but copying has all
+Tasks that need sound (moods, genders, speakers, captions of sounds and music) are not among them, but copying has all
 the words of their answers: LoRA teaches no word that the LLM never wrote.
 """
 

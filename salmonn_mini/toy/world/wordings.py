@@ -196,13 +196,10 @@ def wordings(task: str, held_out: bool = False) -> tuple[str, ...]:
     A task without either is asked by what its samples fill in.
     """
     grown = dict.fromkeys(text for pattern in PATTERNS.get(task, ()) for text in expand(pattern))
-    table = TASKS.get(task)
-    kept = table.held_out if table else ()
-    own = [
-        text for text in grown if (zlib.crc32(text.encode()) % HELD_OUT == 0) == held_out and text not in kept
-    ]
-    listed = (kept if held_out else table.prompts) if table else ()
-    return tuple(dict.fromkeys((*listed, *own))) or ("{}",)
+    trained, kept = (TASKS[task].prompts, TASKS[task].held_out) if task in TASKS else ((), ())
+    own = [text for text in grown if (zlib.crc32(text.encode()) % HELD_OUT == 0) == held_out]
+    listed = kept if held_out else trained
+    return (*listed, *(text for text in own if text not in (*trained, *kept))) or ("{}",)
 
 
 def add_affixes(rng, prompt: str) -> str:

@@ -168,4 +168,16 @@ SOUND_FACTS: dict[str, dict[str, str]] = _sound_facts("""
     siren     | a police car | on the road     | stop the car
     phone     | a phone      | in the office   | answer the phone
     baby      | a baby       | in the bedroom  | comfort the baby
+    sheep     | a sheep      | in a meadow     | count the sheep
+    duck      | a duck       | on the lake     | feed the duck
+    owl       | an owl       | in the woods    | look up
+    frog      | a frog       | at a pond       | look for the frog
+    bee       | a bee        | near the flowers | stand still
+    water     | the water    | in the bathroom | turn off the water
+    fire      | a fire       | at the campfire | put out the fire
+    hammer    | a hammer     | in the workshop | ask for help
+    footsteps | somebody walking | in the hallway | turn around
+    clapping  | an audience  | in the theater  | clap along
+    engine    | an engine    | in the garage   | turn off the engine
+    horn      | a car        | in traffic      | get out of the way
 """)

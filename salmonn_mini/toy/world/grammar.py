@@ -173,13 +173,14 @@ def draw_statement(rng: np.random.Generator) -> Statement:
     places = (lexicon.OUTDOORS if outdoors else PLACES).keys() & lexicon.PLACES_OF.get(verb, PLACES)
     times = [time for time in TIMES if verb in lexicon.REPEATED or not time.startswith("every")]
     settled = verb not in lexicon.LASTING
-    adjectives = [*lexicon.SUBJECT_ADJECTIVES][0 if subject in ANIMALS else len(lexicon.SIZES) :]
+    adjectives = [word for word in lexicon.SUBJECT_ADJECTIVES if word not in lexicon.UNLIKE.get(subject, ())]
+    described = ("new",) if verb == "writes" else lexicon.ADJECTIVES_OF.get(thing, lexicon.OBJECT_ADJECTIVES)
     return Statement(
         subject=subject,
         verb=verb,
         object=thing,
         subject_adjective=_maybe(rng, adjectives, 0.35) if subject in NOUNS else None,
-        object_adjective=_maybe(rng, lexicon.ADJECTIVES_OF.get(thing, lexicon.OBJECT_ADJECTIVES), 0.6),
+        object_adjective=_maybe(rng, described, 0.6),
         article="the" if verb == "likes" else pick(rng, ("a", "the")),
         place=_maybe(rng, sorted(places), 0.55) if settled else None,
         time=_maybe(rng, times, 0.3) if settled else None,

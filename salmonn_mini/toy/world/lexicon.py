@@ -169,6 +169,8 @@ SUBJECT_ADJECTIVES = SIZES | _table("""
     sad    | traurig | 悲伤的 | 悲しい
     angry  | wütend  | 生气的 | 怒った
 """)
+# What is not said of a subject.
+UNLIKE = dict.fromkeys(PEOPLE, ("big", "small")) | dict.fromkeys(("boy", "girl"), ("big", "old", "young"))
 OBJECT_ADJECTIVES = COLORS | SIZES | AGES
 
 VERBS = _table("""

@@ -71,7 +71,7 @@ def written_words() -> tuple[str, ...]:
     texts += [cell for row in facts.SOUND_FACTS.values() for cell in row.values()]
     texts += [answer for rows in facts.FACTS.values() for _, answer in rows]
     texts += [bare(prompt) for task in TASKS.values() for prompt in (*task.prompts, *task.held_out)]
-    words = {word for text in texts for word in re.findall(r"[A-Za-z']+", text)}
+    words = {word for text in texts for word in re.findall(r"[A-Za-z]+", text)} - {"s"}
     return tuple(sorted(words.union(grammar.spoken_words())))
 
 
@@ -94,21 +94,24 @@ def _listed(rng: np.random.Generator) -> Command:
     return grammar.draw_word_list(rng, written_words())
 
 
-_ANYTHING = (
+_SENTENCES = (
     (grammar.draw_statement,) * 3 + (grammar.draw_question,) * 2 + (grammar.draw_command,) * 2
-    + (grammar.draw_free_question,) * 2 + (_listed,) * 3 + (_described,) * 2
+    + (grammar.draw_free_question,) * 2 + (_described,) * 2
 )  # fmt: skip
 
 
-def _anything(rng: np.random.Generator, split: str) -> str:
-    kind = pick(rng, _ANYTHING)
+def _anything(rng: np.random.Generator, split: str, kinds: Sequence = (*_SENTENCES, *(_listed,) * 3)) -> str:
+    kind = pick(rng, kinds)
     # Captions are few: they belong to all splits.
     return (kind(rng) if kind is _described else grammar.draw(kind, rng, split)).text
 
 
 def _copy(rng: np.random.Generator, split: str) -> Draft:
     """One to three sentences: rows as long as a minute of speech gives."""
-    text = " ".join(_anything(rng, split) for _ in range(pick(rng, (1, 1, 1, 2, 3))))
+    if (n := pick(rng, (1, 1, 1, 2, 3))) == 1:
+        text = _anything(rng, split)
+    else:
+        text = " ".join(_anything(rng, split, _SENTENCES) for _ in range(n))
     return text, "", text
 
 
@@ -121,7 +124,7 @@ def _phone_copy(rng: np.random.Generator, split: str) -> Draft:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[\w']+", bare(text))
+    return re.findall(r"[\w']+", text)
 
 
 def _of_words(answer: Callable[[list[str]], str], listed: bool = False) -> Maker:

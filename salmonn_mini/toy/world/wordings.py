@@ -51,7 +51,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "Can you answer (the question|this question|the speaker)?",
     ),
     "slot_filling": (
-        "(what|which) {} (is mentioned|does the speaker mention|is named|do you hear)?",
+        "(what|which) {} (is mentioned|does the speaker mention|do you hear)?",
         "(|please )(find|give me|tell me|write down) the {}(| that is mentioned| that the speaker mentions).",
         "What is the {}(| in the speech| in the command| in the request)?",
     ),
@@ -65,14 +65,14 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "Given the (background sound|sound in the background), (answer the question.|what is the answer?)",
     ),
     "first_word": (
-        "What is the first word(| of the sentence| that you hear)?",
-        "(|please )(give me|tell me|write down|repeat) the first word(| of the sentence| only).",
+        "What is the first word(| that you hear| of all)?",
+        "(|please )(give me|tell me|write down|repeat) the first word(| that you hear| only).",
         "Which word comes first?",
         "What word does it (begin|start) with?",
     ),
     "last_word": (
-        "What is the last word(| of the sentence| that you hear)?",
-        "(|please )(give me|tell me|write down|repeat) the last word(| of the sentence| only).",
+        "What is the last word(| that you hear| of all)?",
+        "(|please )(give me|tell me|write down|repeat) the last word(| that you hear| only).",
         "Which word comes last?",
         "What word does it end with?",
     ),

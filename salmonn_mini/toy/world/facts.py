@@ -66,7 +66,7 @@ FACTS: dict[str, list[tuple[tuple[str, ...], str]]] = {
     "where": [
         (("buy fresh fish",), "at the market"),
         (("cook soup",), "in the kitchen"),
-        (("learn to read",), "at school"),
+        (("learn to write",), "at school"),
         (("catch a train",), "at the station"),
         (("borrow books",), "at the library"),
         (("see many trees",), "in the forest"),

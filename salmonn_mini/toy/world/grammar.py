@@ -62,7 +62,7 @@ class Statement:
 
     @property
     def who(self) -> str:
-        """The subject with its article and adjective, as `the old farmer` or `Anna`."""
+        """The subject with its article and adjective, as `the old farmer` or `Clara`."""
         if self.named:
             return self.subject
         return _join("the", self.subject_adjective, self.subject)
@@ -145,8 +145,8 @@ def sentence(words: str) -> str:
 def bare(text: str) -> str:
     """A sentence of the toy world as a clause: without its stop, in lower case unless a name begins it.
 
-    >>> bare("A dog barks."), bare("Anna sings.")
-    ('a dog barks', 'Anna sings')
+    >>> bare("A dog barks."), bare("Clara sings.")
+    ('a dog barks', 'Clara sings')
     """
     proper = text.split(",")[0].split()[0].strip(".") in PROPER
     return (text if proper else text[0].lower() + text[1:]).rstrip(".?!")

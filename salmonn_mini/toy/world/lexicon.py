@@ -49,7 +49,7 @@ BOYS = _table("""
 """)
 
 GIRLS = _table("""
-    Anna  | Anna  | 安娜 | アンナ
+    Clara | Clara | 克拉拉 | クララ
     Mary  | Mary  | 玛丽 | メアリー
     Lucy  | Lucy  | 露西 | ルーシー
     Emma  | Emma  | 艾玛 | エマ

@@ -173,7 +173,7 @@ SOUND_FACTS: dict[str, dict[str, str]] = _sound_facts("""
     owl       | an owl       | in the woods    | look up
     frog      | a frog       | at a pond       | look for the frog
     bee       | a bee        | near the flowers | stand still
-    water     | the water    | in the bathroom | turn off the water
+    water     | running water | in the bathroom | turn off the water
     fire      | a fire       | at the campfire | put out the fire
     hammer    | a hammer     | in the workshop | ask for help
     footsteps | somebody walking | in the hallway | turn around

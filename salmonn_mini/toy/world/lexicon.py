@@ -164,13 +164,17 @@ AGES = _table("""
 SUBJECT_ADJECTIVES = SIZES | _table("""
     old    | alt     | 年老的 | 年老いた
     young  | jung    | 年轻的 | 若い
-    hungry | hungrig | 饥饿的 | 空腹の
-    happy  | glücklich | 快乐的 | 幸せな
-    sad    | traurig | 悲伤的 | 悲しい
-    angry  | wütend  | 生气的 | 怒った
+    hungry | hungrig | 饥饿的 | お腹を空かせた
+    tired  | müde    | 疲倦的 | 疲れた
+    clever | klug    | 聪明的 | 賢い
+    kind   | freundlich | 善良的 | 親切な
 """)
 # What is not said of a subject.
-UNLIKE = dict.fromkeys(PEOPLE, ("big", "small")) | dict.fromkeys(("boy", "girl"), ("big", "old", "young"))
+UNLIKE = (
+    dict.fromkeys(PEOPLE, ("big", "small"))
+    | dict.fromkeys(("boy", "girl"), ("big", "old", "young"))
+    | dict.fromkeys(ANIMALS, ("kind",))
+)
 OBJECT_ADJECTIVES = COLORS | SIZES | AGES
 
 VERBS = _table("""
@@ -184,7 +188,7 @@ VERBS = _table("""
     sells  | verkauft | 卖   | 売る
     wants  | möchte   | 想要 | 欲しがる
     holds  | hält     | 拿着 | 持つ
-    loses  | verliert | 弄丢 | なくす
+    loses  | verliert | 弄丢了| なくす
     cleans | putzt    | 擦   | 掃除する
     eats   | isst     | 吃   | 食べる
     reads  | liest    | 读   | 読む
@@ -195,7 +199,7 @@ VERBS = _table("""
     wears  | trägt    | 戴   | 身につける
     washes | wäscht   | 洗   | 洗う
     fixes  | repariert | 修理 | 直す
-    breaks | zerbricht | 打破 | 割る
+    breaks | zerbricht | 打破了| 割る
 """)
 
 PAST = {
@@ -249,15 +253,17 @@ ADJECTIVES_OF: dict[str, tuple[str, ...]] = dict.fromkeys(FOOD, ("big", "small")
     "egg": ("big", "small", "white", "brown"),
     "flower": ("big", "small", "red", "blue", "white", "yellow"),
     "newspaper": ("old", "new"),
-} | dict.fromkeys(("letter", "picture", "key", "ring", "violin"), PLAIN)  # fmt: skip
+    "guitar": ("old", "new"),
+    "violin": ("old", "new"),
+} | dict.fromkeys(("letter", "picture", "key", "ring"), PLAIN)  # fmt: skip
 
 INDOORS = _table("""
     in the kitchen | in der Küche      | 在厨房里 | 台所で
-    at the school  | in der Schule     | 在学校里 | 学校で
+    at school      | in der Schule     | 在学校里 | 学校で
     in the house   | im Haus           | 在房子里 | 家で
     in the church  | in der Kirche     | 在教堂里 | 教会で
-    in the hotel   | im Hotel          | 在酒店里 | ホテルで
-    in the library | in der Bibliothek | 在图书馆里 | 図書館で
+    at the hotel   | im Hotel          | 在酒店里 | ホテルで
+    at the library | in der Bibliothek | 在图书馆里 | 図書館で
     in the office  | im Büro           | 在办公室里 | 事務所で
     in the store   | im Laden          | 在商店里 | 店で
 """)
@@ -278,7 +284,7 @@ PLACES = INDOORS | OUTDOORS
 PLACES_OF: dict[str, tuple[str, ...]] = dict.fromkeys(
     ("buys", "sells"),
     ("in the store", "on the street", "at the market", "in the city", "in the village", "at the station"),
-) | {"drives": ("on the street", "in the city", "in the village", "on the farm")}
+) | {"drives": ("on the street", "in the city", "in the village")}
 LARGE = (*VEHICLES, "horse", "cow", "sheep")  # not seen indoors
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -306,7 +312,7 @@ NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 
 OPPOSITES = {
     "big": "small", "small": "big", "old": "new", "new": "old", "young": "old", "black": "white", "white": "black",
-    "happy": "sad", "sad": "happy", "hungry": "full", "angry": "calm",
+    "hungry": "full", "kind": "mean",
 }  # fmt: skip
 
 NOUNS = PEOPLE | ANIMALS

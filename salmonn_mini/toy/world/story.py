@@ -10,7 +10,7 @@ import numpy as np
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.facts import SOUND_FACTS
 from salmonn_mini.toy.world.grammar import FEMALE, Statement, pick
-from salmonn_mini.toy.world.lexicon import NAMES, NOUNS, PAST, THINGS
+from salmonn_mini.toy.world.lexicon import LASTING, NAMES, NOUNS, PAST, THINGS
 
 # One opening for all stories: several would split the first token's probability and hide what a model prefers.
 OPENING = "Once upon a time there was"
@@ -38,7 +38,9 @@ _ENDS = (
     "And they lived happily ever after.",
     "In the end the trouble was over and they slept well.",
 )
-_UNLUCKY = ("loses", "breaks")
+_FEELINGS = dict.fromkeys(("loses", "breaks"), _SORRY) | dict.fromkeys(
+    LASTING, ("excited", "curious", "hopeful")
+)
 
 
 def story_of_statement(statement: Statement, rng: np.random.Generator) -> str:
@@ -49,7 +51,7 @@ def story_of_statement(statement: Statement, rng: np.random.Generator) -> str:
         hero = f"a {character} {child} named {statement.subject}"
     else:
         hero = f"a {character} {statement.subject}"
-    feeling = pick(rng, _SORRY if statement.verb in _UNLUCKY else _GLAD)
+    feeling = pick(rng, _FEELINGS.get(statement.verb, _GLAD))
     where = f" {statement.place}" if statement.place else ""
     turn = f"{PAST[statement.verb]} {statement.what}{where} and was very {feeling}"
     return _tell(hero, statement.pronoun, turn, rng)

@@ -1,168 +1,123 @@
 """How a task is asked for: many wordings, grown from patterns; every eighth is held out.
 
-In a pattern `(a|b|)` stands for any one of its options, and `{}` for what a sample fills in.
+In a pattern `(a|b|)` stands for any one of its options, `{}` for what a sample fills in, and `+` for a request that
+may begin with *please*.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
+from collections import defaultdict
 from functools import cache
 
 from salmonn_mini.data.tasks import TASKS
 
 HELD_OUT = 8  # one wording in so many
 
-_TRANSLATION = (
-    "(|please )(translate|put) (it|this|the speech|the sentence|what was said) into LANGUAGE.",
-    "(|please )say (it|this|that|the same) in LANGUAGE.",
-    "What does (it|this|the sentence|the speech) mean in LANGUAGE?",
-    "How do you say (it|this|that) in LANGUAGE?",
-    "(|please )give me (a|the) LANGUAGE translation.",
-    "What is the LANGUAGE translation(| of the sentence| of this)?",
-)
+_ROWS = """
+    asr             + (transcribe|write down) (the speech|what is said|what was said|every word)(| exactly| for me).
+    asr             + repeat (it|the sentence|what was said|the speaker's words)(| exactly| word for word).
+    asr               What (does the speaker say|did the speaker say|is being said|was said)(| exactly)?
+    asr               Which words (are spoken|were said|do you hear|does the speaker use)?
+    asr               Give me (a transcript|the transcript|the exact words)(| of the speech| of the recording).
+    audio_caption   + (describe|name|list) (|all )the sounds(| that you hear| in the recording).
+    audio_caption     What (can you hear|do you hear|can be heard|sounds are there)(| in the recording| in the audio)?
+    audio_caption     Write (a|a short) (caption for|description of|sentence about) the (audio|sounds|recording).
+    audio_caption   + tell me (what you hear|which sounds you hear|what can be heard)(| in one sentence).
+    audio_caption     Describe (what you hear|the recording|the audio)(| in one sentence| briefly).
+    keywords        + (list|extract|find|name|give me) (|all )the (keywords|important words).
+    keywords          What are the (keywords|most important words)(| of the speech| of the sentence)?
+    keywords          Which words (matter most|are the keywords)?
+    spoken_query_qa + answer (this question|the speaker|the speaker's question|what is asked).
+    spoken_query_qa   What is the (answer|right answer|correct answer)(| to this question| to the speaker's question)?
+    spoken_query_qa + (give|tell) me the (answer|right answer)(| to the question).
+    spoken_query_qa   Can you answer (the question|this question|the speaker)?
+    slot_filling      (what|which) {} (is mentioned|does the speaker mention|do you hear)?
+    slot_filling    + (find|give me|tell me|write down) the {}(| that is mentioned| that the speaker mentions).
+    slot_filling      What is the {}(| in the speech| in the command| in the request)?
+    story           + (write|tell me|make up|invent) (a|a long) story (based on|about) (the recording|what you hear).
+    co_reasoning    + use the (background sound|sound in the background) to answer (the question|the speaker).
+    co_reasoning    + listen to the (background sound|sound behind the voice) and answer (the question|the speaker).
+    co_reasoning      Given the (background sound|sound in the background), (answer the question.|what is the answer?)
+    first_word        What is the first word(| that you hear)?
+    first_word      + (give me|tell me|write down|repeat) the first word(| that you hear| only).
+    first_word        Which word comes first?
+    first_word        What word does it (begin|start) with?
+    last_word         What is the last word(| that you hear)?
+    last_word       + (give me|tell me|write down|repeat) the last word(| that you hear| only).
+    last_word         Which word comes last?
+    last_word         What word does it end with?
+    spelling        + spell the last word(| for me| letter by letter).
+    spelling          How (do you spell the last word|is the last word spelled)?
+    spelling        + give me the letters of the last word.
+    capital_letters + (write|put) the last word in (capital letters|capitals|all caps).
+    capital_letters   What is the last word in (capital letters|capitals|all caps)?
+    count_words       How many words (are there|do you hear|are on the list|were said)?
+    count_words     + count the words(| for me| on the list).
+    count_words     + tell me how many words there are(| on the list).
+    reverse         + (say|repeat|give me|write) the words (backwards|in reverse order|from last to first).
+    which_word        Which (word|one|of these words) is {}?
+    which_word      + (find|pick|give me|tell me) the word that is {}.
+    category          Is it about a person or an animal?
+    category          Is a person or an animal (mentioned|described)?
+    category        + (tell me|say) (whether|if) it is about a person or an animal.
+    category          Does (it|this|the sentence) talk about a person or an animal?
+    opposite          (What|Which word) is the opposite of the adjective(| in the sentence)?
+    opposite        + (give me|tell me|name|find) the opposite of the adjective(| in the sentence).
+    detail          + (explain|describe|tell me) in detail what (is|was) said.
+    detail          + give me a (detailed|long|full) (account|report) of what (is|was) said.
+    ask_back        + ask (a|one) question about (it|this|the sentence).
+    ask_back          What question (would you ask|could you ask|comes to mind)?
+    ask_back        + ask why.
+    reply           + reply(| to the speaker| politely| in a friendly way).
+    reply           + (give|write) a (polite|friendly|short) (reply|response)(| to the speaker).
+    reply             (What would you reply|How would you respond)?
+    title           + (give me|find|write|suggest) a (title|short title|good title)(| for it| for this).
+    title             What (would be|could be|is) a good title(| for it| for this)?
+    headline        + (write|give me|suggest) a (headline|short headline)(| for it| for this).
+    headline        + (summarize|sum up) (the sentence|what was said) in three words.
+    colors            (What|Which) color (is mentioned|is named|do you hear)?
+    colors          + (name|give me|tell me) the color(| that is mentioned| in the sentence).
+    past_tense      + (put|say|write) (it|this|the sentence) in the past tense.
+    past_tense      + change (it|this|the sentence) to the past tense.
+    substitution    + replace {}(| in the sentence).
+    substitution      What if you replace {}?
+    true_or_false     (|is (it|this|that|the statement) )true or false?
+    true_or_false   + (tell me|say|decide) (whether|if) (it|this|that|the statement) is true or false.
+    polite          + (say|put) (it|this|that) (politely|more politely|in a polite way).
+    polite          + make (it|this|the command) (polite|more polite).
+    confirm         + confirm (the command|the request|that you will do it).
+    confirm         + (agree|promise) to do it.
+    confirm         + say that you will do it.
+    sentence_kind     Is (it|this|that) a statement, a question, or a command?
+    sentence_kind     What kind of sentence is (it|this|that)?
+    sentence_kind   + (tell me|say) whether (it|this) is a statement, a question, or a command.
+    phone_copy      + (copy|repeat|write down) the (symbols|phonetic symbols)(| exactly| as they are).
+    translation     + (translate|put) (it|this|the speech|the sentence|what was said) into LANGUAGE.
+    translation     + say (it|this|that|the same) in LANGUAGE.
+    translation       What does (it|this|the sentence|the speech) mean in LANGUAGE?
+    translation       How do you say (it|this|that) in LANGUAGE?
+    translation     + give me (a|the) LANGUAGE translation.
+    translation       What is the LANGUAGE translation(| of the sentence| of this)?
+"""
 
-PATTERNS: dict[str, tuple[str, ...]] = {
-    "asr": (
-        "(|please )(transcribe|write down) (the speech|what is said|what was said|what the speaker says"
-        "|the speaker's words)(| exactly| word for word).",
-        "(|please )repeat (it|the sentence|what was said|the speaker's words)(| exactly| word for word).",
-        "What (does the speaker say|did the speaker say|is being said|was said)(| exactly|, word for word)?",
-        "Which words (are spoken|were said|do you hear|does the speaker use)?",
-        "Give me (a transcript|the transcript|the exact words)(| of the speech| of the recording).",
-    ),
-    "audio_caption": (
-        "(|please )(describe|name|list) (the sounds|all the sounds|the sounds that you hear"
-        "|the sounds in the recording).",
-        "What (can you hear|do you hear|can be heard|sounds are there)(| in the recording| in the audio)?",
-        "Write (a|a short) (caption for|description of|sentence about) the (audio|sounds|recording).",
-        "(|please )tell me (what you hear|which sounds you hear|what can be heard)(| in one sentence).",
-        "Describe (what you hear|the recording|the audio)(| in one sentence| briefly).",
-    ),
-    "keywords": (
-        "(|please )(list|extract|find|name|give me) (the|all the) (keywords|important words).",
-        "What are the (keywords|most important words)(| of the speech| of the sentence)?",
-        "Which words (matter most|are the keywords)?",
-    ),
-    "spoken_query_qa": (
-        "(|please )answer (this question|the speaker|the speaker's question|what is asked).",
-        "What is the (answer|right answer|correct answer)(| to this question| to the speaker's question)?",
-        "(|please )(give|tell) me the (answer|right answer)(| to the question).",
-        "Can you answer (the question|this question|the speaker)?",
-    ),
-    "slot_filling": (
-        "(what|which) {} (is mentioned|does the speaker mention|do you hear)?",
-        "(|please )(find|give me|tell me|write down) the {}(| that is mentioned| that the speaker mentions).",
-        "What is the {}(| in the speech| in the command| in the request)?",
-    ),
-    "story": (
-        "(|please )(write|tell me|make up|invent) (a|a long) story (based on|about) (the audio|the recording"
-        "|what you hear|this).",
-    ),
-    "co_reasoning": (
-        "(|please )use the (background sound|sound in the background) to answer (the question|the speaker).",
-        "(|please )listen to the (background sound|sound behind the voice) and answer (the question|the speaker).",
-        "Given the (background sound|sound in the background), (answer the question.|what is the answer?)",
-    ),
-    "first_word": (
-        "What is the first word(| that you hear| of all)?",
-        "(|please )(give me|tell me|write down|repeat) the first word(| that you hear| only).",
-        "Which word comes first?",
-        "What word does it (begin|start) with?",
-    ),
-    "last_word": (
-        "What is the last word(| that you hear| of all)?",
-        "(|please )(give me|tell me|write down|repeat) the last word(| that you hear| only).",
-        "Which word comes last?",
-        "What word does it end with?",
-    ),
-    "spelling": (
-        "(|please )spell the last word(| for me| letter by letter).",
-        "How (do you spell the last word|is the last word spelled)?",
-        "(|please )give me the letters of the last word.",
-    ),
-    "capital_letters": (
-        "(|please )(write|put) the last word in (capital letters|capitals|all caps).",
-        "What is the last word in (capital letters|capitals|all caps)?",
-    ),
-    "count_words": (
-        "How many words (are there|do you hear|are on the list|were said)?",
-        "(|please )count the words(| for me| on the list).",
-        "(|please )tell me how many words there are(| on the list).",
-    ),
-    "reverse": (
-        "(|please )(say|repeat|give me|write) the words (backwards|in reverse order|from last to first).",
-    ),
-    "which_word": (
-        "Which (word|one|of these words) is {}?",
-        "(|please )(find|pick|give me|tell me) the word that is {}.",
-    ),
-    "category": (
-        "Is it about a person or an animal?",
-        "Is a person or an animal (mentioned|described)?",
-        "(|please )(tell me|say) (whether|if) it is about a person or an animal.",
-        "Does (it|this|the sentence) talk about a person or an animal?",
-    ),
-    "opposite": (
-        "(What|Which word) is the opposite of the adjective(| in the sentence)?",
-        "(|please )(give me|tell me|name|find) the opposite of the adjective(| in the sentence).",
-    ),
-    "detail": (
-        "(|please )(explain|describe|tell me) in detail what (is|was) said.",
-        "(|please )give me a (detailed|long|full) (account|report) of what (is|was) said.",
-    ),
-    "ask_back": (
-        "(|please )ask (a|one) question about (it|this|the sentence).",
-        "What question (would you ask|could you ask|comes to mind)?",
-        "(|please )ask why.",
-    ),
-    "reply": (
-        "(|please )reply(| to the speaker| politely| in a friendly way).",
-        "(|please )(give|write) a (polite|friendly|short) (reply|response)(| to the speaker).",
-        "(What|How) would you (reply|respond)?",
-    ),
-    "title": (
-        "(|please )(give me|find|write|suggest) a (title|short title|good title)(| for it| for this).",
-        "What (would be|could be|is) a good title(| for it| for this)?",
-    ),
-    "headline": (
-        "(|please )(write|give me|suggest) a (headline|short headline)(| for it| for this).",
-        "(|please )(summarize|sum up) (the sentence|what was said) in three words.",
-    ),
-    "colors": (
-        "(What|Which) color (is mentioned|is named|do you hear)?",
-        "(|please )(name|give me|tell me) the color(| that is mentioned| in the sentence).",
-    ),
-    "past_tense": (
-        "(|please )(put|say|write) (it|this|the sentence) in the past tense.",
-        "(|please )change (it|this|the sentence) to the past tense.",
-    ),
-    "substitution": ("(|please )replace {}(| in the sentence).", "What if you replace {}?"),
-    "true_or_false": (
-        "(|is (it|this|that|the statement) )true or false?",
-        "(|please )(tell me|say|decide) (whether|if) (it|this|that|the statement) is true or false.",
-    ),
-    "polite": (
-        "(|please )(say|put) (it|this|that) (politely|more politely|in a polite way).",
-        "(|please )make (it|this|the command) (polite|more polite).",
-    ),
-    "confirm": (
-        "(|please )confirm (the command|the request|that you will do it).",
-        "(|please )(agree|promise) to do it.",
-        "(|please )say that you will do it.",
-    ),
-    "sentence_kind": (
-        "Is (it|this|that) a statement, a question, or a command?",
-        "What kind of sentence is (it|this|that)?",
-        "(|please )(tell me|say) whether (it|this) is a statement, a question, or a command.",
-    ),
-    "phone_copy": (
-        "(|please )(copy|repeat|write down) the (symbols|phonetic symbols)(| exactly| as they are).",
-    ),
-} | {
-    f"translation_{code}": tuple(pattern.replace("LANGUAGE", language) for pattern in _TRANSLATION)
-    for code, language in (("zh", "Chinese"), ("de", "German"), ("ja", "Japanese"))
-}
+
+def _patterns(rows: str) -> dict[str, list[str]]:
+    """Each task's patterns; a translation's stand for three languages."""
+    patterns = defaultdict(list)
+    for row in rows.strip().split("\n"):
+        task, pattern = row.split(maxsplit=1)
+        pattern = re.sub(r"^\+ ", "(|please )", pattern)
+        if task == "translation":
+            for code, language in (("zh", "Chinese"), ("de", "German"), ("ja", "Japanese")):
+                patterns[f"{task}_{code}"].append(pattern.replace("LANGUAGE", language))
+        else:
+            patterns[task].append(pattern)
+    return patterns
+
+
+PATTERNS = _patterns(_ROWS)
 
 PREFIXES = (
     "",
@@ -170,7 +125,6 @@ PREFIXES = (
     "Now: ",
     "Here is some audio. ",
     "I have a question. ",
-    "Try this. ",
     "Listen carefully. ",
 )
 SUFFIXES = ("", " Thank you.", " Take your time.", " Be careful.", " That is all.")

@@ -114,6 +114,18 @@ def test_every_sound_event_has_its_facts():
     assert all(set(row) == columns == set(facts.SOUND_ANSWERS) for row in facts.SOUND_FACTS.values())
 
 
+def test_of_every_sound_one_question_is_held_out_for_each_test():
+    rng = np.random.default_rng(0)
+    pairs = {split: {answers.draw_co_reasoning(rng, split) for _ in range(3000)} for split in grammar.SPLITS}
+    assert (
+        sum(map(len, pairs.values()))
+        == len(facts.SOUND_QUESTIONS) * len(EVENTS)
+        == len(set.union(*pairs.values()))
+    )
+    for split in ("validation", "test"):
+        assert sorted(event for _, event in pairs[split]) == sorted(EVENTS)
+
+
 def test_answers_have_one_form():
     assert (
         answers.caption(("dog", "rain")) == "A dog barks and then rain falls." and answers.caption(()) == ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from salmonn_mini.toy.world import facts
 from salmonn_mini.toy.world.events import EVENTS
-from salmonn_mini.toy.world.grammar import Statement, a, bare, pick, sentence, split_of
+from salmonn_mini.toy.world.grammar import Statement, a, bare, pick, sentence
 from salmonn_mini.toy.world.lexicon import BASE, COLORS, NUMBERS, OPPOSITES, PEOPLE
 
 
@@ -95,11 +96,15 @@ def co_reasoning_answer(question: str, event: str) -> str:
 
 
 def draw_co_reasoning(rng: np.random.Generator, split: str) -> tuple[str, str]:
-    """A spoken question and a background event; pairs are held out, not questions or events."""
-    while True:
-        question, event = pick(rng, facts.SOUND_QUESTIONS), pick(rng, facts.SOUND_FACTS)
-        if split_of(f"{question} {event}") == split:
-            return question, event
+    """A spoken question and a background event.
+
+    Pairs are held out, not questions or events: of every event one question is for tests, one for validation.
+    """
+    questions, event = tuple(facts.SOUND_QUESTIONS), pick(rng, facts.SOUND_FACTS)
+    first = zlib.crc32(event.encode())
+    test, validation = questions[first % len(questions)], questions[(first + 4) % len(questions)]
+    rest = [question for question in questions if question not in (test, validation)]
+    return {"test": test, "validation": validation}.get(split) or pick(rng, rest), event
 
 
 def detail(statement: Statement) -> str:

@@ -69,6 +69,8 @@ def test_an_llm_that_knows_its_answer_is_heard_to_its_end(tokenizer) -> None:
         text.answer_loss(llm, batch).backward()
         optimizer.step()
     (given,) = scores.answer_texts(llm.eval(), tokenizer, [sample])
+    (noisy,) = scores.answer_texts(llm, tokenizer, [sample], noise=np.random.default_rng(0))
+    assert noisy.text == sample.answer
     assert given.text == sample.answer and given.ended and given.token_ids[-1] == tokenizer.eos_token_id
     assert scores.is_right(sample, given)
 
@@ -88,6 +90,7 @@ def test_random_backbones_get_scores_in_the_cards_shape(tokenizer, monkeypatch) 
     assert len(made["beats"]["events"]) == 3 and made["beats"]["n"] == 6
     assert set(made["beats"]["tags"]) == set(scores.ONE_OF)
     assert set(made["llm"]) == {"keywords", "story"}
+    assert all(0 <= row[name] <= 1 for row in made["llm"].values() for name in ("held_out", "noisy"))
     for row in (made["beats"], made["whisper"], *made["llm"].values()):
         assert row["interval"][0] <= row["value"] <= row["interval"][1]
 

@@ -48,7 +48,18 @@ def model_card(report: dict[str, Any]) -> str:
     encoders = [("Whisper, word error rate, all voices", *_score(scores["whisper"]))]
     encoders += [("BEATs, sound event (top 1)", *_score(scores["beats"]))]
     encoders += [(f"BEATs, {name} (top 1)", *_score(row)) for name, row in scores["beats"]["tags"].items()]
-    tasks = [(name, row["metric"], *_score(row)) for name, row in scores["llm"].items()]
+    tasks = [
+        (name, row["metric"], *_score(row), f"{row['held_out']:.0%}", f"{row['noisy']:.0%}")
+        for name, row in scores["llm"].items()
+    ]
+    task_columns = (
+        "task",
+        "metric",
+        "value",
+        "samples",
+        "held-out wordings",
+        "contexts as audio tokens come",
+    )
     text_columns = ("task", "what the LLM learned of it from text", "where SALMONN's claims ask for it")
     columns = ("model", "parameters", "steps", "minutes on one core", "dtype", "data")
     return "\n".join(
@@ -56,7 +67,7 @@ def model_card(report: dict[str, Any]) -> str:
             head,
             f"## Training (seed {report['seed']})\n\n{_table(columns, training)}",
             f"## What the encoders recognize\n\n{_table(('score', 'value', 'clips'), encoders)}",
-            f"## What the LLM does with text\n\n{_table(('task', 'metric', 'value', 'samples'), tasks)}",
+            f"## What the LLM does with text\n\n{_table(task_columns, tasks)}",
             f"## The LLM's text tasks beside the claims' tasks\n\n{_table(text_columns, tasks_and_claims())}",
         )
     )

@@ -108,21 +108,27 @@ class Layout:
         """Token ids of STOPS."""
         return set(self.prompt.tokenizer.convert_tokens_to_ids(list(STOPS)))
 
+    def context(self, sample: TextSample, rng: np.random.Generator | None = None) -> list[int]:
+        """The context's token ids; with an rng as soft.stretch has them."""
+        ids = self.prompt.ids(sample.context)
+        return ids if rng is None else soft.stretch(ids, self.prompt.tokenizer.unk_token_id, self.stops, rng)
+
+    def others(self, ids: Tensor, rng: np.random.Generator) -> Tensor:
+        """For each token one that sounds like it."""
+        return self.alike[ids, torch.from_numpy(rng.integers(soft.ALIKE, size=tuple(ids.shape)))]
+
     def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
         """A padded batch; with an rng, half of the contexts are softened."""
         rows, softened = [], []
         for sample in samples:
-            context = self.prompt.ids(sample.context)
-            softened.append(rng is not None and rng.random() < soft.SHARE)
-            if softened[-1]:
-                context = soft.stretch(context, self.prompt.tokenizer.unk_token_id, self.stops, rng)
+            softened.append(rng is not None and rng.random() < soft.SHARE and sample.task not in soft.CRISP)
+            context = self.context(sample, rng if softened[-1] else None)
             after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
             rows.append((self.prompt.before, context, after, answer))
         batch = _pad(rows, softened, self.prompt.tokenizer.pad_token_id)
         if rng is None:
             return batch
-        which = torch.from_numpy(rng.integers(soft.ALIKE, size=tuple(batch.ids.shape)))
-        return replace(batch, others=self.alike[batch.ids, which])
+        return replace(batch, others=self.others(batch.ids, rng))
 
     @cached_property
     def alike(self) -> Tensor:

@@ -14,75 +14,46 @@ _OPPOSITES = (
     ("open", "closed"), ("day", "night"), ("left", "right"), ("rich", "poor"),
 )  # fmt: skip
 
-# A fact is ((what stands in the question's gaps), answer).
-FACTS: dict[str, list[tuple[tuple[str, ...], str]]] = {
+Fact = tuple[tuple[str, ...], str]  # (what stands in the question's gaps), answer
+
+
+def _facts(text: str) -> list[Fact]:
+    """Facts with one gap, from `gap: answer; gap: answer …`."""
+    rows = (row.split(":") for row in text.split(";"))
+    return [((" ".join(gap.split()),), answer.strip()) for gap, answer in rows]
+
+
+FACTS: dict[str, list[Fact]] = {
     "capital": [((country,), city) for country, city in CAPITALS.items()],
     "country": [((city,), country) for country, city in CAPITALS.items()],
-    "animal": [
-        (("barks at strangers",), "a dog"),
-        (("catches mice",), "a cat"),
-        (("gives milk",), "a cow"),
-        (("gives us wool",), "a sheep"),
-        (("has wings and sings",), "a bird"),
-        (("swims on the lake",), "a duck"),
-        (("pulls a cart",), "a horse"),
-        (("eats cheese",), "a mouse"),
-        (("has very long ears",), "a rabbit"),
-        (("climbs trees and eats bananas",), "a monkey"),
-    ],
-    "color": [
-        (("the sky",), "blue"),
-        (("grass",), "green"),
-        (("snow",), "white"),
-        (("coal",), "black"),
-        (("the sun",), "yellow"),
-        (("blood",), "red"),
-        (("chocolate",), "brown"),
-        (("an elephant",), "gray"),
-    ],
+    "animal": _facts("""
+        barks at strangers: a dog; catches mice: a cat; gives milk: a cow; gives us wool: a sheep;
+        has wings and sings: a bird; swims on the lake: a duck; pulls a cart: a horse; eats cheese: a mouse;
+        has very long ears: a rabbit; climbs trees and eats bananas: a monkey
+    """),
+    "color": _facts("""
+        the sky: blue; grass: green; snow: white; coal: black; the sun: yellow; blood: red; chocolate: brown;
+        an elephant: gray
+    """),
     "day_after": [((day,), DAYS[(i + 1) % 7]) for i, day in enumerate(DAYS)],
     "day_before": [((day,), DAYS[i - 1]) for i, day in enumerate(DAYS)],
     "month": [((month,), MONTHS[(i + 1) % 12]) for i, month in enumerate(MONTHS)],
     "sum": [((NUMBERS[a], NUMBERS[b]), NUMBERS[a + b + 1]) for a in range(5) for b in range(5)],
     "opposite": [((word,), other) for pair in _OPPOSITES for word, other in (pair, pair[::-1])],
-    "legs": [
-        (("a dog",), "four"),
-        (("a horse",), "four"),
-        (("a bird",), "two"),
-        (("a man",), "two"),
-        (("a spider",), "eight"),
-        (("a bee",), "six"),
-    ],
-    "work": [
-        (("bakes bread",), "a baker"),
-        (("teaches children",), "a teacher"),
-        (("helps sick people",), "a doctor"),
-        (("grows corn",), "a farmer"),
-        (("wears a crown",), "a king"),
-        (("sails on a ship",), "a sailor"),
-        (("paints pictures",), "a painter"),
-        (("sings on a stage",), "a singer"),
-    ],
-    "where": [
-        (("buy fresh fish",), "at the market"),
-        (("cook soup",), "in the kitchen"),
-        (("learn to write",), "at school"),
-        (("catch a train",), "at the station"),
-        (("borrow books",), "at the library"),
-        (("see many trees",), "in the forest"),
-        (("swim in the sea",), "at the beach"),
-        (("rent a room",), "at a hotel"),
-    ],
-    "tool": [
-        (("cut bread",), "a knife"),
-        (("write a letter",), "a pen"),
-        (("open a locked door",), "a key"),
-        (("stay dry in the rain",), "an umbrella"),
-        (("eat soup",), "a spoon"),
-        (("sweep the floor",), "a broom"),
-        (("tell the time",), "a clock"),
-        (("make a phone call",), "a phone"),
-    ],
+    "legs": _facts("a dog: four; a horse: four; a bird: two; a man: two; a spider: eight; a bee: six"),
+    "work": _facts("""
+        bakes bread: a baker; teaches children: a teacher; helps sick people: a doctor; grows corn: a farmer;
+        wears a crown: a king; sails on a ship: a sailor; paints pictures: a painter; sings on a stage: a singer
+    """),
+    "where": _facts("""
+        buy fresh fish: at the market; cook soup: in the kitchen; learn to write: at school;
+        catch a train: at the station; borrow books: at the library; see many trees: in the forest;
+        swim in the sea: at the beach; rent a room: at a hotel
+    """),
+    "tool": _facts("""
+        cut bread: a knife; write a letter: a pen; open a locked door: a key; stay dry in the rain: an umbrella;
+        eat soup: a spoon; sweep the floor: a broom; tell the time: a clock; make a phone call: a phone
+    """),
 }
 
 # Three wordings each: of every fact one is held out (see `grammar.split_of`).

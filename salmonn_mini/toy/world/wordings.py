@@ -119,14 +119,7 @@ def _patterns(rows: str) -> dict[str, list[str]]:
 
 PATTERNS = _patterns(_ROWS)
 
-PREFIXES = (
-    "",
-    "Please listen. ",
-    "Now: ",
-    "Here is some audio. ",
-    "I have a question. ",
-    "Listen carefully. ",
-)
+PREFIXES = ("", "Please listen. ", "Now: ", "Here is some audio. ", "I have a question. ", "Listen well. ")
 SUFFIXES = ("", " Thank you.", " Take your time.", " Be careful.", " That is all.")
 
 

@@ -61,7 +61,7 @@ def test_an_llm_that_knows_its_answer_is_heard_to_its_end(tokenizer) -> None:
     """An LLM trained on one sample until it answers by heart."""
     torch.manual_seed(0)
     llm = text.build(tokenizer, seed=0)
-    sample = TextSample("last_word", "Clara sees a ball.", "What is the last word?", "ball")
+    sample = TextSample("last_word", "Alice sees a ball.", "What is the last word?", "ball")
     batch = text.Layout(tokenizer).batch([sample])
     optimizer = torch.optim.Adam(llm.parameters(), 1e-3)
     for _ in range(25):

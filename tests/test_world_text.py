@@ -30,7 +30,7 @@ from salmonn_mini.toy.world.voice import phonemes
 from salmonn_mini.toy.world.wordings import PATTERNS, expand, wordings
 
 FARMER = Statement("farmer", "sells", "apple", "old", "red", "a", "in the park", "today")
-ANNA = Statement("Clara", "sees", "book", None, "new", "the")
+ANNA = Statement("Alice", "sees", "book", None, "new", "the")
 COW = Statement("cow", "eats", "apple")
 seeds = st.integers(0, 2**32 - 1)
 
@@ -40,9 +40,11 @@ def test_a_statement_in_four_languages():
     assert translate.to_german(FARMER) == "Der alte Bauer verkauft heute einen roten Apfel im Park."
     assert translate.to_chinese(FARMER) == "今天那位年老的农夫在公园里卖一个红色的苹果。"
     assert translate.to_japanese(FARMER) == "年老いた農夫は今日公園で赤いりんごを売る。"
-    assert translate.to_german(ANNA) == "Clara sieht das neue Buch."
-    assert translate.to_chinese(ANNA) == "克拉拉看见那本新书。"
-    assert translate.to_japanese(ANNA) == "クララは新しい本を見る。"
+    assert translate.to_german(ANNA) == "Alice sieht das neue Buch."
+    assert translate.to_chinese(ANNA) == "爱丽丝看见那本新书。"
+    assert translate.to_japanese(ANNA) == "アリスは新しい本を見る。"
+    tired = Statement("horse", "likes", "egg", "tired", None, "the")
+    assert translate.to_german(tired) == "Das müde Pferd mag das Ei."
     assert translate.to_german(COW) == "Die Kuh frisst einen Apfel."
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from salmonn_mini.toy.world.lexicon import DAYS, MONTHS, NUMBERS
 
 CAPITALS = {
-    "France": "Paris", "Germany": "Berlin", "Italy": "Rome", "Japan": "Tokyo", "China": "Beijing",
-    "England": "London", "Spain": "Madrid", "Egypt": "Cairo", "Russia": "Moscow", "Norway": "Oslo",
+    "France": "Paris", "Germany": "Berlin", "Italy": "Rome", "Japan": "Tokyo", "Greece": "Athens",
+    "England": "London", "Spain": "Madrid", "Austria": "Vienna", "Portugal": "Lisbon", "Norway": "Oslo",
 }  # fmt: skip
 
 _OPPOSITES = (
@@ -32,15 +32,14 @@ FACTS: dict[str, list[Fact]] = {
         has very long ears: a rabbit; climbs trees and eats bananas: a monkey
     """),
     "color": _facts("""
-        the sky: blue; grass: green; snow: white; coal: black; the sun: yellow; blood: red; chocolate: brown;
-        an elephant: gray
+        the sky: blue; grass: green; snow: white; coal: black; the sun: yellow; blood: red; chocolate: brown
     """),
     "day_after": [((day,), DAYS[(i + 1) % 7]) for i, day in enumerate(DAYS)],
     "day_before": [((day,), DAYS[i - 1]) for i, day in enumerate(DAYS)],
     "month": [((month,), MONTHS[(i + 1) % 12]) for i, month in enumerate(MONTHS)],
     "sum": [((NUMBERS[a], NUMBERS[b]), NUMBERS[a + b + 1]) for a in range(5) for b in range(5)],
     "opposite": [((word,), other) for pair in _OPPOSITES for word, other in (pair, pair[::-1])],
-    "legs": _facts("a dog: four; a horse: four; a bird: two; a man: two; a spider: eight; a bee: six"),
+    "legs": _facts("a dog: four; a horse: four; a bird: two; a man: two; a spider: eight; a butterfly: six"),
     "work": _facts("""
         bakes bread: a baker; teaches children: a teacher; helps sick people: a doctor; grows corn: a farmer;
         wears a crown: a king; sails on a ship: a sailor; paints pictures: a painter; sings on a stage: a singer
@@ -113,7 +112,7 @@ SOUND_QUESTIONS: dict[str, str] = {
     "Can you guess where I am?": "place",
     "What should I do now?": "action",
     "Tell me what to do.": "action",
-    "What would you do now?": "action",
+    "What do I have to do?": "action",
 }
 SOUND_ANSWERS = {"source": "It is {}.", "place": "You are {}.", "action": "You should {}."}
 

@@ -62,7 +62,7 @@ class Statement:
 
     @property
     def who(self) -> str:
-        """The subject with its article and adjective, as `the old farmer` or `Clara`."""
+        """The subject with its article and adjective, as `the old farmer` or `Alice`."""
         if self.named:
             return self.subject
         return _join("the", self.subject_adjective, self.subject)
@@ -145,8 +145,8 @@ def sentence(words: str) -> str:
 def bare(text: str) -> str:
     """A sentence of the toy world as a clause: without its stop, in lower case unless a name begins it.
 
-    >>> bare("A dog barks."), bare("Clara sings.")
-    ('a dog barks', 'Clara sings')
+    >>> bare("A dog barks."), bare("Alice sings.")
+    ('a dog barks', 'Alice sings')
     """
     proper = text.split(",")[0].split()[0].strip(".") in PROPER
     return (text if proper else text[0].lower() + text[1:]).rstrip(".?!")
@@ -241,7 +241,7 @@ SLOTS = {
 }
 
 COMMANDS = (
-    "Book a table for {number} in {city} on {day}.",
+    "Book a table for {number} people in {city} on {day}.",
     "Book a table for {number} at {time}.",
     "Wake me up at {time} on {day}.",
     "Call {name} at {time}.",
@@ -264,7 +264,7 @@ COMMANDS = (
 )
 
 FREE_QUESTIONS = (
-    "Is {city} bigger than {city}?",
+    "Is {city} larger than {city}?",
     "How far is it from {city} to {city}?",
     "What is the weather like in {city} in {month}?",
     "Do you know the capital of {country}?",

@@ -38,32 +38,32 @@ def _table(text: str) -> dict[str, Word]:
 
 
 BOYS = _table("""
-    Tom   | Tom   | 汤姆 | トム
-    Peter | Peter | 彼得 | ピーター
-    David | David | 大卫 | デイビッド
-    Jack  | Jack  | 杰克 | ジャック
-    Paul  | Paul  | 保罗 | ポール
-    Ben   | Ben   | 本   | ベン
-    Henry | Henry | 亨利 | ヘンリー
-    Oscar | Oscar | 奥斯卡 | オスカー
+    Tom    | Tom    | 汤姆 | トム
+    Peter  | Peter  | 彼得 | ピーター
+    David  | David  | 大卫 | デイビッド
+    Jack   | Jack   | 杰克 | ジャック
+    Paul   | Paul   | 保罗 | ポール
+    Henry  | Henry  | 亨利 | ヘンリー
+    Daniel | Daniel | 丹尼尔 | ダニエル
+    Martin | Martin | 马丁 | マーティン
 """)
 
 GIRLS = _table("""
-    Clara | Clara | 克拉拉 | クララ
-    Mary  | Mary  | 玛丽 | メアリー
-    Lucy  | Lucy  | 露西 | ルーシー
     Emma  | Emma  | 艾玛 | エマ
-    Julia | Julia | 朱莉娅 | ジュリア
     Sarah | Sarah | 萨拉 | サラ
-    Linda | Linda | 琳达 | リンダ
-    Nora  | Nora  | 诺拉 | ノラ
+    Laura | Laura | 劳拉 | ローラ
+    Alice | Alice | 爱丽丝 | アリス
+    Susan | Susan | 苏珊 | スーザン
+    Kate  | Kate  | 凯特 | ケイト
+    Nina  | Nina  | 妮娜 | ニーナ
+    Lucy  | Lucy  | 露西 | ルーシー
 """)
 
 NAMES = BOYS | GIRLS
 
 PEOPLE = _table("""
-    man      | der Mann     | 个 男人   | 男
-    woman    | die Frau     | 个 女人   | 女
+    man      | der Mann     | 个 男人   | 男の人
+    woman    | die Frau     | 个 女人   | 女の人
     boy      | der Junge    | 个 男孩   | 少年
     girl     | das Mädchen  | 个 女孩   | 少女
     teacher  | der Lehrer   | 位 老师   | 先生
@@ -75,7 +75,7 @@ PEOPLE = _table("""
     student  | der Student  | 个 学生   | 学生
     singer   | der Sänger   | 位 歌手   | 歌手
     painter  | der Maler    | 位 画家   | 画家
-    soldier  | der Soldat   | 个 士兵   | 兵士
+    dancer   | der Tänzer   | 位 舞者   | ダンサー
     sailor   | der Matrose  | 个 水手   | 船乗り
     neighbor | der Nachbar  | 个 邻居   | 隣人
 """)
@@ -148,7 +148,6 @@ COLORS = _table("""
     black  | schwarz | 黑色的 | 黒い
     yellow | gelb    | 黄色的 | 黄色い
     brown  | braun   | 棕色的 | 茶色い
-    gray   | grau    | 灰色的 | 灰色の
 """)
 
 SIZES = _table("""
@@ -165,7 +164,7 @@ SUBJECT_ADJECTIVES = SIZES | _table("""
     old    | alt     | 年老的 | 年老いた
     young  | jung    | 年轻的 | 若い
     hungry | hungrig | 饥饿的 | お腹を空かせた
-    tired  | müde    | 疲倦的 | 疲れた
+    tired  | müd     | 疲倦的 | 疲れた
     clever | klug    | 聪明的 | 賢い
     kind   | freundlich | 善良的 | 親切な
 """)
@@ -189,7 +188,7 @@ VERBS = _table("""
     wants  | möchte   | 想要 | 欲しがる
     holds  | hält     | 拿着 | 持つ
     loses  | verliert | 弄丢了| なくす
-    cleans | putzt    | 擦   | 掃除する
+    cleans | putzt    | 擦   | 拭く
     eats   | isst     | 吃   | 食べる
     reads  | liest    | 读   | 読む
     writes | schreibt | 写   | 書く
@@ -217,6 +216,7 @@ BASE = {verb: verb.removesuffix("s") for verb in VERBS} | {
 SMALL = tuple(thing for thing in THINGS if thing not in VEHICLES and thing not in ("table", "chair"))
 # What a verb can be done to, where that is not everything.
 OBJECTS_OF: dict[str, tuple[str, ...]] = {
+    "finds": SMALL,
     "takes": SMALL,
     "carries": (*SMALL, "chair", "table"),
     "holds": SMALL,

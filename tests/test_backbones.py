@@ -90,7 +90,7 @@ def test_the_tokenizer_keeps_words_whole_and_loses_nothing(tokenizer, samples):
         for words in (sample.context, sample.prompt, sample.answer):
             assert tokenizer.decode(tokenizer(words, add_special_tokens=False).input_ids) == words
     assert tokenizer.tokenize("The farmer sells") == ["▁The", "▁farmer", "▁sells"]
-    assert tokenizer.tokenize("Wake me up, please.")[-3:] == [",", "▁please", "."]
+    assert tokenizer.tokenize("Wake me up, Tom.")[-3:] == [",", "▁Tom", "."]
     assert tokenizer.tokenize("那个") == ["▁", "那", "个"]
     assert len(tokenizer) <= text.MAX_VOCABULARY
     assert not any(token in tokenizer.all_special_tokens for token in ("<0xC3>", "▁the"))

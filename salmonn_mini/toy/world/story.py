@@ -10,7 +10,7 @@ import numpy as np
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.facts import SOUND_FACTS
 from salmonn_mini.toy.world.grammar import FEMALE, Statement, pick
-from salmonn_mini.toy.world.lexicon import LASTING, NAMES, NOUNS, PAST, THINGS
+from salmonn_mini.toy.world.lexicon import NAMES, NOUNS, PAST, THINGS
 
 # One opening for all stories: several would split the first token's probability and hide what a model prefers.
 OPENING = "Once upon a time there was"
@@ -38,9 +38,7 @@ _ENDS = (
     "And they lived happily ever after.",
     "In the end the trouble was over and they slept well.",
 )
-_FEELINGS = dict.fromkeys(("loses", "breaks"), _SORRY) | dict.fromkeys(
-    LASTING, ("excited", "curious", "hopeful")
-)
+_FEELINGS = {"loses": _SORRY, "breaks": _SORRY, "wants": ("excited", "curious", "hopeful")}
 
 
 def story_of_statement(statement: Statement, rng: np.random.Generator) -> str:

@@ -21,11 +21,17 @@ _ROWS = """
     asr               What (does the speaker say|did the speaker say|is being said|was said)(| exactly)?
     asr               Which words (are spoken|were said|do you hear|does the speaker use)?
     asr               Give me (a transcript|the transcript|the exact words)(| of the speech| of the recording).
+    asr             + tell me (what is said|what was said|what the speaker says)(| exactly).
+    asr             + give me (the words|every word) of the (speaker|speech|recording).
+    asr               Can you (transcribe|write down) (this|the speech|the recording)?
     audio_caption   + (describe|name|list) (|all )the sounds(| that you hear| in the recording).
     audio_caption     What (can you hear|do you hear|can be heard|sounds are there)(| in the recording| in the audio)?
     audio_caption     Write (a|a short) (caption for|description of|sentence about) the (audio|sounds|recording).
     audio_caption   + tell me (what you hear|which sounds you hear|what can be heard)(| in one sentence).
     audio_caption     Describe (what you hear|the recording|the audio)(| in one sentence| briefly).
+    audio_caption   + say (what you hear|what can be heard|which sounds you hear)(| in one sentence).
+    audio_caption   + give me a (caption for|description of|list of) (the|all the) sounds.
+    audio_caption     Which sounds (can you hear|do you hear|are there)(| in the recording)?
     keywords        + (list|extract|find|name|give me) (|all )the (keywords|important words).
     keywords          What are the (keywords|most important words)(| of the speech| of the sentence)?
     keywords          Which words (matter most|are the keywords)?

@@ -13,7 +13,7 @@ from salmonn_mini.models.splice import Prompt
 from salmonn_mini.pretrained import load, toy_folder
 from salmonn_mini.toy.backbones.build import CARD, SCORES
 from salmonn_mini.toy.world.audio_tasks import draw_examples
-from salmonn_mini.toy.world.text_tasks import MAKERS, draw_samples
+from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, draw_samples
 
 MIB = 2**20
 
@@ -58,7 +58,7 @@ def tokens_of(answers: list[str]) -> set[int]:
 @pytest.fixture(scope="module")
 def written() -> set[int]:
     """The tokens that the LLM wrote in its own training."""
-    samples = draw_samples(list(MAKERS) * 300, np.random.default_rng(0), "train")
+    samples = draw_samples(list(TEXT_TASKS) * 300, np.random.default_rng(0), "train")
     return tokens_of([sample.answer for sample in samples])
 
 
@@ -69,7 +69,7 @@ def test_no_answer_wants_a_word_that_the_llm_has_never_written(task, written):
     assert tokens_of(answers) <= written
 
 
-@pytest.mark.parametrize("words", ["room 101", "it's five o'clock", "50 %", "今天气温", "café"])
+@pytest.mark.parametrize("words", ["room 101", "it's five o'clock", "50 %", "今天", "café"])
 def test_the_shipped_tokenizer_loses_no_text(words: str) -> None:
     prompt = Prompt(
         AutoTokenizer.from_pretrained(toy_folder() / "llm"),

@@ -26,10 +26,10 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_bytes
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.toy.world.acoustics import bounded
+from salmonn_mini.toy.world.answers import caption, music_caption
 from salmonn_mini.toy.world.audio_tasks import ANYTHING_SAID, MAKERS, ToyExample, draw_examples
 from salmonn_mini.toy.world.clips import render
 from salmonn_mini.toy.world.events import synthesize
-from salmonn_mini.toy.world.text_tasks import caption, music_caption
 from salmonn_mini.toy.world.voice import VOICES
 
 FOLDER = Path("data_samples")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.toy.backbones import sounds, speech, text
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import spoken_words
+from salmonn_mini.toy.world.text_tasks import TEXT_TASKS
 from salmonn_mini.toy.world.voice import VOICES
 
 _HEAD = """# The toy's backbones
@@ -46,16 +48,38 @@ def model_card(report: dict[str, Any]) -> str:
     encoders = [("Whisper, word error rate, all voices", *_score(scores["whisper"]))]
     encoders += [("BEATs, sound event (top 1)", *_score(scores["beats"]))]
     encoders += [(f"BEATs, {name} (top 1)", *_score(row)) for name, row in scores["beats"]["tags"].items()]
-    tasks = [(name, row["metric"], *_score(row)) for name, row in scores["llm"].items()]
+    tasks = [
+        (name, row["metric"], *_score(row), f"{row['held_out']:.0%}", f"{row['noisy']:.0%}")
+        for name, row in scores["llm"].items()
+    ]
+    task_columns = (
+        "task",
+        "metric",
+        "value",
+        "samples",
+        "held-out wordings",
+        "contexts as audio tokens come",
+    )
+    text_columns = ("task", "what the LLM learned of it from text", "where SALMONN's claims ask for it")
     columns = ("model", "parameters", "steps", "minutes on one core", "dtype", "data")
     return "\n".join(
         (
             head,
             f"## Training (seed {report['seed']})\n\n{_table(columns, training)}",
             f"## What the encoders recognize\n\n{_table(('score', 'value', 'clips'), encoders)}",
-            f"## What the LLM does with text\n\n{_table(('task', 'metric', 'value', 'samples'), tasks)}",
+            f"## What the LLM does with text\n\n{_table(task_columns, tasks)}",
+            f"## The LLM's text tasks beside the claims' tasks\n\n{_table(text_columns, tasks_and_claims())}",
         )
     )
+
+
+def tasks_and_claims() -> Iterator[tuple[str, str, str]]:
+    """Every task of the LLM's text training and of SALMONN's table: nothing of a claim is built in unsaid."""
+    for name in dict.fromkeys((*TASKS, *TEXT_TASKS)):
+        learned = TEXT_TASKS[name].about if name in TEXT_TASKS else "nothing"
+        task = TASKS.get(name)
+        stage = f"trained from stage {task.stage} on" if task and task.stage else "never trained on audio"
+        yield name, learned, f"level {task.level}, {stage}" if task else "nowhere"
 
 
 def _score(row: dict[str, Any]) -> tuple[str, str]:

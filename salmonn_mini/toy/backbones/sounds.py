@@ -22,8 +22,8 @@ from salmonn_mini.toy.world import acoustics
 from salmonn_mini.toy.world.audio_tasks import draw_examples
 from salmonn_mini.toy.world.clips import ClipPlan, render
 from salmonn_mini.toy.world.events import EVENTS
+from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
-from salmonn_mini.toy.world.text_tasks import pick
 from salmonn_mini.toy.world.voice import MOODS, SAMPLE_RATE, VOICES
 
 SCHEDULE = Schedule(steps=1650, lr=1e-3, warmup=200)

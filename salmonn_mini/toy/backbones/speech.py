@@ -20,7 +20,7 @@ from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world import acoustics, grammar
 from salmonn_mini.toy.world.clips import BACKGROUND_SNR, draw_utterance
 from salmonn_mini.toy.world.events import EVENTS, synthesize
-from salmonn_mini.toy.world.text_tasks import pick
+from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.voice import PHONES, SAMPLE_RATE, phonemes, speak
 
 SCHEDULE = Schedule(steps=3600, lr=1.5e-3, warmup=300)
@@ -28,7 +28,10 @@ UTTERANCES = 10_000
 BATCH = 32
 NEIGHBORS = 400  # a batch is drawn from so many utterances of like length
 CTC_WEIGHT = 0.5
-_KINDS = (grammar.draw_statement,) * 5 + (grammar.draw_question,) * 2 + (grammar.draw_command,) * 2
+_KINDS = (
+    (grammar.draw_statement,) * 5 + (grammar.draw_question,) * 2 + (grammar.draw_command,) * 2
+    + (grammar.draw_free_question,) * 2 + (grammar.draw_word_list,)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Spoken:
 
 
 def draw_texts(n: int, rng: np.random.Generator, split: str) -> list[str]:
-    """n sentences: statements, questions, commands, and questions about sounds."""
+    """n texts: statements, questions, commands, lists of words, and questions about sounds."""
     texts = []
     for _ in range(n):
         if rng.random() < 0.1:
@@ -138,7 +141,7 @@ class WhisperWithCtc(nn.Module):
         return nn.functional.ctc_loss(log_probs, targets, lengths, sizes, zero_infinity=True)
 
     @torch.no_grad()
-    def transcribe(self, waves: Sequence[np.ndarray], longest: int = 30) -> list[str]:
+    def transcribe(self, waves: Sequence[np.ndarray], longest: int = 40) -> list[str]:
         """Greedy transcripts, decoded together."""
         states, _ = self.encode(waves)
         ids = torch.full((len(waves), 1), self.whisper.config.decoder_start_token_id)

@@ -6,14 +6,15 @@ they are softened in training (soft.py).
 
 from __future__ import annotations
 
-import json
+import string
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -21,64 +22,64 @@ from salmonn_mini.models.config import PRESETS
 from salmonn_mini.models.splice import Prompt
 from salmonn_mini.toy.backbones import soft
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
-from salmonn_mini.toy.world.practice import PRACTICE
-from salmonn_mini.toy.world.text_tasks import MAKERS, TextSample, draw_samples
+from salmonn_mini.toy.world.text_tasks import TextSample, draw_samples, draw_tasks
+from salmonn_mini.toy.world.wordings import add_affixes
 
-SCHEDULE = Schedule(steps=4000, lr=2e-3)
-FINISH = Schedule(steps=7600, lr=1.2e-3, warmup=50)  # with practice on what is hardest, once all is known
-PRACTICE_SHARES = {
-    "repeat": 0.2, "slot_filling": 0.05, "phone_recognition": 0.12, "spoken_query_qa": 0.18, "co_reasoning": 0.1,
-    "tags": 0.03,
-}  # fmt: skip
+SCHEDULE = Schedule(steps=9000, lr=2e-3)
 BATCH = 64
-BARE_SHARE = 0.1  # samples without an instruction: they teach P(Y|X)
-# Long answers and large tables need more samples than the rest.
-_WEIGHTS = {
-    "translation_zh": 2.0, "translation_de": 2.5, "translation_ja": 2.5, "phone_recognition": 2.5, "story": 2.0,
-    "spoken_query_qa": 2.5, "slot_filling": 1.5, "co_reasoning": 1.5, "detail": 1.5, "speech_qa": 1.5, "spelling": 1.5,
-    "asr": 0.6, "audio_caption": 0.3, "music_caption": 0.3, "emotion": 0.3, "gender": 0.3,
-    "overlapped_speech": 0.3, "speaker_verification": 0.3,
-    "repeat": 0.0,  # it comes at the end, as practice
-}  # fmt: skip
+AFFIX_SHARE = 0.15  # samples whose instruction stands between an opening and an ending
+MAX_VOCABULARY = 2000
+POOL, CORPUS = 400_000, 20_000  # samples to draw from, and those that the tokenizer is made from
+STOPS = ".,?"
 
 
 # --- tokenizer -------------------------------------------------------------------------------------------------------
 
 
 def train_tokenizer(samples: Sequence[TextSample]) -> PreTrainedTokenizerFast:
-    """A BPE in lower case with byte fallback, as Llama's; Chinese and Japanese go character by character."""
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    characters = Regex(r"\n|[\p{Han}\p{Hiragana}\p{Katakana}ー]")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    """A unigram tokenizer with byte fallback, as SentencePiece's: the samples' words, whole, and single characters.
+
+    A word with a capital has a token of its own. Chinese and Japanese go character by character. Words beyond
+    MAX_VOCABULARY, the rarest, are spelled; what was never seen becomes bytes. No text is lost.
+    """
+    characters = Regex(r"\n|[\p{Han}\p{Hiragana}\p{Katakana}ー。]")
+    pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(characters, "isolated"),
             pre_tokenizers.Punctuation("isolated"),
             pre_tokenizers.Metaspace("▁", prepend_scheme="first"),
         ]
     )
+    layout = "".join(PRESETS["toy"].prompt.partition("{}")[::2])
+    texts = [text for sample in samples for text in (sample.context, sample.prompt, sample.answer)]
+    pieces = lambda text: [piece for piece, _ in pre_tokenizer.pre_tokenize_str(text)]  # noqa: E731
+    counts = Counter(piece for text in texts for piece in pieces(text) if not _is_spelled(piece))
+    counts.update(dict.fromkeys(pieces(f"{layout} <Speech> </Speech>"), len(samples)))
+    seen = sorted({*"".join(texts), *string.printable.strip(), "▁", "\n"})
+    vocabulary = [("<pad>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    vocabulary += [(f"<0x{byte:02X}>", 0.0) for byte in range(256)]
+    vocabulary += [(character, -20.0) for character in seen]  # far less likely than any word
+    words = [(piece, float(np.log(n / counts.total()))) for piece, n in counts.items() if len(piece) > 1]
+    words.sort(key=lambda word: (-word[1], word[0]))
+    vocabulary += words[: MAX_VOCABULARY - len(vocabulary)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3, byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.Sequence(
         [decoders.ByteFallback(), decoders.Metaspace("▁", prepend_scheme="first")]
     )
-    special = ["<pad>", "<s>", "</s>", "<unk>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=4096,
-        special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)],
-        show_progress=False,
-    )
-    prompt = PRESETS["toy"].prompt_template
-    corpus = [prompt.format(f"<Speech> {s.context} </Speech> {s.prompt}") + f" {s.answer}" for s in samples]
-    tokenizer.train_from_iterator(corpus, trainer)
-    # The trainer knows one way to reserve the bytes: as special tokens, which decoding would then leave out.
-    state = json.loads(tokenizer.to_str())
-    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in special]
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
+        tokenizer_object=tokenizer,
         pad_token="<pad>",
         bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
     )
+
+
+def _is_spelled(piece: str) -> bool:
+    """Whether a piece has no token of its own: Chinese and Japanese after a space, and words in capitals."""
+    return max(piece) >= "\u3000" or (len(piece) > 2 and piece[1:].isupper())
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------
@@ -102,22 +103,32 @@ class Layout:
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.prompt = Prompt(tokenizer, PRESETS["toy"].prompt_template, PRESETS["toy"].eos_token)
 
+    @cached_property
+    def stops(self) -> set[int]:
+        """Token ids of STOPS."""
+        return set(self.prompt.tokenizer.convert_tokens_to_ids(list(STOPS)))
+
+    def context(self, sample: TextSample, rng: np.random.Generator | None = None) -> list[int]:
+        """The context's token ids; with an rng as soft.stretch has them."""
+        ids = self.prompt.ids(sample.context)
+        return ids if rng is None else soft.stretch(ids, self.prompt.tokenizer.unk_token_id, self.stops, rng)
+
+    def others(self, ids: Tensor, rng: np.random.Generator) -> Tensor:
+        """For each token one that sounds like it."""
+        return self.alike[ids, torch.from_numpy(rng.integers(soft.ALIKE, size=tuple(ids.shape)))]
+
     def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
-        """A padded batch; with an rng, contexts are softened and instructions left out at random."""
+        """A padded batch; with an rng, half of the contexts are softened."""
         rows, softened = [], []
         for sample in samples:
-            context = self.prompt.ids(sample.context)
-            soften = rng is not None and rng.random() < soft.SHARE and sample.task not in soft.CRISP
-            if soften:
-                context = soft.stretch(context, self.prompt.tokenizer.unk_token_id, rng)
-            softened.append(soften)
+            softened.append(rng is not None and rng.random() < soft.SHARE and sample.task not in soft.CRISP)
+            context = self.context(sample, rng if softened[-1] else None)
             after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
             rows.append((self.prompt.before, context, after, answer))
         batch = _pad(rows, softened, self.prompt.tokenizer.pad_token_id)
         if rng is None:
             return batch
-        which = torch.from_numpy(rng.integers(soft.ALIKE, size=tuple(batch.ids.shape)))
-        return replace(batch, others=self.alike[batch.ids, which])
+        return replace(batch, others=self.others(batch.ids, rng))
 
     @cached_property
     def alike(self) -> Tensor:
@@ -140,13 +151,6 @@ def _pad(rows: list[tuple[list[int], ...]], softened: list[bool], pad: int) -> T
 
 
 # --- training --------------------------------------------------------------------------------------------------------
-
-
-def draw_tasks(n: int, rng: np.random.Generator) -> list[str]:
-    """The tasks of n training samples."""
-    names = list(MAKERS)
-    weights = np.array([_WEIGHTS.get(name, 1.0) for name in names])
-    return [names[i] for i in rng.choice(len(names), size=n, p=weights / weights.sum())]
 
 
 def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -188,38 +192,21 @@ class TextPool:
         drawn.sort(key=lambda s: len(s.context) + len(s.prompt) + len(s.answer))
         place = BATCH * int(rng.permutation(self.GROUP)[step % self.GROUP])
         return [
-            replace(sample, prompt="") if rng.random() < BARE_SHARE else sample
+            replace(sample, prompt=add_affixes(rng, sample.prompt)) if rng.random() < AFFIX_SHARE else sample
             for sample in drawn[place : place + BATCH]
         ]
 
 
 def train_llm(
-    place: Place, schedule: Schedule = SCHEDULE, finish: Schedule = FINISH, seed: int = 0
+    place: Place, schedule: Schedule = SCHEDULE, seed: int = 0
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict]:
     """The toy's LLM and tokenizer trained from scratch, with the steps and seconds that it took."""
     rng = np.random.default_rng(seed)
-    samples = draw_samples(draw_tasks(schedule.steps * BATCH, rng), rng, "train")
-    tokenizer = train_tokenizer(samples[:40_000])
+    samples = draw_samples(draw_tasks(min(POOL, schedule.steps * BATCH), rng), rng, "train")
+    tokenizer = train_tokenizer(samples[:CORPUS])
     llm = build(tokenizer, seed)
-    took = [train(llm, loss_of_step(llm, tokenizer, samples, seed), schedule, place, seed=seed)]
-    took.append(finish_llm(llm, tokenizer, replace(place, name=f"{place.name}-finish"), finish, seed))
-    return llm, tokenizer, {key: sum(part[key] for part in took) for key in took[0]}
-
-
-def finish_llm(
-    llm: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    place: Place,
-    schedule: Schedule = FINISH,
-    seed: int = 0,
-) -> dict:
-    """The last steps, in part on freer material for the tasks that are hardest; what they took."""
-    rng = np.random.default_rng((seed, 2))
-    n = schedule.steps * BATCH
-    practiced = [task for task, share in PRACTICE_SHARES.items() for _ in range(int(share * n))]
-    samples = draw_samples(draw_tasks(n - len(practiced), rng), rng, "train")
-    samples += draw_samples(practiced, rng, "train", makers=MAKERS | PRACTICE)
-    return train(llm, loss_of_step(llm, tokenizer, samples, seed + 1), schedule, place, seed=seed + 1)
+    stats = train(llm, loss_of_step(llm, tokenizer, samples, seed), schedule, place, seed=seed)
+    return llm, tokenizer, stats
 
 
 def loss_of_step(

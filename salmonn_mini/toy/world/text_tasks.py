@@ -2,26 +2,28 @@
 
 A sample is laid out as SALMONN's prompt with words in the place of the audio tokens:
 `USER: <Speech>` context `</Speech> ` instruction `\\nASSISTANT:` answer `</s>`.
-Asked to transcribe or to describe a sound, the LLM answers that it cannot hear, as a text-only chat model does:
-those are abilities that only training on sound can give.
+Tasks that need sound (moods, genders, speakers, captions of sounds and music) are not among them, but copying has all
+the words of their answers: LoRA teaches no word that the LLM never wrote.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import compress
+from functools import cache
 
 import numpy as np
 
 from salmonn_mini.data.tasks import TASKS
-from salmonn_mini.toy.world import facts, grammar, story, translate, voice
+from salmonn_mini.toy.world import answers, facts, grammar, story, translate, voice
+from salmonn_mini.toy.world.answers import caption, draw_sounds
 from salmonn_mini.toy.world.events import EVENTS
-from salmonn_mini.toy.world.grammar import SpokenQuestion, Statement, pick, split_of
-from salmonn_mini.toy.world.lexicon import BASE, COLORS, OPPOSITES, PEOPLE, SUBJECT_ADJECTIVES
+from salmonn_mini.toy.world.grammar import Command, Statement, a, bare, pick, sentence, split_of
+from salmonn_mini.toy.world.lexicon import ANIMALS, BASE, COLORS, FOOD, NAMES, NUMBERS, OBJECTS_OF, THINGS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.toy.world.voice import MOODS
+from salmonn_mini.toy.world.wordings import wordings
 
 
 @dataclass(frozen=True)
@@ -34,273 +36,288 @@ class TextSample:
     answer: str
 
 
-Fill = tuple[str, str]  # what fills the prompt's gap ("" if it has none), and the answer
-Maker = Callable[[np.random.Generator, str], tuple[str, Fill]]  # from (rng, split) to a context and its fill
+Draft = tuple[str, str, str]  # a context, what fills the prompt's gap ("" if it has none), and the answer
+Maker = Callable[[np.random.Generator, str], Draft]  # from (rng, split)
+
+# --- drafts of text samples ------------------------------------------------------------------------------------------
 
 
-# --- answers to instructions about a statement -----------------------------------------------------------------------
+def _statement(rng: np.random.Generator, split: str) -> Statement:
+    return grammar.draw(grammar.draw_statement, rng, split)
 
 
-def keywords(statement: Statement) -> str:
-    """The nouns in the order in which they are said: `farmer , apple , market`."""
-    return " , ".join(word for word in (statement.subject, statement.object, statement.place) if word)
+def _about(
+    answer: Callable[[Statement], str], fits: Callable[[Statement], object] = lambda statement: True
+) -> Maker:
+    def make(rng: np.random.Generator, split: str) -> Draft:
+        while not fits(statement := _statement(rng, split)):
+            pass
+        return statement.text, "", answer(statement)
+
+    return make
 
 
-def speech_questions(statement: Statement) -> dict[str, str]:
-    """Questions about a statement, with their answers."""
-    questions = {
-        "Who is it about?": f"it is about {statement.who} .",
-        f"What does {statement.who} {BASE[statement.verb]}?": f"{statement.who} {statement.verb} {statement.what} .",
-    }
-    if statement.place:
-        questions["Where does it happen?"] = f"it happens in the {statement.place} ."
-    if statement.time:
-        questions["When does it happen?"] = f"it happens {statement.time} ."
-    if statement.object_adjective in COLORS:
-        questions["Which colour is named?"] = f"the colour is {statement.object_adjective} ."
-    return questions
+@cache
+def written_words() -> tuple[str, ...]:
+    """All that can be spoken, and the words of the audio tasks' answers and instructions."""
+    texts = [
+        *(event.phrase for event in EVENTS.values()),
+        *facts.SOUND_ANSWERS.values(),
+        *MUSIC,
+        *TEMPI,
+        *MODES,
+    ]
+    texts += [*MOODS, "yes no speech speaker sounds while this is music"]
+    texts += [cell for row in facts.SOUND_FACTS.values() for cell in row.values()]
+    texts += [answer for rows in facts.FACTS.values() for _, answer in rows]
+    texts += [bare(prompt) for task in TASKS.values() for prompt in (*task.prompts, *task.held_out)]
+    words = {word for text in texts for word in re.findall(r"[A-Za-z]+", text)} - {"s"}
+    return tuple(sorted(words.union(grammar.spoken_words())))
 
 
-def _category(statement: Statement) -> str:
-    kind = "a person" if statement.named or statement.subject in PEOPLE else "an animal"
-    return f"it is about {kind} ."
+def _described(rng: np.random.Generator) -> Command:
+    """A sentence on sounds, music or a voice, as text."""
+    kind, gender = rng.integers(6), pick(rng, ("male", "female"))
+    if kind == 0:
+        return Command(answers.music_caption(pick(rng, MUSIC), pick(rng, TEMPI), pick(rng, MODES)), ())
+    if kind == 1:
+        voice_sounds = f"the speaker is {bare(answers.gender_answer(gender))} and sounds {pick(rng, MOODS)}"
+        return Command(sentence(voice_sounds), ())
+    if kind == 2:
+        return Command(answers.speaker_caption(gender, draw_sounds(rng)[: rng.integers(2)]), ())
+    if kind == 3:
+        return Command(sentence(pick(rng, (*MOODS, *TEMPI, *MODES))), ())
+    return Command(caption(draw_sounds(rng)), ())
 
 
-def _opposite(statement: Statement) -> str:
-    for word in (statement.subject_adjective, statement.object_adjective):
-        if word in OPPOSITES:
-            return f"the opposite of {word} is {OPPOSITES[word]} ."
-    return "there is no such word ."
+def _listed(rng: np.random.Generator) -> Command:
+    return grammar.draw_word_list(rng, written_words())
 
 
-def detail(statement: Statement) -> str:
-    """A long answer in plain sentences, the raw material of long question answering."""
-    parts = [f"the speaker tells us about {statement.who} ."]
-    if not statement.named and statement.subject_adjective in SUBJECT_ADJECTIVES:
-        parts.append(f"we learn that the {statement.subject} is {statement.subject_adjective} .")
-    parts.append(
-        f"the thing in question is the {statement.object} , and {statement.who} {statement.verb} it ."
-    )
-    if statement.object_adjective:
-        parts.append(f"the {statement.object} is {statement.object_adjective} .")
-    parts.append(
-        f"it happens in the {statement.place} ." if statement.place else "we do not learn where it happens ."
-    )
-    parts.append(f"it happens {statement.time} ." if statement.time else "we do not learn when it happens .")
-    return " ".join(parts)
+_SENTENCES = (
+    (grammar.draw_statement,) * 3 + (grammar.draw_question,) * 2 + (grammar.draw_command,) * 2
+    + (grammar.draw_free_question,) * 2 + (_described,) * 2
+)  # fmt: skip
 
 
-def _ask_back(statement: Statement) -> str:
-    return f"why does {statement.who} {BASE[statement.verb]} the {statement.object} ?"
+def _anything(rng: np.random.Generator, split: str, kinds: Sequence = (*_SENTENCES, *(_listed,) * 3)) -> str:
+    kind = pick(rng, kinds)
+    # Captions are few: they belong to all splits.
+    return (kind(rng) if kind is _described else grammar.draw(kind, rng, split)).text
 
 
-def _reply(statement: Statement) -> str:
-    return f"thank you for telling me about {statement.who} . i hope that the {statement.object} is nice ."
+def _copy(rng: np.random.Generator, split: str) -> Draft:
+    """One to three sentences: rows as long as a minute of speech gives."""
+    if (n := pick(rng, (1, 1, 1, 2, 3))) == 1:
+        text = _anything(rng, split)
+    else:
+        text = " ".join(_anything(rng, split, _SENTENCES) for _ in range(n))
+    return text, "", text
 
 
-# --- prompts of the instructions that only text has ------------------------------------------------------------------
-
-TEXT_ONLY_PROMPTS: dict[str, tuple[str, ...]] = {
-    "last_word": ("What is the last word?", "Give the last word.", "Which word comes last?"),
-    "spelling": (
-        "Spell the last word.",
-        "How is the last word spelled?",
-        "Give the letters of the last word.",
-    ),
-    "category": ("Is it about a person or an animal?", "Say if it is about a person or an animal."),
-    "opposite": ("Give the opposite of the adjective.", "What is the opposite of the adjective?"),
-    "detail": ("Explain in detail what is said.", "Give a long and detailed answer: what is said?"),
-    "ask_back": ("Ask a question about it.", "Which question could one ask?", "Please ask why."),
-    "reply": ("Reply to the speaker.", "Give a polite reply.", "What would you reply?"),
-    "title": ("Give a title.", "Find a title for it.", "What could be the title?"),
-    "summary": ("Summarise it in three words.", "Give a short summary.", "Sum it up briefly."),
-    "colours": ("Which colours are named?", "List the colours.", "Name all colours of the speech."),
-    "tags": ("Make a sentence of the tags.", "Turn the tags into a sentence.", "What do the tags say?"),
-    "repeat": ("Repeat it word for word.", "Say it again.", "Please repeat that."),
-}
-
-DEAF = (
-    "asr",
-    "audio_caption",
-    "music_caption",
-    "emotion",
-    "gender",
-    "overlapped_speech",
-    "speaker_verification",
-)
-DEAF_ANSWER = "i am sorry , i cannot hear any sound ."
-
-
-# --- samples ---------------------------------------------------------------------------------------------------------
-
-
-def _of_statement(
-    answer: Callable[[Statement], str], rng: np.random.Generator, split: str
-) -> tuple[str, Fill]:
-    statement = grammar.draw(grammar.draw_statement, rng, split)
-    return statement.text, ("", answer(statement))
-
-
-def _phones(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
+def _phone_copy(rng: np.random.Generator, split: str) -> Draft:
     kind = pick(
-        rng, (grammar.draw_statement, grammar.draw_statement, grammar.draw_command, grammar.draw_question)
+        rng, (grammar.draw_statement, grammar.draw_question, grammar.draw_command, grammar.draw_word_list)
     )
-    return grammar.draw(kind, rng, split).text, ("", "")  # the phones come later, for many samples at once
+    text = grammar.draw(kind, rng, split).text
+    return text, "", text  # the phones come later, for many samples at once
 
 
-def _speech_qa(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
-    statement = grammar.draw(grammar.draw_statement, rng, split)
-    return statement.text, pick(rng, speech_questions(statement).items())
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text)
 
 
-def question_answer(question: SpokenQuestion) -> str:
-    """The answer to a spoken question, as a sentence."""
-    return f"the answer is {question.answer} ."
+def _of_words(answer: Callable[[list[str]], str], listed: bool = False) -> Maker:
+    def make(rng: np.random.Generator, split: str) -> Draft:
+        text = grammar.draw(_listed, rng, split).text if listed else _anything(rng, split)
+        return text, "", answer(_words(text))
+
+    return make
 
 
-def _question(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
+def _speech_qa(rng: np.random.Generator, split: str) -> Draft:
+    """A question about a statement; at times about one of two."""
+    first, second = _statement(rng, split), _statement(rng, split)
+    asked = pick(rng, answers.speech_questions(first).items())
+    if first.subject == second.subject or first.object == second.object or "it" in _words(asked[0]):
+        return first.text, *asked
+    both = [first.text, second.text]
+    return " ".join(pick(rng, (both[:1], both, both[::-1]))), *asked
+
+
+def _yes_no(rng: np.random.Generator, split: str) -> Draft:
+    one, other = _statement(rng, split), grammar.draw_statement(rng)
+    yes = rng.random() < 0.5
+    asked = one if yes else other
+    same = {
+        f"Is it about {asked.subject if asked.named else a(asked.subject)}?": one.subject == other.subject,
+        f"Is {a(asked.object)} mentioned?": one.object == other.object,
+    }
+    if one.place and other.place:
+        same[f"Does it happen {asked.place}?"] = one.place == other.place
+    question, equal = pick(rng, same.items())
+    return one.text, question, "Yes." if yes or equal else "No."
+
+
+def _question(rng: np.random.Generator, split: str) -> Draft:
     question = grammar.draw(grammar.draw_question, rng, split)
-    return question.text, ("", question_answer(question))
+    return question.text, "", question.answer
 
 
-def slot_answer(slot: str, value: str) -> str:
-    """The answer to the question for a slot."""
-    return f"the {slot} is {value} ."
-
-
-def _slots(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
+def _slots(rng: np.random.Generator, split: str) -> Draft:
     command = grammar.draw(grammar.draw_command, rng, split)
     slot, value = pick(rng, command.slots)
-    return command.text, (slot, slot_answer(slot, value))
+    return command.text, slot, answers.slot_answer(slot, value)
 
 
-def draw_sounds(rng: np.random.Generator) -> tuple[str, ...]:
-    """One or two different sound events."""
-    names = tuple(facts.SOUND_FACTS)
-    return tuple(names[i] for i in rng.choice(len(names), size=1 + int(rng.random() < 0.5), replace=False))
-
-
-def caption(events: Sequence[str]) -> str:
-    """The clauses of the events in their order: `a dog barks and then rain falls`."""
-    return " and then ".join(EVENTS[event].phrase for event in events)
-
-
-def co_reasoning_answer(question: str, event: str) -> str:
-    """The answer to a spoken question about the background sound."""
-    return f"the answer is {facts.SOUND_FACTS[event][facts.SOUND_QUESTIONS[question]]} ."
-
-
-def draw_co_reasoning(rng: np.random.Generator, split: str) -> tuple[str, str]:
-    """A spoken question and a background event; pairs are held out, not questions or events."""
-    while True:
-        question, event = pick(rng, facts.SOUND_QUESTIONS), pick(rng, facts.SOUND_FACTS)
-        if split_of(f"{question} {event}") == split:
-            return question, event
-
-
-def _co_reasoning(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
-    question, event = draw_co_reasoning(rng, split)
-    parts = [question, EVENTS[event].phrase]
-    if rng.random() < 0.5:
-        parts.reverse()
-    return " ".join(parts), ("", co_reasoning_answer(question, event))
-
-
-def _story(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
-    if rng.random() < 0.5:
-        statement = grammar.draw(grammar.draw_statement, rng, split)
-        return statement.text, ("", story.story_of_statement(statement, rng))
-    events = draw_sounds(rng)
-    return caption(events), ("", story.story_of_sounds(events, rng))
-
-
-def _repeat(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
-    kind = pick(rng, (grammar.draw_statement, grammar.draw_command, grammar.draw_question))
-    text = grammar.draw(kind, rng, split).text
-    return text, ("", text)
-
-
-def _any_context(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
+def _co_reasoning(rng: np.random.Generator, split: str) -> Draft:
+    question, event = answers.draw_co_reasoning(rng, split)
+    parts = [question, caption((event,))]
     if rng.random() < 0.3:
-        return caption(draw_sounds(rng)), ("", DEAF_ANSWER)
-    kind = pick(rng, (grammar.draw_statement, grammar.draw_command, grammar.draw_question))
-    return grammar.draw(kind, rng, split).text, ("", DEAF_ANSWER)
+        parts.reverse()
+    return " ".join(parts), "", answers.co_reasoning_answer(question, event)
 
 
-# --- tags, as taggers write them -------------------------------------------------------------------------------------
+def _story(rng: np.random.Generator, split: str) -> Draft:
+    if rng.random() < 0.6:
+        statement = _statement(rng, split)
+        return statement.text, "", story.story_of_statement(statement, rng)
+    events = draw_sounds(rng)
+    return caption(events), "", story.story_of_sounds(events, rng)
 
 
-def music_caption(style: str, tempo: str, mode: str) -> str:
-    """A sentence on a piece of music."""
-    return f"this is {tempo} and {mode} {style} music ."
+_KINDS_OF_WORDS: dict[str, Sequence[str]] = {
+    "an animal": tuple(ANIMALS),
+    "a color": tuple(COLORS),
+    "a number": NUMBERS,
+    "a city": tuple(facts.CAPITALS.values()),
+    "a country": tuple(facts.CAPITALS),
+    "a day": grammar.DAYS,
+    "a month": grammar.MONTHS,
+    "a name": tuple(NAMES),
+    "a job": ("teacher", "doctor", "farmer", "baker", "singer", "painter", "dancer", "sailor"),
+    "a food": tuple(food for food in FOOD if food != "orange"),  # which is a color, too
+}
 
 
-def emotion_answer(mood: str) -> str:
-    return f"the speaker is {mood} ."
+def _which_word(rng: np.random.Generator, split: str) -> Draft:
+    while True:
+        kinds = [tuple(_KINDS_OF_WORDS)[i] for i in rng.permutation(len(_KINDS_OF_WORDS))[:4]]
+        chosen = [pick(rng, _KINDS_OF_WORDS[kind]) for kind in kinds]
+        asked = int(rng.integers(4))
+        if split_of(text := ", ".join(chosen)) == split:
+            return text, kinds[asked], chosen[asked]
 
 
-def gender_answer(gender: str) -> str:
-    return f"it is a {'man' if gender == 'male' else 'woman'} ."
+def _substitution(rng: np.random.Generator, split: str) -> Draft:
+    statement = _statement(rng, split)
+    options = [name for name in NAMES if name != statement.subject]
+    if statement.named:
+        other = pick(rng, options)
+        return statement.text, f'"{statement.subject}" with "{other}"', replace(statement, subject=other).text
+    options = [thing for thing in OBJECTS_OF.get(statement.verb, THINGS) if thing != statement.object]
+    other = pick(rng, options)
+    return statement.text, f'"{statement.object}" with "{other}"', replace(statement, object=other).text
 
 
-def _tags(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
-    kind = rng.integers(4)
-    if kind == 0:
-        events = draw_sounds(rng)
-        return " ".join(events), ("", caption(events))
-    if kind == 1:
-        style, tempo, mode = pick(rng, MUSIC), pick(rng, TEMPI), pick(rng, MODES)
-        return f"{style} {tempo} {mode}", ("", music_caption(style, tempo, mode))
-    if kind == 2:
-        mood = pick(rng, MOODS)
-        return f"voice {mood}", ("", emotion_answer(mood))
-    gender = pick(rng, ("male", "female"))
-    return f"voice {gender}", ("", gender_answer(gender))
+def _true_or_false(rng: np.random.Generator, split: str) -> Draft:
+    while True:
+        kind = pick(rng, facts.AS_STATEMENT)
+        gaps, answer = pick(rng, facts.FACTS[kind])
+        said = answer if rng.random() < 0.5 else pick(rng, facts.FACTS[kind])[1]
+        text = sentence(facts.AS_STATEMENT[kind].format(*gaps, said))
+        if split_of(text) == split:
+            return text, "", "True." if said == answer else "False."
 
 
-MAKERS: dict[str, Maker] = {
-    "translation_zh": partial(_of_statement, translate.to_chinese),
-    "translation_de": partial(_of_statement, translate.to_german),
-    "translation_ja": partial(_of_statement, translate.to_japanese),
-    "keywords": partial(_of_statement, keywords),
-    "spoken_query_qa": _question,
-    "slot_filling": _slots,
-    "story": _story,
-    "co_reasoning": _co_reasoning,
-    "speech_qa": _speech_qa,
-    "phone_recognition": _phones,
-    "last_word": partial(_of_statement, lambda s: f"the last word is {s.text.split()[-1]} ."),
-    "spelling": partial(_of_statement, lambda s: " ".join(s.text.split()[-1])),
-    "category": partial(_of_statement, _category),
-    "opposite": partial(_of_statement, _opposite),
-    "detail": partial(_of_statement, detail),
-    "ask_back": partial(_of_statement, _ask_back),
-    "reply": partial(_of_statement, _reply),
-    "title": partial(_of_statement, lambda s: f"{s.subject} and {s.object}"),
-    "summary": partial(_of_statement, lambda s: f"{s.subject} {s.verb} {s.object}"),
-    "colours": partial(
-        _of_statement, lambda s: s.object_adjective if s.object_adjective in COLORS else "none"
+def _of_command(answer: Callable[[str], str]) -> Maker:
+    def make(rng: np.random.Generator, split: str) -> Draft:
+        text = grammar.draw(grammar.draw_command, rng, split).text
+        return text, "", answer(bare(text))
+
+    return make
+
+
+def _sentence_kind(rng: np.random.Generator, split: str) -> Draft:
+    kind = pick(rng, (grammar.draw_statement, grammar.draw_free_question, grammar.draw_command))
+    text = grammar.draw(kind, rng, split).text
+    name = "statement" if kind is grammar.draw_statement else "question" if text.endswith("?") else "command"
+    return text, "", f"A {name}."
+
+
+# --- the tasks -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """A row of TEXT_TASKS: what is asked for, in words, how a sample is made, and its share of the training."""
+
+    about: str
+    make: Maker
+    weight: float = 1.0
+
+
+TEXT_TASKS: dict[str, TextTask] = {
+    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5.0),
+    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 1.5),
+    "translation_zh": TextTask("translate a statement into Chinese", _about(translate.to_chinese), 2.0),
+    "translation_de": TextTask("translate a statement into German", _about(translate.to_german), 2.5),
+    "translation_ja": TextTask("translate a statement into Japanese", _about(translate.to_japanese), 2.5),
+    "keywords": TextTask("list a statement's nouns", _about(answers.keywords), 1.5),
+    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 3.0),
+    "yes_no": TextTask("is something said in a statement?", _yes_no, 1.5),
+    "spoken_query_qa": TextTask("answer a question about the world", _question, 3.0),
+    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 1.5),
+    "slot_filling": TextTask("name a slot of a command", _slots, 2.0),
+    "story": TextTask("tell a story about a statement or about sounds", _story, 3.0),
+    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2.0),
+    "first_word": TextTask("name the first word", _of_words(lambda w: w[0])),
+    "last_word": TextTask("name the last word", _of_words(lambda w: w[-1])),
+    "spelling": TextTask("spell the last word", _of_words(lambda w: " ".join(w[-1].upper())), 1.5),
+    "capital_letters": TextTask("write the last word in capital letters", _of_words(lambda w: w[-1].upper())),
+    "count_words": TextTask(
+        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True)
     ),
-    "tags": _tags,
-    "repeat": _repeat,
-} | dict.fromkeys(DEAF, _any_context)
-
+    "reverse": TextTask("list the words backwards", _of_words(lambda w: ", ".join(w[::-1]), listed=True)),
+    "which_word": TextTask("find the word of a kind", _which_word),
+    "category": TextTask("person or animal?", _about(answers.category)),
+    "opposite": TextTask(
+        "give the opposite of the adjective", _about(lambda s: answers.opposite(s) or "", answers.opposite)
+    ),
+    "colors": TextTask(
+        "name the color of a statement",
+        _about(lambda s: sentence(s.object_adjective or ""), lambda s: s.object_adjective in COLORS),
+    ),
+    "past_tense": TextTask("put a statement in the past tense", _about(lambda s: s.past), 1.5),
+    "substitution": TextTask("replace a word by another", _substitution, 1.5),
+    "title": TextTask("give a title", _about(answers.title)),
+    "headline": TextTask(
+        "sum a statement up in three words", _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}"))
+    ),
+    "detail": TextTask("tell at length what is said", _about(answers.detail), 2.0),
+    "ask_back": TextTask("ask why", _about(lambda s: f"Why does {s.who} {BASE[s.verb]} {s.what}?")),
+    "reply": TextTask(
+        "reply to the speaker",
+        _about(lambda s: f"Thank you for telling me about {s.who} and the {s.object}."),
+    ),
+    "polite": TextTask("make a command polite", _of_command(lambda c: f"Please {c}.")),
+    "confirm": TextTask(
+        "agree to a command", _of_command(lambda c: f"Okay, I will {c.replace(' me ', ' you ')}.")
+    ),
+    "sentence_kind": TextTask("statement, question or command?", _sentence_kind),
+}
 
 # --- samples ---------------------------------------------------------------------------------------------------------
 
 
-def prompts_of(task: str) -> tuple[str, ...]:
-    """The training wordings of a text task's instruction."""
-    return TEXT_ONLY_PROMPTS[task] if task in TEXT_ONLY_PROMPTS else TASKS[task].prompts
+def draw_tasks(n: int, rng: np.random.Generator) -> list[str]:
+    """The tasks of n training samples."""
+    names, weights = list(TEXT_TASKS), np.array([task.weight for task in TEXT_TASKS.values()])
+    return [names[i] for i in rng.choice(len(names), size=n, p=weights / weights.sum())]
 
 
 def draw_samples(
-    tasks: Sequence[str],
-    rng: np.random.Generator,
-    split: str,
-    *,
-    held_out: bool = False,
-    makers: Mapping[str, Maker] | None = None,
+    tasks: Sequence[str], rng: np.random.Generator, split: str, *, held_out: bool = False
 ) -> list[TextSample]:
     """One sample for each of `tasks`, from the sentences of `split`.
 
@@ -308,15 +325,14 @@ def draw_samples(
     """
     samples = []
     for task in tasks:
-        context, (fill, answer) = (makers or MAKERS)[task](rng, split)
-        prompts = TASKS[task].held_out if held_out and task in TASKS else prompts_of(task)
-        samples.append(TextSample(task, context, pick(rng, prompts).replace("{}", fill), answer))
-    return with_phones(samples, "context")
+        context, fill, answer = TEXT_TASKS[task].make(rng, split)
+        prompt = pick(rng, wordings(task, held_out)).replace("{}", fill)
+        samples.append(TextSample(task, context, prompt, answer))
+    spoken = [sample.context for sample in samples if sample.task == "phone_copy"]
+    phones = iter(voice.phonemes(spoken))  # all at once: each call of espeak-ng starts a process
+    return [_as_phones(sample, phones) if sample.task == "phone_copy" else sample for sample in samples]
 
 
-def with_phones(samples: list, field: str) -> list:
-    """Phones of the texts in `field` as answers, for all samples at once: each call of espeak-ng starts a process."""
-    asked = [sample.task == "phone_recognition" for sample in samples]
-    phones = iter(voice.phonemes([getattr(sample, field) for sample in compress(samples, asked)]))
-    pairs = zip(samples, asked, strict=True)
-    return [replace(sample, answer=" ".join(next(phones))) if one else sample for sample, one in pairs]
+def _as_phones(sample: TextSample, phones: Iterator[Sequence[str]]) -> TextSample:
+    symbols = " ".join(next(phones))
+    return replace(sample, context=symbols, answer=symbols)

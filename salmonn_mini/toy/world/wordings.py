@@ -1,0 +1,160 @@
+"""How a task is asked for: many wordings, grown from patterns; every eighth is held out.
+
+In a pattern `(a|b|)` stands for any one of its options, `{}` for what a sample fills in, and `+` for a request that
+may begin with *please*.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import defaultdict
+from functools import cache
+
+from salmonn_mini.data.tasks import TASKS
+
+HELD_OUT = 8  # one wording in so many
+
+_ROWS = """
+    asr             + (transcribe|write down) (the speech|what is said|what was said|every word)(| exactly| for me).
+    asr             + repeat (it|the sentence|what was said|the speaker's words)(| exactly| word for word).
+    asr               What (does the speaker say|did the speaker say|is being said|was said)(| exactly)?
+    asr               Which words (are spoken|were said|do you hear|does the speaker use)?
+    asr               Give me (a transcript|the transcript|the exact words)(| of the speech| of the recording).
+    asr             + tell me (what is said|what was said|what the speaker says)(| exactly).
+    asr             + give me (the words|every word) of the (speaker|speech|recording).
+    asr               Can you (transcribe|write down) (this|the speech|the recording)?
+    audio_caption   + (describe|name|list) (|all )the sounds(| that you hear| in the recording).
+    audio_caption     What (can you hear|do you hear|can be heard|sounds are there)(| in the recording| in the audio)?
+    audio_caption     Write (a|a short) (caption for|description of|sentence about) the (audio|sounds|recording).
+    audio_caption   + tell me (what you hear|which sounds you hear|what can be heard)(| in one sentence).
+    audio_caption     Describe (what you hear|the recording|the audio)(| in one sentence| briefly).
+    audio_caption   + say (what you hear|what can be heard|which sounds you hear)(| in one sentence).
+    audio_caption   + give me a (caption for|description of|list of) (the|all the) sounds.
+    audio_caption     Which sounds (can you hear|do you hear|are there)(| in the recording)?
+    keywords        + (list|extract|find|name|give me) (|all )the (keywords|important words).
+    keywords          What are the (keywords|most important words)(| of the speech| of the sentence)?
+    keywords          Which words (matter most|are the keywords)?
+    spoken_query_qa + answer (this question|the speaker|the speaker's question|what is asked).
+    spoken_query_qa   What is the (answer|right answer|correct answer)(| to this question| to the speaker's question)?
+    spoken_query_qa + (give|tell) me the (answer|right answer)(| to the question).
+    spoken_query_qa   Can you answer (the question|this question|the speaker)?
+    slot_filling      (what|which) {} (is mentioned|does the speaker mention|do you hear)?
+    slot_filling    + (find|give me|tell me|write down) the {}(| that is mentioned| that the speaker mentions).
+    slot_filling      What is the {}(| in the speech| in the command| in the request)?
+    story           + (write|tell me|make up|invent) (a|a long) story (based on|about) (the recording|what you hear).
+    co_reasoning    + use the (background sound|sound in the background) to answer (the question|the speaker).
+    co_reasoning    + listen to the (background sound|sound behind the voice) and answer (the question|the speaker).
+    co_reasoning      Given the (background sound|sound in the background), (answer the question.|what is the answer?)
+    first_word        What is the first word(| that you hear)?
+    first_word      + (give me|tell me|write down|repeat) the first word(| that you hear| only).
+    first_word        Which word comes first?
+    first_word        What word does it (begin|start) with?
+    last_word         What is the last word(| that you hear)?
+    last_word       + (give me|tell me|write down|repeat) the last word(| that you hear| only).
+    last_word         Which word comes last?
+    last_word         What word does it end with?
+    spelling        + spell the last word(| for me| letter by letter).
+    spelling          How (do you spell the last word|is the last word spelled)?
+    spelling        + give me the letters of the last word.
+    capital_letters + (write|put) the last word in (capital letters|capitals|all caps).
+    capital_letters   What is the last word in (capital letters|capitals|all caps)?
+    count_words       How many words (are there|do you hear|are on the list|were said)?
+    count_words     + count the words(| for me| on the list).
+    count_words     + tell me how many words there are(| on the list).
+    reverse         + (say|repeat|give me|write) the words (backwards|in reverse order|from last to first).
+    which_word        Which (word|one|of these words) is {}?
+    which_word      + (find|pick|give me|tell me) the word that is {}.
+    category          Is it about a person or an animal?
+    category          Is a person or an animal (mentioned|described)?
+    category        + (tell me|say) (whether|if) it is about a person or an animal.
+    category          Does (it|this|the sentence) talk about a person or an animal?
+    opposite          (What|Which word) is the opposite of the adjective(| in the sentence)?
+    opposite        + (give me|tell me|name|find) the opposite of the adjective(| in the sentence).
+    detail          + (explain|describe|tell me) in detail what (is|was) said.
+    detail          + give me a (detailed|long|full) (account|report) of what (is|was) said.
+    ask_back        + ask (a|one) question about (it|this|the sentence).
+    ask_back          What question (would you ask|could you ask|comes to mind)?
+    ask_back        + ask why.
+    reply           + reply(| to the speaker| politely| in a friendly way).
+    reply           + (give|write) a (polite|friendly|short) (reply|response)(| to the speaker).
+    reply             (What would you reply|How would you respond)?
+    title           + (give me|find|write|suggest) a (title|short title|good title)(| for it| for this).
+    title             What (would be|could be|is) a good title(| for it| for this)?
+    headline        + (write|give me|suggest) a (headline|short headline)(| for it| for this).
+    headline        + (summarize|sum up) (the sentence|what was said) in three words.
+    colors            (What|Which) color (is mentioned|is named|do you hear)?
+    colors          + (name|give me|tell me) the color(| that is mentioned| in the sentence).
+    past_tense      + (put|say|write) (it|this|the sentence) in the past tense.
+    past_tense      + change (it|this|the sentence) to the past tense.
+    substitution    + replace {}(| in the sentence).
+    substitution      What if you replace {}?
+    true_or_false     (|is (it|this|that|the statement) )true or false?
+    true_or_false   + (tell me|say|decide) (whether|if) (it|this|that|the statement) is true or false.
+    polite          + (say|put) (it|this|that) (politely|more politely|in a polite way).
+    polite          + make (it|this|the command) (polite|more polite).
+    confirm         + confirm (the command|the request|that you will do it).
+    confirm         + (agree|promise) to do it.
+    confirm         + say that you will do it.
+    sentence_kind     Is (it|this|that) a statement, a question, or a command?
+    sentence_kind     What kind of sentence is (it|this|that)?
+    sentence_kind   + (tell me|say) whether (it|this) is a statement, a question, or a command.
+    phone_copy      + (copy|repeat|write down) the (symbols|phonetic symbols)(| exactly| as they are).
+    translation     + (translate|put) (it|this|the speech|the sentence|what was said) into LANGUAGE.
+    translation     + say (it|this|that|the same) in LANGUAGE.
+    translation       What does (it|this|the sentence|the speech) mean in LANGUAGE?
+    translation       How do you say (it|this|that) in LANGUAGE?
+    translation     + give me (a|the) LANGUAGE translation.
+    translation       What is the LANGUAGE translation(| of the sentence| of this)?
+"""
+
+
+def _patterns(rows: str) -> dict[str, list[str]]:
+    """Each task's patterns; a translation's stand for three languages."""
+    patterns = defaultdict(list)
+    for row in rows.strip().split("\n"):
+        task, pattern = row.split(maxsplit=1)
+        pattern = re.sub(r"^\+ ", "(|please )", pattern)
+        if task == "translation":
+            for code, language in (("zh", "Chinese"), ("de", "German"), ("ja", "Japanese")):
+                patterns[f"{task}_{code}"].append(pattern.replace("LANGUAGE", language))
+        else:
+            patterns[task].append(pattern)
+    return patterns
+
+
+PATTERNS = _patterns(_ROWS)
+
+PREFIXES = ("", "Please listen. ", "Now: ", "Here is some audio. ", "I have a question. ", "Listen well. ")
+SUFFIXES = ("", " Thank you.", " Take your time.", " Be careful.", " That is all.")
+
+
+def expand(pattern: str) -> list[str]:
+    """All wordings of a pattern, in order.
+
+    >>> expand("(|please )say (it|this).")
+    ['Say it.', 'Say this.', 'Please say it.', 'Please say this.']
+    """
+    choice = re.search(r"\(([^()]*)\)", pattern)
+    if choice is None:
+        return [pattern[0].upper() + pattern[1:]]
+    before, after = pattern[: choice.start()], pattern[choice.end() :]
+    return [text for option in choice[1].split("|") for text in expand(f"{before}{option}{after}")]
+
+
+@cache
+def wordings(task: str, held_out: bool = False) -> tuple[str, ...]:
+    """The instructions of a text task: the task table's and the patterns'; or those that are in no training.
+
+    A task without either is asked by what its samples fill in.
+    """
+    grown = dict.fromkeys(text for pattern in PATTERNS.get(task, ()) for text in expand(pattern))
+    trained, kept = (TASKS[task].prompts, TASKS[task].held_out) if task in TASKS else ((), ())
+    own = [text for text in grown if (zlib.crc32(text.encode()) % HELD_OUT == 0) == held_out]
+    listed = kept if held_out else trained
+    return (*listed, *(text for text in own if text not in (*trained, *kept))) or ("{}",)
+
+
+def add_affixes(rng, prompt: str) -> str:
+    """The prompt between an opening and an ending, either of which may be empty."""
+    return f"{PREFIXES[rng.integers(len(PREFIXES))]}{prompt}{SUFFIXES[rng.integers(len(SUFFIXES))]}"

@@ -10,7 +10,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.toy.world import audio_tasks, clips, facts, grammar, story, text_tasks, translate
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Statement, split_of
-from salmonn_mini.toy.world.voice import phonemes
+from salmonn_mini.toy.world.pronunciation import phonemes
 
 FARMER = Statement("farmer", "sells", "apple", "old", "red", "a", "park", "today")
 ANNA = Statement("anna", "sees", "book", None, "new", "the")
@@ -29,7 +29,7 @@ def test_a_statement_in_four_languages():
 def test_the_spoken_vocabulary_has_its_size_and_can_all_be_spoken():
     words = grammar.spoken_words()
     assert 150 <= len(words) <= 250
-    assert all(phonemes(words))
+    assert all(map(phonemes, words))
 
 
 @given(seeds, st.sampled_from(grammar.SPLITS))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from salmonn_mini.toy.world.grammar import spoken_words
-from salmonn_mini.toy.world.voice import phonemes
+from salmonn_mini.toy.world.pronunciation import phonemes
 
 SHARE = 0.5  # samples whose context is softened
 CRISP = ("tags",)  # never softened: a tag that is written twice would be another sound
@@ -35,7 +35,7 @@ def stretch(context: list[int], filler: int, rng: np.random.Generator) -> list[i
 def sound_alikes(tokenizer: PreTrainedTokenizerFast) -> Tensor:
     """(V, ALIKE) for every token the tokens of the words that sound most alike; itself where it is no spoken word."""
     words = spoken_words()
-    phones = phonemes(words)
+    phones = [phonemes(word) for word in words]
     table = torch.arange(len(tokenizer))[:, None].repeat(1, ALIKE)
     tokens = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
     for own, said in zip(tokens, phones, strict=True):

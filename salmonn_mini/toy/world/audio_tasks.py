@@ -14,7 +14,7 @@ from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Statement
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.toy.world.text_tasks import pick
-from salmonn_mini.toy.world.voice import MOODS, VOICES
+from salmonn_mini.toy.world.voice import MOODS, SPEAKERS, speakers_of
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ Draft = tuple[ClipPlan, str, str, str]  # plan, what fills the prompt's gap, ans
 Maker = Callable[[np.random.Generator, str], Draft]  # from (rng, split)
 
 
-def _speech(text: str, rng: np.random.Generator, mood: str | None = None) -> ClipPlan:
-    return ClipPlan(draw_seed(rng), (draw_utterance(text, rng, mood),))
+def _speech(text: str, rng: np.random.Generator, split: str, mood: str | None = None) -> ClipPlan:
+    return ClipPlan(draw_seed(rng), (draw_utterance(text, rng, mood, split=split),))
 
 
 def _sentence(rng: np.random.Generator, split: str) -> str:
@@ -73,9 +73,9 @@ def _asr(rng: np.random.Generator, split: str) -> Draft:
     """Speech; in training now and then with a sound behind it."""
     if split != "train":
         text = _sentence(rng, split)
-        return _speech(text, rng), "", text, text
+        return _speech(text, rng, split), "", text, text
     text = _dictation(rng)
-    plan = _speech(text, rng)
+    plan = _speech(text, rng, split)
     if rng.random() < MIXED_SHARE:
         plan = replace(plan, events=(pick(rng, facts.SOUND_FACTS),))
     return plan, "", text, text
@@ -89,13 +89,13 @@ def _phones(rng: np.random.Generator, split: str) -> Draft:
     """
     listed = split == "train" and rng.random() < LIST_SHARE
     text = grammar.draw_word_list(rng) if listed else _statement(rng, split).text
-    return _speech(text, rng), "", text, text
+    return _speech(text, rng, split), "", text, text
 
 
 def _of_statement(answer: Callable[[Statement], str]) -> Maker:
     def make(rng: np.random.Generator, split: str) -> Draft:
         statement = _statement(rng, split)
-        return _speech(statement.text, rng), "", answer(statement), statement.text
+        return _speech(statement.text, rng, split), "", answer(statement), statement.text
 
     return make
 
@@ -104,19 +104,19 @@ def _audio_caption(rng: np.random.Generator, split: str) -> Draft:
     """One or two sounds; in training now and then one behind a voice, which the caption leaves out."""
     if split == "train" and rng.random() < MIXED_SHARE:
         event, text = pick(rng, facts.SOUND_FACTS), _dictation(rng)
-        return replace(_speech(text, rng), events=(event,)), "", text_tasks.caption((event,)), text
+        return replace(_speech(text, rng, split), events=(event,)), "", text_tasks.caption((event,)), text
     names = text_tasks.draw_sounds(rng)
     return ClipPlan(draw_seed(rng), events=names), "", text_tasks.caption(names), ""
 
 
-def _emotion(text: str, rng: np.random.Generator) -> Draft:
+def _emotion(text: str, rng: np.random.Generator, split: str) -> Draft:
     mood = pick(rng, MOODS)
-    return _speech(text, rng, mood), "", text_tasks.emotion_answer(mood), text
+    return _speech(text, rng, split, mood), "", text_tasks.emotion_answer(mood), text
 
 
-def _gender(text: str, rng: np.random.Generator) -> Draft:
-    plan = _speech(text, rng)
-    return plan, "", text_tasks.gender_answer(VOICES[plan.utterances[0].voice].gender), text
+def _gender(text: str, rng: np.random.Generator, split: str) -> Draft:
+    plan = _speech(text, rng, split)
+    return plan, "", text_tasks.gender_answer(SPEAKERS[plan.utterances[0].speaker].gender), text
 
 
 def _draw_music(rng: np.random.Generator) -> Music:
@@ -162,17 +162,17 @@ def _audio_qa(rng: np.random.Generator, split: str) -> Draft:
 def _speech_qa(rng: np.random.Generator, split: str) -> Draft:
     statement = _statement(rng, split)
     question, answer = pick(rng, text_tasks.speech_questions(statement).items())
-    return _speech(statement.text, rng), question, answer, statement.text
+    return _speech(statement.text, rng, split), question, answer, statement.text
 
 
 def _two_speakers(rng: np.random.Generator, split: str) -> tuple[str, str, str, str]:
-    """Two short statements and two different voices."""
+    """Two short statements and two different speakers."""
     texts = []
     while len(texts) < 2:
         statement = replace(_statement(rng, split), time=None, place=None, subject_adjective=None)
         if grammar.split_of(statement.text) == split:
             texts.append(statement.text)
-    one, other = (tuple(VOICES)[i] for i in rng.choice(len(VOICES), size=2, replace=False))
+    one, other = (str(name) for name in rng.choice(speakers_of(split), size=2, replace=False))
     return texts[0], texts[1], one, other
 
 
@@ -199,26 +199,31 @@ def _speaker_verification(rng: np.random.Generator, split: str) -> Draft:
 
 def _spoken_query_qa(rng: np.random.Generator, split: str) -> Draft:
     question = grammar.draw(grammar.draw_question, rng, split)
-    return _speech(question.text, rng), "", text_tasks.question_answer(question), question.text
+    return _speech(question.text, rng, split), "", text_tasks.question_answer(question), question.text
 
 
 def _slot_filling(rng: np.random.Generator, split: str) -> Draft:
     command = grammar.draw(grammar.draw_command, rng, split)
     slot, value = pick(rng, command.slots)
-    return _speech(command.text, rng), slot, text_tasks.slot_answer(slot, value), command.text
+    return _speech(command.text, rng, split), slot, text_tasks.slot_answer(slot, value), command.text
 
 
 def _story(rng: np.random.Generator, split: str) -> Draft:
     if rng.random() < 0.5:
         statement = _statement(rng, split)
-        return _speech(statement.text, rng), "", story.story_of_statement(statement, rng), statement.text
+        return (
+            _speech(statement.text, rng, split),
+            "",
+            story.story_of_statement(statement, rng),
+            statement.text,
+        )
     names = text_tasks.draw_sounds(rng)
     return ClipPlan(draw_seed(rng), events=names), "", story.story_of_sounds(names, rng), ""
 
 
 def _co_reasoning(rng: np.random.Generator, split: str) -> Draft:
     question, event = text_tasks.draw_co_reasoning(rng, split)
-    plan = replace(_speech(question, rng), events=(event,))
+    plan = replace(_speech(question, rng, split), events=(event,))
     return plan, "", text_tasks.co_reasoning_answer(question, event), question
 
 
@@ -227,11 +232,11 @@ MAKERS: dict[str, Maker] = {
     "audio_caption": _audio_caption,
     "translation_zh": _of_statement(translate.to_chinese),
     "phone_recognition": _phones,  # the phones come later, for many samples at once
-    "emotion": lambda rng, split: _emotion(_statement(rng, split).text, rng),
+    "emotion": lambda rng, split: _emotion(_statement(rng, split).text, rng, split),
     "music_caption": _music_caption,
     "overlapped_speech": _overlapped_speech,
     "speaker_verification": _speaker_verification,
-    "gender": lambda rng, split: _gender(_statement(rng, split).text, rng),
+    "gender": lambda rng, split: _gender(_statement(rng, split).text, rng, split),
     "audio_qa": _audio_qa,
     "music_qa": _music_qa,
     "speech_qa": _speech_qa,
@@ -245,8 +250,8 @@ MAKERS: dict[str, Maker] = {
 }
 # Moods and voices in questions and commands too: not for training, see _phones.
 ANYTHING_SAID: dict[str, Maker] = {
-    "emotion": lambda rng, split: _emotion(_sentence(rng, split), rng),
-    "gender": lambda rng, split: _gender(_sentence(rng, split), rng),
+    "emotion": lambda rng, split: _emotion(_sentence(rng, split), rng, split),
+    "gender": lambda rng, split: _gender(_sentence(rng, split), rng, split),
 }
 
 
@@ -280,7 +285,7 @@ def draw_long_speech(n: int, rng: np.random.Generator, split: str, sentences: in
     examples = []
     for _ in range(n):
         texts = [_statement(rng, split).text for _ in range(sentences)]
-        plan = ClipPlan(draw_seed(rng), tuple(draw_utterance(text, rng) for text in texts))
+        plan = ClipPlan(draw_seed(rng), tuple(draw_utterance(text, rng, split=split) for text in texts))
         words = " ".join(texts)
         examples.append(ToyExample("asr", plan, pick(rng, get_task("asr").prompts), words, words))
     return examples

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import compress
 
 import numpy as np
 
 from salmonn_mini.data.tasks import TASKS
-from salmonn_mini.toy.world import facts, grammar, story, translate, voice
+from salmonn_mini.toy.world import facts, grammar, pronunciation, story, translate
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import SpokenQuestion, Statement, pick, split_of
 from salmonn_mini.toy.world.lexicon import BASE, COLORS, OPPOSITES, PEOPLE, SUBJECT_ADJECTIVES
@@ -240,7 +239,7 @@ def emotion_answer(mood: str) -> str:
 
 
 def gender_answer(gender: str) -> str:
-    return f"it is a {'man' if gender == 'male' else 'woman'} ."
+    return f"it is a { {'male': 'man', 'female': 'woman', 'child': 'child'}[gender] } ."
 
 
 def _tags(rng: np.random.Generator, split: str) -> tuple[str, Fill]:
@@ -315,8 +314,10 @@ def draw_samples(
 
 
 def with_phones(samples: list, field: str) -> list:
-    """Phones of the texts in `field` as answers, for all samples at once: each call of espeak-ng starts a process."""
-    asked = [sample.task == "phone_recognition" for sample in samples]
-    phones = iter(voice.phonemes([getattr(sample, field) for sample in compress(samples, asked)]))
-    pairs = zip(samples, asked, strict=True)
-    return [replace(sample, answer=" ".join(next(phones))) if one else sample for sample, one in pairs]
+    """The samples with the phones of the text in `field` as answers, where these are asked."""
+    return [
+        replace(sample, answer=" ".join(pronunciation.phonemes(getattr(sample, field))))
+        if sample.task == "phone_recognition"
+        else sample
+        for sample in samples
+    ]

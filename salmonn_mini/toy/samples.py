@@ -25,6 +25,7 @@ from salmonn_mini.data.tasks import get_task
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_bytes
 from salmonn_mini.models.config import SAMPLE_RATE
+from salmonn_mini.toy.world import vocoder
 from salmonn_mini.toy.world.acoustics import bounded
 from salmonn_mini.toy.world.audio_tasks import ANYTHING_SAID, MAKERS, ToyExample, draw_examples
 from salmonn_mini.toy.world.clips import render
@@ -225,6 +226,7 @@ def _readme(
         "`manifest.json` has the published annotation format: `path` (in this folder), `text`, `task`, and `Q`, which",
         "fills the gap of a prompt.",
         "",
+        vocoder.ORIGIN,
         "| clip | seconds | task | Q | answer |",
         "|---|---|---|---|---|",
     ]

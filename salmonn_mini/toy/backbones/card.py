@@ -8,6 +8,7 @@ from typing import Any
 from salmonn_mini.toy.backbones import sounds, speech, text
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import spoken_words
+from salmonn_mini.toy.world.vocoder import ORIGIN
 from salmonn_mini.toy.world.voice import SPEAKERS
 
 _HEAD = """# The toy's backbones
@@ -54,6 +55,7 @@ def model_card(report: dict[str, Any]) -> str:
             f"## Training (seed {report['seed']})\n\n{_table(columns, training)}",
             f"## What the encoders recognize\n\n{_table(('score', 'value', 'clips'), encoders)}",
             f"## What the LLM does with text\n\n{_table(('task', 'metric', 'value', 'samples'), tasks)}",
+            ORIGIN,
         )
     )
 

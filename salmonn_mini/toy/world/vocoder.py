@@ -21,6 +21,19 @@ UNVOICED = 40.0  # Hz; a frame of a lower f0 has none
 _RATE = 24_000  # Hz, of the network's sound
 _DURATIONS = "/Cast_32_output_0"  # the tensor with each symbol's duration, in pairs of frames
 
+# For what is made with the voice: the model card and the README of data_samples/.
+ORIGIN = """## The voice
+
+All speakers, women, men and children, are variations of one voice, the American English one of hibari-tts
+0.2.1: moved in pitch, length of the vocal tract, brightness, breath and tempo. What is found about speakers is
+found about such variations. The package, the weights of its voice and its lexicon, misaki's, are under the Apache
+License 2.0. The voice imitates another model, Kokoro-82M in its voice "af_heart", whose weights are under the
+Apache License 2.0 too. Its authors say that they trained it only on permissive or non-copyrighted audio, and count
+synthetic speech of closed commercial models as such; whether those providers' terms allow that, nobody here can
+judge. The part of the package that reads unknown words learned from espeak-ng's readings; no code and no data of
+espeak-ng are in it. None of these licenses covers the sound that comes out.
+"""
+
 
 @dataclass
 class Spectra:

@@ -89,7 +89,7 @@ class _Manner:
 _MANNERS = {
     "neutral": _Manner(pitch=1.0, range=1.0, tempo=1.0, tilt=0.0, level=0.10),
     "happy": _Manner(pitch=1.3, range=1.8, tempo=1.1, tilt=0.5, level=0.11),
-    "sad": _Manner(pitch=0.86, range=0.35, tempo=0.82, tilt=-3.0, level=0.06),
+    "sad": _Manner(pitch=0.86, range=0.35, tempo=0.82, tilt=-2.0, level=0.06),
     "angry": _Manner(pitch=1.02, range=1.4, tempo=1.12, tilt=2.0, level=0.17),
 }
 MOODS = tuple(_MANNERS)
@@ -99,7 +99,7 @@ MOODS = tuple(_MANNERS)
 _RANGES = {
     "male": ((86.0, 120.0), (1.11, 1.21)),
     "female": ((172.0, 228.0), (0.93, 1.03)),
-    "child": ((255.0, 290.0), (0.84, 0.89)),
+    "child": ((240.0, 270.0), (0.87, 0.91)),
 }
 # Which tenths of these ranges each split's speakers come from: nobody else has a pitch or a size like theirs.
 _TENTHS = {"train": (0, 2, 4, 5, 7, 9), "validation": (1, 6), "test": (3, 8)}

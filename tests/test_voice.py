@@ -178,7 +178,7 @@ def test_words_keep_their_spelling_and_lose_the_punctuation_around_them():
     [
         ((TEXT, "nobody"), "unknown speaker 'nobody'"),
         ((TEXT, "adam", "bored"), "unknown mood 'bored'"),
-        ((TEXT, "adam", "sad", 2.0), "tempo 2: choose one from 0.92 to 1.06"),
+        ((TEXT, "adam", "sad", 2.0), "tempo 2: choose one from 0.92 to 1.08"),
         (("...", "adam"), "nothing to say in '...'"),
         (("", "adam"), "nothing to say in ''"),
         (("Room 101", "adam"), "cannot say '1' in 'Room 101'"),

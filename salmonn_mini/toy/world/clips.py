@@ -129,5 +129,5 @@ def _recorded(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.2:
         wave = acoustics.reverberate(wave, rng)
     if rng.random() < 0.7:
-        wave = acoustics.add_noise(wave, rng, rng.uniform(20.0, 40.0))
+        wave = acoustics.add_noise(wave, rng, rng.uniform(25.0, 45.0))
     return wave

@@ -11,7 +11,7 @@ from salmonn_mini.toy.backbones import scores, sounds, speech, text
 from salmonn_mini.toy.backbones.text import TextSample, train_tokenizer
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, draw_samples
-from salmonn_mini.toy.world.voice import VOICES
+from salmonn_mini.toy.world.voice import speakers_of
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_an_llm_that_knows_its_answer_is_heard_to_its_end(tokenizer) -> None:
 
 def test_random_backbones_get_scores_in_the_cards_shape(tokenizer, monkeypatch) -> None:
     monkeypatch.setattr(scores, "TEXT_TASKS", ("keywords", "story"))
-    monkeypatch.setattr(scores, "VOICES", dict(list(VOICES.items())[:2]))
+    monkeypatch.setattr(scores, "speakers_of", lambda split: speakers_of(split)[:2])
     monkeypatch.setattr(scores, "EVENTS", dict(list(EVENTS.items())[:3]))
     monkeypatch.setattr(scores, "answer_texts", partial(scores.answer_texts, max_new_tokens=3))
     torch.manual_seed(0)
@@ -86,7 +86,7 @@ def test_random_backbones_get_scores_in_the_cards_shape(tokenizer, monkeypatch) 
         whisper, sounds.build(0).eval(), text.build(tokenizer, 0).eval(), tokenizer, n=2
     )
     assert set(made) == {"whisper", "beats", "llm"}
-    assert len(made["whisper"]["voices"]) == 2 and made["whisper"]["n"] == 2
+    assert len(made["whisper"]["speakers"]) == 2 and made["whisper"]["n"] == 2
     assert len(made["beats"]["events"]) == 3 and made["beats"]["n"] == 6
     assert set(made["beats"]["tags"]) == set(scores.ONE_OF)
     assert set(made["llm"]) == {"keywords", "story"}

@@ -320,7 +320,8 @@ NOT_FOR_AN_ANSWER = {
     *(
         "jiwer",
         "sacrebleu",
-        "espeakng_loader",
+        "hibari",
+        "onnxruntime",
         "salmonn_mini.evaluation.metrics.words",
         "salmonn_mini.course.plots",
     ),

@@ -25,8 +25,8 @@ from salmonn_mini.toy.world import (
 )
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Statement, bare, split_of
+from salmonn_mini.toy.world.pronunciation import phonemes
 from salmonn_mini.toy.world.text_tasks import TEXT_TASKS
-from salmonn_mini.toy.world.voice import phonemes
 from salmonn_mini.toy.world.wordings import PATTERNS, expand, wordings
 
 FARMER = Statement("farmer", "sells", "apple", "old", "red", "a", "in the park", "today")
@@ -52,7 +52,7 @@ def test_the_spoken_vocabulary_has_its_size_and_can_all_be_spoken():
     words = grammar.spoken_words()
     assert 300 <= len(words) <= 500
     assert all(re.fullmatch("[A-Za-z']+", word) for word in words)  # numbers are spelled out
-    assert all(phonemes(words))
+    assert all(map(phonemes, words))
 
 
 @given(seeds)

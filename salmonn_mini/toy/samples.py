@@ -25,12 +25,13 @@ from salmonn_mini.data.tasks import get_task
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_bytes
 from salmonn_mini.models.config import SAMPLE_RATE
+from salmonn_mini.toy.world import vocoder
 from salmonn_mini.toy.world.acoustics import bounded
 from salmonn_mini.toy.world.answers import caption, music_caption
 from salmonn_mini.toy.world.audio_tasks import ANYTHING_SAID, MAKERS, ToyExample, draw_examples
 from salmonn_mini.toy.world.clips import render
 from salmonn_mini.toy.world.events import synthesize
-from salmonn_mini.toy.world.voice import VOICES
+from salmonn_mini.toy.world.voice import SPEAKERS
 
 FOLDER = Path("data_samples")
 SPLIT = "test"
@@ -67,7 +68,7 @@ def _said(gender: str, mood: str = "neutral") -> Callable[[ToyExample], bool]:
     def fits(example: ToyExample) -> bool:
         utterance = example.plan.utterances[0]
         words = len(example.words.split())
-        return VOICES[utterance.voice].gender == gender and utterance.mood == mood and 5 <= words <= 9
+        return SPEAKERS[utterance.speaker].gender == gender and utterance.mood == mood and 5 <= words <= 9
 
     return fits
 
@@ -88,8 +89,8 @@ def _two(first: str, second: str, same: bool = False) -> Callable[[ToyExample], 
     """Two speakers of these genders, or the same one twice."""
 
     def fits(example: ToyExample) -> bool:
-        one, other = (utterance.voice for utterance in example.plan.utterances)
-        return (VOICES[one].gender, VOICES[other].gender, one == other) == (first, second, same)
+        one, other = (utterance.speaker for utterance in example.plan.utterances)
+        return (SPEAKERS[one].gender, SPEAKERS[other].gender, one == other) == (first, second, same)
 
     return fits
 
@@ -217,13 +218,15 @@ def _readme(
     lines = [
         "# Clips to hear and to ask about",
         "",
-        f"{len(samples)} synthetic clips of the toy world: sentences that no training has seen, said by espeak-ng's",
-        "voices, and sounds and music made by this project's own code. `make samples` makes them anew.",
+        f"{len(samples)} synthetic clips of the toy world: sentences that no training has seen, said by",
+        "variations of one synthetic voice, and sounds and music made by this project's own code. `make samples`",
+        "makes them anew.",
         "License: dedicated to the public domain, CC0 1.0 (https://creativecommons.org/publicdomain/zero/1.0/).",
         "",
         "`manifest.json` has the published annotation format: `path` (in this folder), `text`, `task`, and `Q`, which",
         "fills the gap of a prompt.",
         "",
+        vocoder.ORIGIN,
         "| clip | seconds | task | Q | answer |",
         "|---|---|---|---|---|",
     ]

@@ -10,12 +10,13 @@ from salmonn_mini.toy.backbones import sounds, speech, text
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import spoken_words
 from salmonn_mini.toy.world.text_tasks import TEXT_TASKS
-from salmonn_mini.toy.world.voice import VOICES
+from salmonn_mini.toy.world.vocoder import ORIGIN
+from salmonn_mini.toy.world.voice import SPEAKERS
 
 _HEAD = """# The toy's backbones
 
-Toy models for a course, trained from scratch on synthetic data. They know {words} spoken words, {voices} voices and
-{events} sound events of a world of their own: good for learning, and for nothing else. License: Apache-2.0.
+Toy models for a course, trained from scratch on synthetic data. They know {words} spoken words, {speakers} speakers
+and {events} sound events of a world of their own: good for learning, and for nothing else. License: Apache-2.0.
 
 Made by `salmonn-mini backbones`. The scores are those of the weights as shipped (float16), on sentences that no
 training saw, voiced, mixed and synthesized anew; in brackets 95 % bootstrap intervals.
@@ -23,7 +24,7 @@ training saw, voiced, mixed and synthesized anew; in brackets 95 % bootstrap int
 
 _DATA = {
     "llm": f"text instructions from the toy world's grammar, {text.BATCH} a step; it never saw audio",
-    "whisper": f"{speech.UTTERANCES:,} utterances of espeak-ng voices, disturbed anew each time, "
+    "whisper": f"{speech.UTTERANCES:,} utterances of the training speakers, disturbed anew each time, "
     f"{speech.BATCH} a step; sequence to sequence, with a CTC loss over phones whose head is not shipped",
     "beats": f"{sum(sounds.POOL.values()):,} clips of sound events, music and voices with their tags, "
     f"{sounds.BATCH} a step",
@@ -32,7 +33,7 @@ _DATA = {
 
 def model_card(report: dict[str, Any]) -> str:
     """Markdown out of what `build_all` reports."""
-    head = _HEAD.format(words=len(spoken_words()), voices=len(VOICES), events=len(EVENTS))
+    head = _HEAD.format(words=len(spoken_words()), speakers=len(SPEAKERS), events=len(EVENTS))
     scores = report["scores"]
     training = (
         (
@@ -45,7 +46,7 @@ def model_card(report: dict[str, Any]) -> str:
         )
         for name, row in report["training"].items()
     )
-    encoders = [("Whisper, word error rate, all voices", *_score(scores["whisper"]))]
+    encoders = [("Whisper, word error rate, held-out speakers", *_score(scores["whisper"]))]
     encoders += [("BEATs, sound event (top 1)", *_score(scores["beats"]))]
     encoders += [(f"BEATs, {name} (top 1)", *_score(row)) for name, row in scores["beats"]["tags"].items()]
     tasks = [
@@ -69,6 +70,7 @@ def model_card(report: dict[str, Any]) -> str:
             f"## What the encoders recognize\n\n{_table(('score', 'value', 'clips'), encoders)}",
             f"## What the LLM does with text\n\n{_table(task_columns, tasks)}",
             f"## The LLM's text tasks beside the claims' tasks\n\n{_table(text_columns, tasks_and_claims())}",
+            ORIGIN,
         )
     )
 

@@ -25,7 +25,7 @@ from salmonn_mini.toy.world.clips import ClipPlan, draw_seed, draw_utterance, re
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, TextSample, draw_samples
-from salmonn_mini.toy.world.voice import MOODS, VOICES
+from salmonn_mini.toy.world.voice import MOODS, speakers_of
 
 BATCH = 32
 MAX_NEW_TOKENS = 100
@@ -35,7 +35,7 @@ ONE_OF: dict[str, tuple[str, tuple[str, ...]]] = {
     "tempo": ("music_caption", tuple(f"tempo {tempo}" for tempo in TEMPI)),
     "mode": ("music_caption", tuple(f"mode {mode}" for mode in MODES)),
     "mood": ("emotion", tuple(f"mood {mood}" for mood in MOODS)),
-    "gender": ("emotion", ("male", "female")),
+    "gender": ("emotion", ("male", "female", "child")),
 }
 
 
@@ -55,7 +55,7 @@ def backbone_scores(
         n: samples of each text task, of each kind of sound event, and of speech in all.
     """
     return {
-        "whisper": whisper_scores(whisper, -(-n // len(VOICES)), seed, split),
+        "whisper": whisper_scores(whisper, -(-n // len(speakers_of(split))), seed, split),
         "beats": beats_scores(beats, n, seed, split),
         "llm": llm_scores(llm, tokenizer, n, seed, split),
     }
@@ -79,22 +79,22 @@ def _in_batches(n: int) -> Iterable[slice]:
 
 
 def whisper_scores(whisper: WhisperWithCtc, n: int, seed: int, split: str = "test") -> dict:
-    """WER over all voices and for each: n sentences a voice, in all moods, with the tasks' noise and rooms."""
+    """WER over the split's speakers and for each: n sentences a speaker, all moods, the tasks' noise and rooms."""
     rng = np.random.default_rng((seed, 11))
-    voices = [voice for voice in VOICES for _ in range(n)]
-    texts = draw_texts(len(voices), rng, split)
+    speakers = [name for name in speakers_of(split) for _ in range(n)]
+    texts = draw_texts(len(speakers), rng, split)
     plans = [
-        ClipPlan(draw_seed(rng), (draw_utterance(text, rng, voice=voice),))
-        for text, voice in zip(texts, voices, strict=True)
+        ClipPlan(draw_seed(rng), (draw_utterance(text, rng, speaker=speaker),))
+        for text, speaker in zip(texts, speakers, strict=True)
     ]
     errors = [word_errors(*pair) for pair in zip(texts, transcribe_all(whisper, render(plans)), strict=True)]
-    by_voice = {
-        voice: ratio(
-            np.sum([own for own, speaker in zip(errors, voices, strict=True) if speaker == voice], 0)
+    by_speaker = {
+        name: ratio(
+            np.sum([own for own, speaker in zip(errors, speakers, strict=True) if speaker == name], 0)
         )
-        for voice in VOICES
+        for name in speakers_of(split)
     }
-    return {"metric": "wer", **_score(errors), "voices": by_voice}
+    return {"metric": "wer", **_score(errors), "speakers": by_speaker}
 
 
 def transcribe_all(whisper: WhisperWithCtc, waves: Sequence[np.ndarray]) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from salmonn_mini.toy.world.grammar import spoken_words
-from salmonn_mini.toy.world.voice import phonemes
+from salmonn_mini.toy.world.pronunciation import phonemes
 
 SHARE = 0.5  # samples whose context is softened
 CRISP = ("phone_copy",)  # never softened: a phone that is written twice is another word
@@ -40,7 +40,7 @@ def stretch(context: list[int], blank: int, stops: set[int], rng: np.random.Gene
 def sound_alikes(tokenizer: PreTrainedTokenizerFast) -> Tensor:
     """(V, ALIKE) for every token the tokens of the words that sound most alike; itself where it is no spoken word."""
     words = [word for word in spoken_words() if len(tokenizer.tokenize(word)) == 1]
-    phones = phonemes(words)
+    phones = [phonemes(word) for word in words]
     own, capital = (
         [tokenizer(form(word), add_special_tokens=False).input_ids for word in words]
         for form in (str, lambda word: word[0].upper() + word[1:])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from salmonn_mini.audio import fbank
-from salmonn_mini.models.config import PRESETS
+from salmonn_mini.models.config import PRESETS, SAMPLE_RATE
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
 from salmonn_mini.models.features import length_mask
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
@@ -24,7 +24,7 @@ from salmonn_mini.toy.world.clips import ClipPlan, render
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
-from salmonn_mini.toy.world.voice import MOODS, SAMPLE_RATE, VOICES
+from salmonn_mini.toy.world.voice import MOODS, SPEAKERS, speakers_of
 
 SCHEDULE = Schedule(steps=1650, lr=1e-3, warmup=200)
 BATCH = 32
@@ -39,7 +39,8 @@ TAGS: tuple[str, ...] = (
     *(f"mood {mood}" for mood in MOODS),
     "male",
     "female",
-    *(f"speaker {name}" for name in VOICES),
+    "child",
+    *(f"speaker {name}" for name in speakers_of("train")),
 )
 
 
@@ -57,7 +58,8 @@ def tags_of(plan: ClipPlan) -> np.ndarray:
     if plan.music is not None:
         names |= {plan.music.style, f"tempo {plan.music.tempo}", f"mode {plan.music.mode}"}
     for utterance in plan.utterances:
-        names |= {f"mood {utterance.mood}", VOICES[utterance.voice].gender, f"speaker {utterance.voice}"}
+        speaker = utterance.speaker
+        names |= {f"mood {utterance.mood}", SPEAKERS[speaker].gender, f"speaker {speaker}"}
     return np.array([tag in names for tag in TAGS], dtype=np.float32)
 
 

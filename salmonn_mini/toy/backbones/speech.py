@@ -14,14 +14,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
 
-from salmonn_mini.models.config import GAP_SECONDS, PRESETS
+from salmonn_mini.models.config import GAP_SECONDS, PRESETS, SAMPLE_RATE
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world import acoustics, grammar
 from salmonn_mini.toy.world.clips import BACKGROUND_SNR, draw_utterance
 from salmonn_mini.toy.world.events import EVENTS, synthesize
 from salmonn_mini.toy.world.grammar import pick
-from salmonn_mini.toy.world.voice import PHONES, SAMPLE_RATE, phonemes, speak
+from salmonn_mini.toy.world.pronunciation import PHONES
+from salmonn_mini.toy.world.voice import speak
 
 SCHEDULE = Schedule(steps=3600, lr=1.5e-3, warmup=300)
 UTTERANCES = 10_000
@@ -55,9 +56,9 @@ def draw_texts(n: int, rng: np.random.Generator, split: str) -> list[str]:
 
 
 def speak_all(texts: Sequence[str], rng: np.random.Generator) -> list[Spoken]:
-    """Every text in a random voice, mood, rate and pitch."""
-    utterances = [draw_utterance(text, rng) for text in texts]
-    return [Spoken(*row) for row in zip(texts, phonemes(texts), speak(utterances), strict=True)]
+    """Every text by a random speaker of the training split, in a random mood and tempo."""
+    said = [speak(**vars(draw_utterance(text, rng))) for text in texts]
+    return [Spoken(text, one.phones, one.wave) for text, one in zip(texts, said, strict=True)]
 
 
 class SpeechPool:

@@ -50,7 +50,7 @@ def train_tokenizer(samples: Sequence[TextSample]) -> PreTrainedTokenizerFast:
             pre_tokenizers.Metaspace("▁", prepend_scheme="first"),
         ]
     )
-    layout = "".join(PRESETS["toy"].prompt.partition("{}")[::2])
+    layout = "".join(PRESETS["toy"].prompt_template.partition("{}")[::2])
     texts = [text for sample in samples for text in (sample.context, sample.prompt, sample.answer)]
     pieces = lambda text: [piece for piece, _ in pre_tokenizer.pre_tokenize_str(text)]  # noqa: E731
     counts = Counter(piece for text in texts for piece in pieces(text) if not _is_spelled(piece))

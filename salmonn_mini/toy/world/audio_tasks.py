@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 
 import numpy as np
 
 from salmonn_mini.data.tasks import get_task
-from salmonn_mini.toy.world import answers, facts, grammar, story, translate, voice
+from salmonn_mini.toy.world import answers, facts, grammar, story, translate
 from salmonn_mini.toy.world.clips import ClipPlan, Music, draw_seed, draw_utterance
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Statement, pick
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
-from salmonn_mini.toy.world.voice import MOODS, VOICES
+from salmonn_mini.toy.world.pronunciation import phonemes
+from salmonn_mini.toy.world.voice import MOODS, SPEAKERS, speakers_of
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ Draft = tuple[ClipPlan, str, str, str]  # plan, what fills the prompt's gap, ans
 Maker = Callable[[np.random.Generator, str], Draft]  # from (rng, split)
 
 
-def _speech(text: str, rng: np.random.Generator, mood: str | None = None) -> ClipPlan:
-    return ClipPlan(draw_seed(rng), (draw_utterance(text, rng, mood),))
+def _speech(text: str, rng: np.random.Generator, split: str, mood: str | None = None) -> ClipPlan:
+    return ClipPlan(draw_seed(rng), (draw_utterance(text, rng, mood, split=split),))
 
 
 def _sentence(rng: np.random.Generator, split: str) -> str:
@@ -76,13 +76,13 @@ def _asr(rng: np.random.Generator, split: str) -> Draft:
     """Speech; in training now and then with a sound behind it, or a sound without any."""
     if split != "train":
         text = _sentence(rng, split)
-        return _speech(text, rng), "", text, text
+        return _speech(text, rng, split), "", text, text
     if rng.random() < HONEST_SHARE:
         if rng.random() < 0.5:
             return ClipPlan(draw_seed(rng), events=answers.draw_sounds(rng)), "", NO_SPEECH, ""
         return ClipPlan(draw_seed(rng), music=_draw_music(rng)), "", NO_SPEECH, ""
     text = _dictation(rng)
-    plan = _speech(text, rng)
+    plan = _speech(text, rng, split)
     if rng.random() < MIXED_SHARE:
         plan = replace(plan, events=(pick(rng, facts.SOUND_FACTS),))
     return plan, "", text, text
@@ -96,13 +96,13 @@ def _phones(rng: np.random.Generator, split: str) -> Draft:
     """
     listed = split == "train" and rng.random() < LIST_SHARE
     text = grammar.draw(grammar.draw_word_list if listed else grammar.draw_statement, rng, split).text
-    return _speech(text, rng), "", text, text
+    return _speech(text, rng, split), "", " ".join(phonemes(text)), text
 
 
 def _of_statement(answer: Callable[[Statement], str]) -> Maker:
     def make(rng: np.random.Generator, split: str) -> Draft:
         statement = _statement(rng, split)
-        return _speech(statement.text, rng), "", answer(statement), statement.text
+        return _speech(statement.text, rng, split), "", answer(statement), statement.text
 
     return make
 
@@ -111,26 +111,27 @@ def _audio_caption(rng: np.random.Generator, split: str) -> Draft:
     """One or two sounds; in training now and then a voice, alone or over a sound."""
     kind = rng.random() if split == "train" else 1.0
     if kind < HONEST_SHARE + MIXED_SHARE:
-        text = _dictation(rng)
-        plan = _speech(text, rng)
+        plan, gender, text = _man_or_woman(_dictation(rng), rng, split)
         events = (pick(rng, facts.SOUND_FACTS),) if kind < MIXED_SHARE else ()
-        return replace(plan, events=events), "", answers.speaker_caption(_gender_of(plan), events), text
+        return replace(plan, events=events), "", answers.speaker_caption(gender, events), text
     names = answers.draw_sounds(rng)
     return ClipPlan(draw_seed(rng), events=names), "", answers.caption(names), ""
 
 
-def _gender_of(plan: ClipPlan) -> str:
-    return VOICES[plan.utterances[0].voice].gender
+def _man_or_woman(text: str, rng: np.random.Generator, split: str) -> tuple[ClipPlan, str, str]:
+    """Speech by a man or a woman, whose gender is asked for as in the paper; children are not among them."""
+    name = pick(rng, [name for name in speakers_of(split) if SPEAKERS[name].gender != "child"])
+    return ClipPlan(draw_seed(rng), (draw_utterance(text, rng, speaker=name),)), SPEAKERS[name].gender, text
 
 
-def _emotion(text: str, rng: np.random.Generator) -> Draft:
+def _emotion(text: str, rng: np.random.Generator, split: str) -> Draft:
     mood = pick(rng, MOODS)
-    return _speech(text, rng, mood), "", answers.emotion_answer(mood), text
+    return _speech(text, rng, split, mood), "", answers.emotion_answer(mood), text
 
 
-def _gender(text: str, rng: np.random.Generator) -> Draft:
-    plan = _speech(text, rng)
-    return plan, "", answers.gender_answer(_gender_of(plan)), text
+def _gender(text: str, rng: np.random.Generator, split: str) -> Draft:
+    plan, gender, text = _man_or_woman(text, rng, split)
+    return plan, "", answers.gender_answer(gender), text
 
 
 def _draw_music(rng: np.random.Generator) -> Music:
@@ -160,17 +161,17 @@ def _audio_qa(rng: np.random.Generator, split: str) -> Draft:
 def _speech_qa(rng: np.random.Generator, split: str) -> Draft:
     statement = _statement(rng, split)
     question, answer = pick(rng, answers.speech_questions(statement).items())
-    return _speech(statement.text, rng), question, answer, statement.text
+    return _speech(statement.text, rng, split), question, answer, statement.text
 
 
 def _two_speakers(rng: np.random.Generator, split: str) -> tuple[str, str, str, str]:
-    """Two short statements and two different voices."""
+    """Two short statements and two different speakers."""
     texts = []
     while len(texts) < 2:
         statement = replace(_statement(rng, split), time=None, place=None, subject_adjective=None)
         if grammar.split_of(statement.text) == split:
             texts.append(statement.text)
-    one, other = (tuple(VOICES)[i] for i in rng.choice(len(VOICES), size=2, replace=False))
+    one, other = (str(name) for name in rng.choice(speakers_of(split), size=2, replace=False))
     return texts[0], texts[1], one, other
 
 
@@ -196,26 +197,27 @@ def _speaker_verification(rng: np.random.Generator, split: str) -> Draft:
 
 def _spoken_query_qa(rng: np.random.Generator, split: str) -> Draft:
     question = grammar.draw(grammar.draw_question, rng, split)
-    return _speech(question.text, rng), "", question.answer, question.text
+    return _speech(question.text, rng, split), "", question.answer, question.text
 
 
 def _slot_filling(rng: np.random.Generator, split: str) -> Draft:
     command = grammar.draw(grammar.draw_command, rng, split)
     slot, value = pick(rng, command.slots)
-    return _speech(command.text, rng), slot, answers.slot_answer(slot, value), command.text
+    return _speech(command.text, rng, split), slot, answers.slot_answer(slot, value), command.text
 
 
 def _story(rng: np.random.Generator, split: str) -> Draft:
     if rng.random() < 0.5:
         statement = _statement(rng, split)
-        return _speech(statement.text, rng), "", story.story_of_statement(statement, rng), statement.text
+        answer = story.story_of_statement(statement, rng)
+        return _speech(statement.text, rng, split), "", answer, statement.text
     names = answers.draw_sounds(rng)
     return ClipPlan(draw_seed(rng), events=names), "", story.story_of_sounds(names, rng), ""
 
 
 def _co_reasoning(rng: np.random.Generator, split: str) -> Draft:
     question, event = answers.draw_co_reasoning(rng, split)
-    plan = replace(_speech(question, rng), events=(event,))
+    plan = replace(_speech(question, rng, split), events=(event,))
     return plan, "", answers.co_reasoning_answer(question, event), question
 
 
@@ -223,12 +225,12 @@ MAKERS: dict[str, Maker] = {
     "asr": _asr,
     "audio_caption": _audio_caption,
     "translation_zh": _of_statement(translate.to_chinese),
-    "phone_recognition": _phones,  # the phones come later, for many samples at once
-    "emotion": lambda rng, split: _emotion(_statement(rng, split).text, rng),
+    "phone_recognition": _phones,
+    "emotion": lambda rng, split: _emotion(_statement(rng, split).text, rng, split),
     "music_caption": _music_caption,
     "overlapped_speech": _overlapped_speech,
     "speaker_verification": _speaker_verification,
-    "gender": lambda rng, split: _gender(_statement(rng, split).text, rng),
+    "gender": lambda rng, split: _gender(_statement(rng, split).text, rng, split),
     "audio_qa": _audio_qa,
     "music_qa": _music_qa,
     "speech_qa": _speech_qa,
@@ -242,8 +244,8 @@ MAKERS: dict[str, Maker] = {
 }
 # Moods and voices in questions and commands too: not for training, see _phones.
 ANYTHING_SAID: dict[str, Maker] = {
-    "emotion": lambda rng, split: _emotion(_sentence(rng, split), rng),
-    "gender": lambda rng, split: _gender(_sentence(rng, split), rng),
+    "emotion": lambda rng, split: _emotion(_sentence(rng, split), rng, split),
+    "gender": lambda rng, split: _gender(_sentence(rng, split), rng, split),
 }
 
 
@@ -269,15 +271,7 @@ def draw_examples(
         plan, fill, answer, words = makers[name](rng, split)
         prompt = pick(rng, task.held_out if held_out else task.prompts).replace("{}", fill)
         examples.append(ToyExample(name, plan, prompt, answer, words))
-    return _with_phones(examples)
-
-
-def _with_phones(examples: list[ToyExample]) -> list[ToyExample]:
-    """The phones of the words as answers, for all examples at once: each call of espeak-ng starts a process."""
-    asked = [example.task == "phone_recognition" for example in examples]
-    phones = iter(voice.phonemes([example.words for example in compress(examples, asked)]))
-    pairs = zip(examples, asked, strict=True)
-    return [replace(one, answer=" ".join(next(phones))) if phoned else one for one, phoned in pairs]
+    return examples
 
 
 def draw_long_speech(n: int, rng: np.random.Generator, split: str, sentences: int = 3) -> list[ToyExample]:
@@ -285,7 +279,7 @@ def draw_long_speech(n: int, rng: np.random.Generator, split: str, sentences: in
     examples = []
     for _ in range(n):
         texts = [_statement(rng, split).text for _ in range(sentences)]
-        plan = ClipPlan(draw_seed(rng), tuple(draw_utterance(text, rng) for text in texts))
+        plan = ClipPlan(draw_seed(rng), tuple(draw_utterance(text, rng, split=split) for text in texts))
         words = " ".join(texts)
         examples.append(ToyExample("asr", plan, pick(rng, get_task("asr").prompts), words, words))
     return examples

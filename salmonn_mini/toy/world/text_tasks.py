@@ -9,19 +9,20 @@ the words of their answers: LoRA teaches no word that the LLM never wrote.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from salmonn_mini.data.tasks import TASKS
-from salmonn_mini.toy.world import answers, facts, grammar, story, translate, voice
+from salmonn_mini.toy.world import answers, facts, grammar, story, translate
 from salmonn_mini.toy.world.answers import caption, draw_sounds
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Command, Statement, a, bare, pick, sentence, split_of
 from salmonn_mini.toy.world.lexicon import ANIMALS, BASE, COLORS, FOOD, NAMES, NUMBERS, OBJECTS_OF, THINGS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
+from salmonn_mini.toy.world.pronunciation import phonemes
 from salmonn_mini.toy.world.voice import MOODS
 from salmonn_mini.toy.world.wordings import wordings
 
@@ -119,8 +120,8 @@ def _phone_copy(rng: np.random.Generator, split: str) -> Draft:
     kind = pick(
         rng, (grammar.draw_statement, grammar.draw_question, grammar.draw_command, grammar.draw_word_list)
     )
-    text = grammar.draw(kind, rng, split).text
-    return text, "", text  # the phones come later, for many samples at once
+    symbols = " ".join(phonemes(grammar.draw(kind, rng, split).text))
+    return symbols, "", symbols
 
 
 def _words(text: str) -> list[str]:
@@ -328,11 +329,4 @@ def draw_samples(
         context, fill, answer = TEXT_TASKS[task].make(rng, split)
         prompt = pick(rng, wordings(task, held_out)).replace("{}", fill)
         samples.append(TextSample(task, context, prompt, answer))
-    spoken = [sample.context for sample in samples if sample.task == "phone_copy"]
-    phones = iter(voice.phonemes(spoken))  # all at once: each call of espeak-ng starts a process
-    return [_as_phones(sample, phones) if sample.task == "phone_copy" else sample for sample in samples]
-
-
-def _as_phones(sample: TextSample, phones: Iterator[Sequence[str]]) -> TextSample:
-    symbols = " ".join(next(phones))
-    return replace(sample, context=symbols, answer=symbols)
+    return samples

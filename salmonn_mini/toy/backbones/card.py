@@ -62,7 +62,7 @@ def model_card(report: dict[str, Any]) -> str:
         "contexts as audio tokens come",
     )
     text_columns = ("task", "what the LLM learned of it from text", "where SALMONN's claims ask for it")
-    columns = ("model", "parameters", "steps", "minutes on one core", "dtype", "data")
+    columns = ("model", "parameters", "steps", "minutes on two cores", "dtype", "data")
     return "\n".join(
         (
             head,

@@ -27,6 +27,7 @@ from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Statement, bare, split_of
 from salmonn_mini.toy.world.pronunciation import phonemes
 from salmonn_mini.toy.world.text_tasks import TEXT_TASKS
+from salmonn_mini.toy.world.voice import SPEAKERS, speakers_of
 from salmonn_mini.toy.world.wordings import PATTERNS, expand, wordings
 
 FARMER = Statement("farmer", "sells", "apple", "old", "red", "a", "in the park", "today")
@@ -252,6 +253,24 @@ def test_training_has_honest_answers_and_tests_have_not(task):
         assert {one.answer for one in honest} == {"A man speaks.", "A woman speaks."}
         assert not any(one.words for one in draw("test"))
     assert 5 <= len(honest) <= 40
+
+
+@pytest.mark.parametrize("split", grammar.SPLITS)
+def test_only_the_splits_own_speakers_are_heard_and_no_child_is_asked_for_its_gender(split):
+    rng = np.random.default_rng(6)
+    for task in TASKS:
+        examples = audio_tasks.draw_examples([task] * 30, rng, split)
+        heard = {utterance.speaker for one in examples for utterance in one.plan.utterances}
+        assert heard <= set(speakers_of(split))
+        if task == "gender":
+            words = {"male": "A man.", "female": "A woman."}
+            assert all(
+                one.answer == words[SPEAKERS[one.plan.utterances[0].speaker].gender] for one in examples
+            )
+        if task == "audio_caption":
+            assert "child" not in {SPEAKERS[name].gender for name in heard}
+    long = audio_tasks.draw_long_speech(10, rng, split)
+    assert {utterance.speaker for one in long for utterance in one.plan.utterances} <= set(speakers_of(split))
 
 
 def test_equal_plans_give_equal_bytes():

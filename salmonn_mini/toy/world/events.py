@@ -15,11 +15,10 @@ from salmonn_mini.toy.world.sources import Synth, call, drops, hum, repeat, stro
 
 @dataclass(frozen=True)
 class Event:
-    """A kind of sound: `phrase` is a clause for captions, `kind` is animal, weather, thing or person."""
+    """A kind of sound: `phrase` is a clause for captions."""
 
     name: str
     phrase: str
-    kind: str
     synth: Synth
 
 
@@ -309,31 +308,31 @@ _CLAPS = struck(((1300, 0.1, 0.005),), (700, 3500, 0.6, 0.012), (0.2, 0.32), 0.3
 EVENTS: dict[str, Event] = {
     event.name: event
     for event in (
-        Event("dog", "a dog barks", "animal", _dog),
-        Event("cat", "a cat meows", "animal", _cat),
-        Event("bird", "a bird sings", "animal", _bird),
-        Event("cow", "a cow moos", "animal", _cow),
-        Event("rain", "rain falls", "weather", _rain),
-        Event("thunder", "thunder rolls", "weather", _thunder),
-        Event("wind", "the wind howls", "weather", _wind),
-        Event("waves", "waves break on the shore", "weather", _waves),
-        Event("bell", "a bell rings", "thing", _bell),
-        Event("knock", "somebody knocks on a door", "thing", _knock),
-        Event("clock", "a clock ticks", "thing", _clock),
-        Event("siren", "a siren wails", "thing", _siren),
-        Event("phone", "a telephone rings", "thing", _phone),
-        Event("baby", "a baby cries", "person", _baby),
-        Event("sheep", "a sheep bleats", "animal", _SHEEP),
-        Event("duck", "a duck quacks", "animal", _DUCK),
-        Event("owl", "an owl hoots", "animal", _OWL),
-        Event("frog", "a frog croaks", "animal", _FROG),
-        Event("bee", "a bee buzzes", "animal", hum((170, 260), 24, 1.5, (3000, 6000, 0.05))),
-        Event("water", "water runs", "thing", drops((700, 4000, 0.5), (40, 80), (500, 1600), 0.02)),
-        Event("fire", "a fire crackles", "thing", drops((60, 500, 0.5), (8, 20), (1200, 6000), 0.004)),
-        Event("hammer", "somebody hammers", "person", _HAMMER),
-        Event("footsteps", "somebody walks", "person", _STEPS),
-        Event("clapping", "people clap", "person", _CLAPS),
-        Event("engine", "an engine runs", "thing", hum((45, 80), 40, 3.0, (80, 900, 0.5))),
-        Event("horn", "a car honks", "thing", _HORN),
+        Event("dog", "a dog barks", _dog),
+        Event("cat", "a cat meows", _cat),
+        Event("bird", "a bird sings", _bird),
+        Event("cow", "a cow moos", _cow),
+        Event("rain", "rain falls", _rain),
+        Event("thunder", "thunder rolls", _thunder),
+        Event("wind", "the wind howls", _wind),
+        Event("waves", "waves break on the shore", _waves),
+        Event("bell", "a bell rings", _bell),
+        Event("knock", "somebody knocks on a door", _knock),
+        Event("clock", "a clock ticks", _clock),
+        Event("siren", "a siren wails", _siren),
+        Event("phone", "a telephone rings", _phone),
+        Event("baby", "a baby cries", _baby),
+        Event("sheep", "a sheep bleats", _SHEEP),
+        Event("duck", "a duck quacks", _DUCK),
+        Event("owl", "an owl hoots", _OWL),
+        Event("frog", "a frog croaks", _FROG),
+        Event("bee", "a bee buzzes", hum((170, 260), 24, 1.5, (3000, 6000, 0.05))),
+        Event("water", "water runs", drops((700, 4000, 0.5), (40, 80), (500, 1600), 0.02)),
+        Event("fire", "a fire crackles", drops((60, 500, 0.5), (8, 20), (1200, 6000), 0.004)),
+        Event("hammer", "somebody hammers", _HAMMER),
+        Event("footsteps", "somebody walks", _STEPS),
+        Event("clapping", "people clap", _CLAPS),
+        Event("engine", "an engine runs", hum((45, 80), 40, 3.0, (80, 900, 0.5))),
+        Event("horn", "a car honks", _HORN),
     )
 }

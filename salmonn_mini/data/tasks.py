@@ -86,7 +86,7 @@ _ROWS = (
         (
             "What emotion does the speaker show?",
             "How does the speaker feel?",
-            "Recognize the speaker's emotion.",
+            "Identify the speaker's emotion.",
             "What is the mood of the speaker?",
         ),
         ("How does the speaker sound?", "Tell me how the speaker feels."),
@@ -127,7 +127,7 @@ _ROWS = (
             "Is the speaker a man or a woman?",
             "What is the gender of the speaker?",
             "Is this a man's voice or a woman's voice?",
-            "Recognize the speaker's gender.",
+            "Identify the speaker's gender.",
         ),
         ("Tell me the gender of the speaker.", "Do you hear a man or a woman?"),
     ),
@@ -154,7 +154,7 @@ _ROWS = (
             "What is the answer to the question?",
             "Give me the answer.",
         ),
-        ("Answer what the speaker asks.", "How would you answer this question?"),
+        ("Reply to the speaker's question.", "How would you answer this question?"),
     ),
     Task(
         "slot_filling", 2, None, "accuracy", "the value of the slot",

@@ -21,8 +21,8 @@ _ROWS = """
     asr               What (does the speaker say|did the speaker say|is being said|was said)(| exactly)?
     asr               Which words (are spoken|were said|do you hear|does the speaker use)?
     asr               Give me (a transcript|the transcript|the exact words)(| of the speech| of the recording).
-    asr             + tell me (what is said|what was said|what the speaker says)(| exactly).
-    asr             + give me (the words|every word) of the (speaker|speech|recording).
+    asr             + tell me (|exactly )what (is said|was said|the speaker says).
+    asr             + give me (the words|every word) of the (speech|recording).
     asr               Can you (transcribe|write down) (this|the speech|the recording)?
     audio_caption   + (describe|name|list) (|all )the sounds(| that you hear| in the recording).
     audio_caption     What (can you hear|do you hear|can be heard|sounds are there)(| in the recording| in the audio)?
@@ -35,11 +35,11 @@ _ROWS = """
     keywords        + (list|extract|find|name|give me) (|all )the (keywords|important words).
     keywords          What are the (keywords|most important words)(| of the speech| of the sentence)?
     keywords          Which words (matter most|are the keywords)?
-    spoken_query_qa + answer (this question|the speaker|the speaker's question|what is asked).
+    spoken_query_qa + answer (this question|the speaker|the speaker's question).
     spoken_query_qa   What is the (answer|right answer|correct answer)(| to this question| to the speaker's question)?
     spoken_query_qa + (give|tell) me the (answer|right answer)(| to the question).
     spoken_query_qa   Can you answer (the question|this question|the speaker)?
-    slot_filling      (what|which) {} (is mentioned|does the speaker mention|do you hear)?
+    slot_filling      (what|which) {} (is mentioned|does the speaker mention)?
     slot_filling    + (find|give me|tell me|write down) the {}(| that is mentioned| that the speaker mentions).
     slot_filling      What is the {}(| in the speech| in the command| in the request)?
     story           + (write|tell me|make up|invent) (a|a long) story (based on|about) (the recording|what you hear).
@@ -62,11 +62,10 @@ _ROWS = """
     count_words       How many words (are there|do you hear|are on the list|were said)?
     count_words     + count the words(| for me| on the list).
     count_words     + tell me how many words there are(| on the list).
-    reverse         + (say|repeat|give me|write) the words (backwards|in reverse order|from last to first).
+    reverse         + (say|repeat|give me|write) the words (in reverse order|from last to first).
     which_word        Which (word|one|of these words) is {}?
     which_word      + (find|pick|give me|tell me) the word that is {}.
     category          Is it about a person or an animal?
-    category          Is a person or an animal (mentioned|described)?
     category        + (tell me|say) (whether|if) it is about a person or an animal.
     category          Does (it|this|the sentence) talk about a person or an animal?
     opposite          (What|Which word) is the opposite of the adjective(| in the sentence)?
@@ -83,7 +82,7 @@ _ROWS = """
     title             What (would be|could be|is) a good title(| for it| for this)?
     headline        + (write|give me|suggest) a (headline|short headline)(| for it| for this).
     headline        + (summarize|sum up) (the sentence|what was said) in three words.
-    colors            (What|Which) color (is mentioned|is named|do you hear)?
+    colors            (What|Which) color is (mentioned|named)?
     colors          + (name|give me|tell me) the color(| that is mentioned| in the sentence).
     past_tense      + (put|say|write) (it|this|the sentence) in the past tense.
     past_tense      + change (it|this|the sentence) to the past tense.
@@ -93,7 +92,7 @@ _ROWS = """
     true_or_false   + (tell me|say|decide) (whether|if) (it|this|that|the statement) is true or false.
     polite          + (say|put) (it|this|that) (politely|more politely|in a polite way).
     polite          + make (it|this|the command) (polite|more polite).
-    confirm         + confirm (the command|the request|that you will do it).
+    confirm         + confirm (the request|that you will do it).
     confirm         + (agree|promise) to do it.
     confirm         + say that you will do it.
     sentence_kind     Is (it|this|that) a statement, a question, or a command?
@@ -101,7 +100,7 @@ _ROWS = """
     sentence_kind   + (tell me|say) whether (it|this) is a statement, a question, or a command.
     phone_copy      + (copy|repeat|write down) the (symbols|phonetic symbols)(| exactly| as they are).
     translation     + (translate|put) (it|this|the speech|the sentence|what was said) into LANGUAGE.
-    translation     + say (it|this|that|the same) in LANGUAGE.
+    translation     + say (it|this|that) in LANGUAGE.
     translation       What does (it|this|the sentence|the speech) mean in LANGUAGE?
     translation       How do you say (it|this|that) in LANGUAGE?
     translation     + give me (a|the) LANGUAGE translation.
@@ -125,7 +124,7 @@ def _patterns(rows: str) -> dict[str, list[str]]:
 
 PATTERNS = _patterns(_ROWS)
 
-PREFIXES = ("", "Please listen. ", "Now: ", "Here is some audio. ", "I have a question. ", "Listen well. ")
+PREFIXES = ("", "Please listen. ", "Now: ", "Here is some audio. ", "I need your help. ", "Listen closely. ")
 SUFFIXES = ("", " Thank you.", " Take your time.", " Be careful.", " That is all.")
 
 

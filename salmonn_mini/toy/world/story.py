@@ -16,29 +16,26 @@ from salmonn_mini.toy.world.lexicon import NAMES, NOUNS, PAST, THINGS
 OPENING = "Once upon a time there was"
 
 _CHARACTERS = ("kind", "brave", "clever", "lonely", "funny", "strange", "gentle", "quiet")
-_GLAD = ("happy", "proud", "surprised", "excited", "curious")
+_GLAD = ("happy", "proud", "excited")
+_CURIOUS = ("surprised", "excited", "curious")
 _SORRY = ("sad", "worried", "angry", "upset")
 _HOMES = (
-    "by a river",
-    "near the sea",
-    "in a castle",
-    "behind a mountain",
-    "in a small hut",
-    "under an old tree",
-)
+    "by a river", "near the sea", "in a castle", "in the mountains", "in a small hut", "under an old tree",
+)  # fmt: skip
 _FRIENDS = ("a wizard", "a princess", "a dragon", "a giant", "a fairy", "a fox")
 _DEEDS = (
-    "told a secret", "sang a song", "baked some bread", "danced all night", "showed the way", "shared a dream",
+    "whispered a secret", "sang a song", "baked some bread", "danced all night", "lent a hand", "told a joke",
     "gave good advice",
 )  # fmt: skip
 _ENDS = (
     "In the end they became friends and went home together.",
     "In the end everybody laughed and they had a great feast.",
-    "Since that day they have met every summer.",
+    "From that day on they met every summer.",
     "And they lived happily ever after.",
-    "In the end the trouble was over and they slept well.",
+    "In the end they were very tired and slept well.",
 )
-_FEELINGS = {"loses": _SORRY, "breaks": _SORRY, "wants": ("excited", "curious", "hopeful")}
+_FEELINGS = dict.fromkeys(("loses", "breaks"), _SORRY) | dict.fromkeys(("sees", "finds", "opens"), _CURIOUS)
+_FEELINGS |= {"wants": ("excited", "curious", "hopeful"), "likes": ("happy", "excited")}
 
 
 def story_of_statement(statement: Statement, rng: np.random.Generator) -> str:
@@ -51,7 +48,8 @@ def story_of_statement(statement: Statement, rng: np.random.Generator) -> str:
         hero = f"a {character} {statement.subject}"
     feeling = pick(rng, _FEELINGS.get(statement.verb, _GLAD))
     where = f" {statement.place}" if statement.place else ""
-    turn = f"{PAST[statement.verb]} {statement.what}{where} and was very {feeling}"
+    did = "fell in love with" if statement.verb == "likes" else PAST[statement.verb]
+    turn = f"{did} {statement.what}{where} and was very {feeling}"
     return _tell(hero, statement.pronoun, turn, rng)
 
 
@@ -59,7 +57,7 @@ def story_of_sounds(events: Sequence[str], rng: np.random.Generator) -> str:
     """A story whose hero hears the sounds."""
     hero = pick(rng, ("man", "woman", "boy", "girl", "farmer", "king", "queen"))
     causes = " and then ".join(SOUND_FACTS[event]["source"] for event in events)
-    turn = f"heard {causes} and was very {pick(rng, (*_GLAD, 'scared'))}"
+    turn = f"heard {causes} and was very {pick(rng, (*_CURIOUS, 'happy', 'scared'))}"
     return _tell(f"a {pick(rng, _CHARACTERS)} {hero}", "she" if hero in FEMALE else "he", turn, rng)
 
 

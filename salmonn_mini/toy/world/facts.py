@@ -45,9 +45,9 @@ FACTS: dict[str, list[Fact]] = {
         wears a crown: a king; sails on a ship: a sailor; paints pictures: a painter; sings on a stage: a singer
     """),
     "where": _facts("""
-        buy fresh fish: at the market; cook soup: in the kitchen; learn to write: at school;
-        catch a train: at the station; borrow books: at the library; see many trees: in the forest;
-        swim in the sea: at the beach; rent a room: at a hotel
+        buy fresh fish: at the market; make soup: in the kitchen; learn to write: at school;
+        catch a train: at the station; borrow books: at the library; see a lot of trees: in the forest;
+        swim in the sea: at the beach; get a room for the night: at a hotel
     """),
     "tool": _facts("""
         cut bread: a knife; write a letter: a pen; open a locked door: a key; stay dry in the rain: an umbrella;
@@ -57,36 +57,20 @@ FACTS: dict[str, list[Fact]] = {
 
 # Three wordings each: of every fact one is held out (see `grammar.split_of`).
 WORDINGS: dict[str, tuple[str, str, str]] = {
-    "capital": (
-        "What is the capital of {}?",
-        "Tell me the capital of {}.",
-        "Which city is the capital of {}?",
-    ),
+    "capital": ("What is the capital of {}?", "Tell me the capital of {}.", "Which city is the capital of {}?"),
     "country": ("Which country is {} in?", "Tell me which country {} is in.", "In which country is {}?"),
     "animal": ("Which animal {}?", "What animal {}?", "Name an animal that {}."),
     "color": ("What color is {}?", "What is the color of {}?", "Tell me the color of {}."),
     "day_after": ("What day comes after {}?", "Which day follows {}?", "Tell me the day after {}."),
-    "day_before": (
-        "What day comes before {}?",
-        "Which day is right before {}?",
-        "Tell me the day before {}.",
-    ),
+    "day_before": ("What day comes before {}?", "Which day is right before {}?", "Tell me the day before {}."),
     "month": ("What month comes after {}?", "Which month follows {}?", "Tell me the month after {}."),
     "sum": ("What is {} plus {}?", "How much is {} plus {}?", "Add {} and {}."),
-    "opposite": (
-        "What is the opposite of {}?",
-        "Tell me the opposite of {}.",
-        "Which word means the opposite of {}?",
-    ),
-    "legs": (
-        "How many legs does {} have?",
-        "Tell me how many legs {} has.",
-        "Do you know how many legs {} has?",
-    ),
+    "opposite": ("What is the opposite of {}?", "Tell me the opposite of {}.", "Which word means the opposite of {}?"),
+    "legs": ("How many legs does {} have?", "Tell me how many legs {} has.", "Do you know how many legs {} has?"),
     "work": ("Who {}?", "Tell me who {}.", "What do we call a person who {}?"),
     "where": ("Where can I {}?", "Tell me where I can {}.", "Where do people {}?"),
     "tool": ("What do I need to {}?", "Tell me what I need to {}.", "What do people use to {}?"),
-}
+}  # fmt: skip
 
 # A fact as a statement, true or false; those that a second answer would fit as well are left out.
 AS_STATEMENT: dict[str, str] = {
@@ -106,13 +90,13 @@ AS_STATEMENT: dict[str, str] = {
 SOUND_QUESTIONS: dict[str, str] = {
     "What is that sound?": "source",
     "What is making this sound?": "source",
-    "Tell me what I can hear.": "source",
+    "Tell me what that sound is.": "source",
     "Where am I?": "place",
     "Tell me where I am.": "place",
     "Can you guess where I am?": "place",
     "What should I do now?": "action",
     "Tell me what to do.": "action",
-    "What do I have to do?": "action",
+    "Can you tell me what to do?": "action",
 }
 SOUND_ANSWERS = {"source": "It is {}.", "place": "You are {}.", "action": "You should {}."}
 
@@ -128,13 +112,13 @@ SOUND_FACTS: dict[str, dict[str, str]] = _sound_facts("""
     cat       | a cat        | in the house    | feed the cat
     cow       | a cow        | on the farm     | milk the cow
     bird      | a bird       | in the forest   | look for the bird
-    rain      | the rain     | on the street   | take an umbrella
-    thunder   | a storm      | in the mountains | stay at home
+    rain      | the rain     | outside         | take an umbrella
+    thunder   | thunder      | in the mountains | stay inside
     wind      | the wind     | on a hill       | wear a coat
     waves     | the sea      | at the beach    | go swimming
     bell      | a bell       | at the church   | go to church
-    knock     | a visitor    | at the door     | open the door
-    clock     | a clock      | in the kitchen  | look at the time
+    knock     | a knock at the door | at the door     | open the door
+    clock     | a clock      | in the kitchen  | check the time
     siren     | a police car | on the road     | stop the car
     phone     | a phone      | in the office   | answer the phone
     baby      | a baby       | in the bedroom  | comfort the baby
@@ -144,10 +128,10 @@ SOUND_FACTS: dict[str, dict[str, str]] = _sound_facts("""
     frog      | a frog       | at a pond       | look for the frog
     bee       | a bee        | near the flowers | stand still
     water     | running water | in the bathroom | turn off the water
-    fire      | a fire       | at the campfire | put out the fire
-    hammer    | a hammer     | in the workshop | ask for help
+    fire      | a fire       | at a campfire   | put out the fire
+    hammer    | a hammer     | in the workshop | cover your ears
     footsteps | somebody walking | in the hallway | turn around
     clapping  | an audience  | in the theater  | clap along
     engine    | an engine    | in the garage   | turn off the engine
-    horn      | a car        | in traffic      | get out of the way
+    horn      | a car horn   | in traffic      | get out of the way
 """)

@@ -94,6 +94,13 @@ def test_the_rules_of_sense_name_known_words_only():
     assert {place for row in lexicon.PLACES_OF.values() for place in row} <= set(lexicon.PLACES)
 
 
+def test_whatever_somebody_does_there_is_a_place_and_an_adjective_for_it():
+    for subject in (*lexicon.NAMES, *lexicon.NOUNS):
+        for verb in lexicon.ANIMAL_VERBS if subject in lexicon.ANIMALS else lexicon.VERBS:
+            for thing in grammar.objects_of(subject, verb):
+                assert grammar.places_of(subject, verb, thing) and grammar.adjectives_of(verb, thing)
+
+
 @given(seeds, st.sampled_from(grammar.SPLITS))
 def test_what_is_drawn_for_a_split_belongs_to_it_alone(seed, split):
     rng = np.random.default_rng(seed)

@@ -127,9 +127,8 @@ THINGS = (
     phone     | das Telefon   | 部 电话 | 電話
     picture   | das Bild      | 幅 画   | 絵
     ring      | der Ring      | 枚 戒指 | 指輪
-    shoe      | der Schuh     | 只 鞋   | 靴
     chair     | der Stuhl     | 把 椅子 | 椅子
-    table     | der Tisch     | 张 桌子 | 机
+    table     | der Tisch     | 张 桌子 | テーブル
     bag       | die Tasche    | 个 包   | 鞄
     bottle    | die Flasche   | 个 瓶子 | 瓶
     guitar    | die Gitarre   | 把 吉他 | ギター
@@ -181,9 +180,9 @@ VERBS = _table("""
     buys   | kauft    | 买   | 買う
     finds  | findet   | 找到 | 見つける
     likes  | mag      | 喜欢 | 好む
-    takes  | nimmt    | 拿走 | 取る
+    hides  | versteckt | 藏  | 隠す
     paints | malt     | 画   | 描く
-    carries | trägt   | 搬   | 運ぶ
+    carries | trägt   | 带着 | 運ぶ
     sells  | verkauft | 卖   | 売る
     wants  | möchte   | 想要 | 欲しがる
     holds  | hält     | 拿着 | 持つ
@@ -202,49 +201,49 @@ VERBS = _table("""
 """)
 
 PAST = {
-    "sees": "saw", "buys": "bought", "finds": "found", "likes": "liked", "takes": "took", "paints": "painted",
+    "sees": "saw", "buys": "bought", "finds": "found", "likes": "liked", "hides": "hid", "paints": "painted",
     "carries": "carried", "sells": "sold", "wants": "wanted", "holds": "held", "loses": "lost", "cleans": "cleaned",
     "eats": "ate", "reads": "read", "writes": "wrote", "plays": "played", "drives": "drove", "opens": "opened",
     "wears": "wore", "washes": "washed", "fixes": "fixed", "breaks": "broke",
 }  # fmt: skip
-BASE = {verb: verb.removesuffix("s") for verb in VERBS} | {
-    "carries": "carry",
-    "washes": "wash",
-    "fixes": "fix",
-}
+BASE = {s: s.removesuffix("s") for s in VERBS} | {"carries": "carry", "washes": "wash", "fixes": "fix"}
 
+HOUSEHOLD = ("lamp", "picture", "chair", "table", "clock")  # not seen outdoors
 SMALL = tuple(thing for thing in THINGS if thing not in VEHICLES and thing not in ("table", "chair"))
+_WARES = tuple(thing for thing in THINGS if thing not in ("bus", "letter"))
 # What a verb can be done to, where that is not everything.
 OBJECTS_OF: dict[str, tuple[str, ...]] = {
     "finds": SMALL,
-    "takes": SMALL,
-    "carries": (*SMALL, "chair", "table"),
+    "hides": SMALL,
+    "carries": SMALL,
     "holds": SMALL,
-    "paints": (*VEHICLES, "flower", "box", "chair", "table", "lamp", "bottle", "cup", "apple", "orange"),
-    "loses": ("ball", "book", "hat", "key", "letter", "phone", "picture", "ring", "shoe", "bag", "umbrella"),
-    "cleans": (*VEHICLES, "cup", "box", "lamp", "phone", "shoe", "chair", "table", "bag", "bottle", "clock"),
+    **dict.fromkeys(("buys", "sells", "wants"), _WARES),
+    "paints": (*VEHICLES, "picture", "flower", "bottle", "cup", "violin", "apple", "orange"),
+    "loses": ("ball", "book", "hat", "key", "letter", "phone", "picture", "ring", "bag", "umbrella"),
+    "cleans": (*VEHICLES, "cup", "box", "lamp", "phone", "chair", "table", "bag", "bottle", "clock"),
     "eats": tuple(FOOD),
     "reads": ("book", "letter", "newspaper"),
     "writes": ("book", "letter"),
     "plays": ("guitar", "violin"),
     "drives": ("car", "truck", "bus"),
-    "opens": ("box", "letter", "bag", "bottle", "umbrella", "book", "newspaper"),
+    "opens": ("box", "letter", "bag", "bottle"),
     "wears": ("hat", "ring"),
     "washes": (*VEHICLES, "cup", "apple", "carrot", "potato", "bottle"),
-    "fixes": (*VEHICLES, "lamp", "phone", "shoe", "chair", "table", "guitar", "violin", "clock", "umbrella"),
+    "fixes": (*VEHICLES, "lamp", "phone", "chair", "table", "guitar", "violin", "clock", "umbrella"),
     "breaks": ("cup", "lamp", "bottle", "egg"),
 }
 _TREATS = (*FOOD, "flower", "ball")
 # What an animal does, and to what.
 ANIMAL_VERBS: dict[str, tuple[str, ...]] = {
-    "sees": tuple(THINGS),
-    "finds": SMALL,
+    "sees": tuple(thing for thing in THINGS if thing not in HOUSEHOLD),
+    "finds": tuple(thing for thing in SMALL if thing not in HOUSEHOLD),
     "likes": _TREATS,
     "wants": _TREATS,
     "eats": tuple(FOOD),
 }
 LASTING = ("likes", "wants")  # verbs that are said without a place and a time
-REPEATED = ("eats", "reads", "plays", "drives", "wears", "cleans", "washes", "sees", "buys", "sells")
+CHANCE = ("sees", "finds", "loses")  # what nobody does on purpose
+REPEATED = ("eats", "reads", "plays", "drives", "wears", "cleans", "washes", "sees")
 
 PLAIN = ("big", "small", "old", "new")
 # The adjectives of an object, where they are not all of OBJECT_ADJECTIVES.
@@ -252,10 +251,12 @@ ADJECTIVES_OF: dict[str, tuple[str, ...]] = dict.fromkeys(FOOD, ("big", "small")
     "apple": ("big", "small", "red", "green"),
     "egg": ("big", "small", "white", "brown"),
     "flower": ("big", "small", "red", "blue", "white", "yellow"),
-    "newspaper": ("old", "new"),
+    "picture": ("big", "small"),
+    "newspaper": ("old",),
+    "letter": ("old", "new"),
     "guitar": ("old", "new"),
     "violin": ("old", "new"),
-} | dict.fromkeys(("letter", "picture", "key", "ring"), PLAIN)  # fmt: skip
+} | dict.fromkeys(("key", "ring"), PLAIN)  # fmt: skip
 
 INDOORS = _table("""
     in the kitchen | in der Küche      | 在厨房里 | 台所で
@@ -281,10 +282,15 @@ OUTDOORS = _table("""
 """)
 PLACES = INDOORS | OUTDOORS
 # Where a verb is done, where that is not everywhere.
-PLACES_OF: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("buys", "sells"),
-    ("in the store", "on the street", "at the market", "in the city", "in the village", "at the station"),
-) | {"drives": ("on the street", "in the city", "in the village")}
+_HOME = ("in the kitchen", "at school", "in the house", "at the hotel", "in the garden")
+PLACES_OF: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("buys", "sells"), ("in the store", "at the market", "in the city", "in the village")),
+    **dict.fromkeys(("washes", "cleans", "fixes"), (*_HOME, "in the village", "on the farm")),
+    "carries": tuple(OUTDOORS),
+    "drives": ("on the street", "in the city", "in the village"),
+    "writes": (*_HOME, "at the library", "in the office", "in the park"),
+}
+ANIMAL_PLACES = {"in the kitchen", "in the house", *OUTDOORS} - {"in the city", "at the station"}
 LARGE = (*VEHICLES, "horse", "cow", "sheep")  # not seen indoors
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

@@ -20,7 +20,7 @@ from salmonn_mini.toy.world import answers, facts, grammar, story, translate
 from salmonn_mini.toy.world.answers import caption, draw_sounds
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Command, Statement, a, bare, pick, sentence, split_of
-from salmonn_mini.toy.world.lexicon import ANIMALS, BASE, COLORS, FOOD, NAMES, NUMBERS, OBJECTS_OF, THINGS
+from salmonn_mini.toy.world.lexicon import ANIMALS, BASE, CHANCE, COLORS, FOOD, LASTING, NAMES, NUMBERS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.toy.world.pronunciation import phonemes
 from salmonn_mini.toy.world.voice import MOODS
@@ -61,18 +61,13 @@ def _about(
 @cache
 def written_words() -> tuple[str, ...]:
     """All that can be spoken, and the words of the audio tasks' answers and instructions."""
-    texts = [
-        *(event.phrase for event in EVENTS.values()),
-        *facts.SOUND_ANSWERS.values(),
-        *MUSIC,
-        *TEMPI,
-        *MODES,
-    ]
-    texts += [*MOODS, "yes no speech speaker sounds while this is music"]
+    texts = [*(event.phrase for event in EVENTS.values()), *facts.SOUND_ANSWERS.values()]
+    texts += [*MUSIC, *TEMPI, *MODES, *MOODS, "yes no speech speaker sounds while this is music"]
     texts += [cell for row in facts.SOUND_FACTS.values() for cell in row.values()]
     texts += [answer for rows in facts.FACTS.values() for _, answer in rows]
     texts += [bare(prompt) for task in TASKS.values() for prompt in (*task.prompts, *task.held_out)]
     words = {word for text in texts for word in re.findall(r"[A-Za-z]+", text)} - {"s"}
+    words = {word if word in grammar.PROPER else word.lower() for word in words}
     return tuple(sorted(words.union(grammar.spoken_words())))
 
 
@@ -211,14 +206,23 @@ def _which_word(rng: np.random.Generator, split: str) -> Draft:
 
 
 def _substitution(rng: np.random.Generator, split: str) -> Draft:
-    statement = _statement(rng, split)
-    options = [name for name in NAMES if name != statement.subject]
-    if statement.named:
-        other = pick(rng, options)
-        return statement.text, f'"{statement.subject}" with "{other}"', replace(statement, subject=other).text
-    options = [thing for thing in OBJECTS_OF.get(statement.verb, THINGS) if thing != statement.object]
-    other = pick(rng, options)
-    return statement.text, f'"{statement.object}" with "{other}"', replace(statement, object=other).text
+    """Another name, or another thing that goes with the verb, the adjective and the place."""
+    while not (others := _others(one := _statement(rng, split))):
+        pass
+    part, other = "subject" if one.named else "object", pick(rng, others)
+    return one.text, f'"{getattr(one, part)}" with "{other}"', replace(one, **{part: other}).text
+
+
+def _others(one: Statement) -> list[str]:
+    if one.named:
+        return [name for name in NAMES if name != one.subject]
+    return [
+        thing
+        for thing in grammar.objects_of(one.subject, one.verb)
+        if thing != one.object
+        and one.object_adjective in (None, *grammar.adjectives_of(one.verb, thing))
+        and one.place in (None, *grammar.places_of(one.subject, one.verb, thing))
+    ]
 
 
 def _true_or_false(rng: np.random.Generator, split: str) -> Draft:
@@ -274,7 +278,9 @@ TEXT_TASKS: dict[str, TextTask] = {
     "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2.0),
     "first_word": TextTask("name the first word", _of_words(lambda w: w[0])),
     "last_word": TextTask("name the last word", _of_words(lambda w: w[-1])),
-    "spelling": TextTask("spell the last word", _of_words(lambda w: " ".join(w[-1].upper())), 1.5),
+    "spelling": TextTask(
+        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 1.5
+    ),
     "capital_letters": TextTask("write the last word in capital letters", _of_words(lambda w: w[-1].upper())),
     "count_words": TextTask(
         "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True)
@@ -295,8 +301,13 @@ TEXT_TASKS: dict[str, TextTask] = {
     "headline": TextTask(
         "sum a statement up in three words", _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}"))
     ),
-    "detail": TextTask("tell at length what is said", _about(answers.detail), 2.0),
-    "ask_back": TextTask("ask why", _about(lambda s: f"Why does {s.who} {BASE[s.verb]} {s.what}?")),
+    "detail": TextTask(
+        "tell at length what is said", _about(answers.detail, lambda s: s.verb not in LASTING), 2.0
+    ),
+    "ask_back": TextTask(
+        "ask why",
+        _about(lambda s: f"Why does {s.who} {BASE[s.verb]} {s.what}?", lambda s: s.verb not in CHANCE),
+    ),
     "reply": TextTask(
         "reply to the speaker",
         _about(lambda s: f"Thank you for telling me about {s.who} and the {s.object}."),

@@ -251,7 +251,7 @@ ADJECTIVES_OF: dict[str, tuple[str, ...]] = dict.fromkeys(FOOD, ("big", "small")
     "apple": ("big", "small", "red", "green"),
     "egg": ("big", "small", "white", "brown"),
     "flower": ("big", "small", "red", "blue", "white", "yellow"),
-    "picture": ("big", "small"),
+    "picture": ("small", "new"),
     "newspaper": ("old",),
     "letter": ("old", "new"),
     "guitar": ("old", "new"),
@@ -302,7 +302,6 @@ MONTHS = (
 TIMES = _table("""
     today         | heute       | 今天     | 今日
     tonight       | heute Abend | 今晚     | 今夜
-    this morning  | heute Morgen | 今天早上 | 今朝
     every day     | jeden Tag   | 每天     | 毎日
     every morning | jeden Morgen | 每天早上 | 毎朝
     on Monday     | am Montag   | 星期一   | 月曜日に

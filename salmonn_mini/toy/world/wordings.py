@@ -23,7 +23,7 @@ _ROWS = """
     asr               Give me (a transcript|the transcript|the exact words)(| of the speech| of the recording).
     asr             + tell me (|exactly )what (is said|was said|the speaker says).
     asr             + give me (the words|every word) of the (speech|recording).
-    asr               Can you (transcribe|write down) (this|the speech|the recording)?
+    asr               Can you (transcribe|write down) (the speech|the recording)?
     audio_caption   + (describe|name|list) (|all )the sounds(| that you hear| in the recording).
     audio_caption     What (can you hear|do you hear|can be heard|sounds are there)(| in the recording| in the audio)?
     audio_caption     Write (a|a short) (caption for|description of|sentence about) the (audio|sounds|recording).

@@ -39,8 +39,8 @@ lab: $(STAMP) ## JupyterLab on notebooks/, at the tour
 test: $(STAMP) ## lint, unit tests, every notebook (ten to twenty minutes on two cores)
 	@echo "1/4 lint"
 	@$(MAKE) --no-print-directory lint
-	@echo "2/4 unit tests: some 2,300 on two processes, first collected, then counted up to 100 %"
-	@$(PY) -m pytest -n 2 --dist loadscope
+	@echo "2/4 unit tests: some 2,800 on two processes, first collected, then counted up to 100 %"
+	@$(PY) -m pytest -n 2 --dist worksteal
 	@echo "3/4 notebooks, their checked cells compared: $(words $(IN_PART))"
 	@$(if $(IN_PART),$(NBVAL) --nbval-lax $(IN_PART))
 	@echo "4/4 notebooks, every cell compared: $(words $(IN_FULL))"

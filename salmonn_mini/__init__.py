@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from salmonn_mini.evaluation.evaluate import evaluate
     from salmonn_mini.models.config import SalmonnConfig
-    from salmonn_mini.models.lora import lora_scale
+    from salmonn_mini.models.lora import get_lora_scale, lora_scale
     from salmonn_mini.pretrained.loading import Salmonn, load
     from salmonn_mini.train.recipe import load_recipe
     from salmonn_mini.train.run import train_recipe
@@ -26,6 +26,7 @@ __all__ = [
     "SalmonnConfig",
     "__version__",
     "evaluate",
+    "get_lora_scale",
     "load",
     "load_recipe",
     "lora_scale",
@@ -52,7 +53,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "evaluation.evaluate": ["evaluate"],
         "models.config": ["SalmonnConfig"],
-        "models.lora": ["lora_scale"],
+        "models.lora": ["get_lora_scale", "lora_scale"],
         "pretrained.loading": ["Salmonn", "load"],
         "train.recipe": ["load_recipe"],
         "train.run": ["train_recipe"],

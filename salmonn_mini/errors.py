@@ -31,6 +31,19 @@ RENAMED = {
     },
     "--config": {"levers": "ablations"},
 }
+# What others call it, by kind: where such a name is not known, ours is proposed.
+SYNONYMS = {
+    "recipe key": {
+        "max_steps": "steps",
+        "warmup_steps": "warmup",
+        "save_steps": "save_every",
+        "eval_steps": "eval_every",
+        "report_to": "trackers",
+        "dataloader_num_workers": "workers",
+        "torch_compile": "compile",
+        "streaming": "stream",
+    },
+}
 
 
 class SalmonnError(ValueError):
@@ -47,6 +60,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> SalmonnError:
     known = [str(one) for one in known]
     if (new := RENAMED.get(kind, {}).get(name)) in known:
         return SalmonnError(f"{kind} {name!r} was renamed to {new!r}")
-    close = difflib.get_close_matches(str(name), known, n=1)
+    synonym = SYNONYMS.get(kind, {}).get(str(name))
+    close = [synonym] if synonym in known else difflib.get_close_matches(str(name), known, n=1)
     remedy = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(known)}"
     return SalmonnError(f"unknown {kind} {name!r}: {remedy}")

@@ -82,6 +82,15 @@ def test_a_shard_that_another_run_deletes_meanwhile_is_computed_again(tmp_path, 
     assert all(a.whisper.equal(b.whisper) for a, b in zip(first, again, strict=True))
 
 
+def test_a_damaged_file_of_the_cache_is_told_in_one_line(tmp_path) -> None:
+    model, clips = tiny_salmonn(), Tones()
+    feature_cache.encode_dataset(model, clips, tmp_path, Accelerator(cpu=True))
+    file = next(tmp_path.iterdir())
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(SalmonnError, match=rf"{file.name} .*delete it: its features will be computed again"):
+        feature_cache.encode_dataset(model, clips, tmp_path, Accelerator(cpu=True))
+
+
 def test_a_run_that_encodes_for_long_keeps_what_it_will_read(tmp_path, monkeypatch) -> None:
     """Every shard that is there is marked as used after each one that is made."""
     monkeypatch.setattr("salmonn_mini.data.clips.SHARD", 3)

@@ -398,7 +398,29 @@ def test_an_answer_at_another_lora_scale_leaves_the_model_as_it_was(toy: Path) -
         expected = model.answer(clip, **ask)
     assert model.answer(clip, lora_scale=0, **ask) == expected != model.answer(clip, **ask)
     assert "".join(model.stream(clip, lora_scale=0, **ask)).strip() == expected
+    trained, streams = model.answer(clip, **ask), [model.stream(clip, lora_scale=s, **ask) for s in (0, 4)]
+    begun = [next(stream) for stream in streams]  # both are under way
+    assert model.answer(clip, **ask) == trained
+    ended = ["".join((piece, *stream)).strip() for piece, stream in zip(begun, streams, strict=True)]
+    assert ended == [expected, trained]
     assert get_lora_scale(model.llm) == model.config.lora.lora_alpha / model.config.lora.r
+
+
+def test_a_decoder_of_datasets_is_audio(toy: Path) -> None:
+    class Decoder:  # has these keys, and is no mapping
+        def __getitem__(self, key: str) -> object:
+            return {"array": waves()[0].numpy(), "sampling_rate": 16_000}[key]
+
+    model = pretrained.load("toy", 0)
+    assert torch.equal(model.load_waveform(Decoder()), waves()[0])
+
+
+@pytest.mark.parametrize(
+    "more", [{"num_return_sequences": 2, "num_beams": 2}, {"return_dict_in_generate": True}]
+)
+def test_more_than_one_answer_a_clip_is_refused(toy: Path, more: dict) -> None:
+    with pytest.raises(SalmonnError, match="a clip has one answer: leave out num_return_sequences"):
+        pretrained.load("toy", 0).answer(waves()[0], "what", **more)
 
 
 def test_arrays_follow_the_rules_of_the_configuration_too(toy: Path) -> None:

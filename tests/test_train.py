@@ -51,6 +51,7 @@ def test_a_recipe_is_found_by_name_or_file_and_can_be_changed(tmp_path):
     ("override", "words"),
     [
         ("stps=3", "recipe key 'stps': did you mean 'steps'"),
+        ("report_to=all", "recipe key 'report_to': did you mean 'trackers'"),
         ("steps=many", "'many'.*type int"),
         ("steps=0", "steps is 0.*greater than 0"),
         ("stage=4", "stage is 4.*one of 1, 2, 3"),

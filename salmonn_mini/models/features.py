@@ -97,8 +97,7 @@ def encode_in_windows(
     frames a second (BEATs: 1,496 in 30 s) is filled up with zeros where another follows, so that frame t stays at
     t · 20 ms in both encoders. Returns features (B, T, D), zero beyond a clip's length, and lengths (B,).
 
-    Raises:
-        SalmonnError: no clips, or a clip without samples.
+    Raises SalmonnError where there are no clips, or one without samples.
     """
     if not len(waves):
         raise SalmonnError("there are no clips to encode: give a list with at least one")

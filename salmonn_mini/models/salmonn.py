@@ -255,7 +255,7 @@ class SalmonnModel(nn.Module):
         `streamer`, transformers', takes one clip's tokens as they come.
 
         Raises:
-            SalmonnError: not one instruction a clip, or a streamer with several clips or beams.
+            SalmonnError: not one instruction or one answer a clip, or a streamer with several clips or beams.
             TypeError: a field that `GenerationConfig` does not have.
         """
         if streamer is not None and (decoding.get("num_beams", 1) > 1 or len(features) > 1):
@@ -266,6 +266,10 @@ class SalmonnModel(nn.Module):
         drawn = SAMPLING if decoding.get("do_sample") else {}
         if unknown := settings.update(**GREEDY | drawn | decoding):
             raise TypeError(f"GenerationConfig has no field {', '.join(unknown)}")
+        if decoding.get("num_return_sequences", 1) != 1 or decoding.get("return_dict_in_generate"):
+            raise SalmonnError(
+                "a clip has one answer: leave out num_return_sequences and return_dict_in_generate"
+            )
         spliced = self.splice(*self.get_audio_features(features), instructions)
         with seeded(seed, self.device), warnings.catch_warnings():
             # That repetitions of the prompt are not penalized is meant: the sound has no token ids.
@@ -275,6 +279,7 @@ class SalmonnModel(nn.Module):
                 attention_mask=spliced.attention_mask.long(),
                 generation_config=settings,
                 streamer=streamer,
+                tokenizer=self.tokenizer if settings.stop_strings else None,
             )
         return [self._answer(row.tolist()) for row in generated]
 

@@ -58,7 +58,7 @@ class Backbones(NamedTuple):
 def load_backbones(
     config: SalmonnConfig, dtype: torch.dtype = torch.float32, bits: int | None = None
 ) -> Backbones:
-    """The parts that a configuration names by `hub`; "" stands for the toy's own.
+    """The parts that a configuration names by `name_or_path`; "" stands for the toy's own.
 
     `dtype` is Whisper's and the LLM's; BEATs stays in float32, for float16 overflows it. `bits` is the LLM's alone.
     Raises SalmonnError for a part that is missing, or whose weights do not fit; or as `quantization_kwargs`.

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import RLock
 from types import MappingProxyType
 from typing import Any, overload
 
@@ -25,6 +26,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import load_json
 from salmonn_mini.models.config import SAMPLE_RATE, SalmonnConfig
 from salmonn_mini.models.features import Features
+from salmonn_mini.models.generation import stream_text
 from salmonn_mini.models.lora import lora_scale
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.state import load_tensors, save_folder
@@ -37,6 +39,9 @@ Samples = Tensor | np.ndarray
 Audio = str | os.PathLike[str] | Samples | tuple[Samples, int] | Mapping[str, Any]
 MAX_NEW_TOKENS = 80  # of `generate`
 BATCH = 8  # clips that are answered at once
+GENERATING = (
+    RLock()
+)  # while a streamed answer is generated in its thread, no other one changes the LoRA scale
 
 
 class Salmonn(
@@ -178,8 +183,13 @@ class Salmonn(
         self, audio: Audio, prompt: str, *, lora_scale: float | None = None, **decoding: Any
     ) -> Iterator[str]:
         """The answer about one clip in pieces of text, as they are generated; arguments as for `answer`."""
-        with self._at_scale(lora_scale):
-            yield from self.stream_generate(self._encode_audio([audio], prompt, decoding), prompt, **decoding)
+        features = self._encode_audio([audio], prompt, decoding)
+
+        def generate(**streamer: Any) -> None:
+            with self._at_scale(lora_scale):
+                self.generate(features, [prompt], **streamer, **decoding)
+
+        yield from stream_text(generate, self.tokenizer)
 
     def load_waveform(self, audio: Audio, notes: list[str] | None = None) -> Tensor:
         """X (S,) by the configuration's rules; `notes` gains a line for each fix of a file."""
@@ -187,8 +197,11 @@ class Salmonn(
         if isinstance(audio, str | os.PathLike):
             return load_audio(audio, **rules, notes=notes)
         parts: tuple[Any, ...] = audio if isinstance(audio, tuple) else (audio,)
-        if isinstance(audio, Mapping):
-            parts = audio.get("array"), audio.get("sampling_rate")
+        if not isinstance(audio, tuple | Tensor | np.ndarray):
+            with suppress(
+                LookupError, TypeError
+            ):  # datasets' decoders have these keys without being mappings
+                parts = audio["array"], audio["sampling_rate"]
         samples, rate = parts if len(parts) == 2 else (audio, None)
         if not isinstance(samples, Tensor | np.ndarray) or not isinstance(rate, int | None):
             given = ", ".join(type(part).__name__ for part in parts)
@@ -201,14 +214,16 @@ class Salmonn(
             )
         return to_waveform(samples, rate or SAMPLE_RATE, **rules)
 
-    def _at_scale(self, s: float | None) -> AbstractContextManager[None]:
-        return nullcontext() if s is None else lora_scale(self.llm, s)
+    @contextmanager
+    def _at_scale(self, s: float | None) -> Iterator[None]:
+        with GENERATING, nullcontext() if s is None else lora_scale(self.llm, s):
+            yield
 
     def _encode_audio(self, clips: list[Audio], prompt: str, decoding: Mapping[str, Any]) -> Features:
         if not isinstance(prompt, str) or not prompt.strip():
             raise SalmonnError(f"the prompt is {prompt!r}: ask something, such as 'Transcribe the speech.'")
         features = self.encode([self.load_waveform(clip) for clip in clips])
-        self.check_context(features, prompt, decoding.get("max_new_tokens", MAX_NEW_TOKENS))
+        self.check_context(features, prompt, decoding.get("max_new_tokens") or MAX_NEW_TOKENS)
         return features
 
     def check_context(self, features: Features, prompt: str, max_new_tokens: int) -> None:

@@ -30,6 +30,7 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import remove_abandoned, write_bytes
 from salmonn_mini.models.features import Features
 from salmonn_mini.models.salmonn import SalmonnModel
+from salmonn_mini.models.state import load_pickle
 
 SUFFIXES = (".pt", ".safetensors")  # the second is that of earlier versions
 IN_USE_SECONDS = 3600
@@ -147,7 +148,8 @@ def _store(file: Path, clips: Sequence[Features | BadClip]) -> None:
                     f"{name}'s features exceed {CACHE_DTYPE}; use encoders that were trained to the end"
                 )
     content = BytesIO()
-    torch.save([clip.reason if isinstance(clip, BadClip) else vars(clip) for clip in clips], content)
+    stored = [clip.reason if isinstance(clip, BadClip) else vars(clip) for clip in clips]
+    torch.save({"clips": stored}, content)
     write_bytes(file, content.getbuffer())
 
 
@@ -156,5 +158,5 @@ def _load(file: Path, model: SalmonnModel, clips: ClipDataset, shard: range) -> 
     if not file.exists():
         _store(file, _encode(model, clips.waves(shard)))
     _touch([file])
-    stored = torch.load(file, weights_only=True)
+    stored = load_pickle(file, "delete it: its features will be computed again")["clips"]
     return [BadClip(clip) if isinstance(clip, str) else Features(**clip) for clip in stored]

@@ -166,6 +166,8 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str | os.PathLike, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe by its name or file; each override is `key=value`, or `tasks.NAME=value`, the value in YAML.
 
+    In Python, `load_recipe(name).replace(key=value)` changes it as well.
+
     Raises:
         SalmonnError: no such recipe, a file that is not YAML, an unknown key, a wrong or impossible value.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from salmonn_mini.toy.dataset import ToyDataset
 from salmonn_mini.train.feature_cache import evict
 from salmonn_mini.train.loop import fit
 from salmonn_mini.train.optim import set_dropout
-from salmonn_mini.train.recipe import SCRATCH, STAGE, Recipe
+from salmonn_mini.train.recipe import SCRATCH, STAGE, Recipe, load_recipe
 from salmonn_mini.train.sources import StreamingDataset
 
 # What the shapes of the trained weights follow from, besides the connector and LoRA themselves.
@@ -38,14 +39,15 @@ WIDTHS = {
 }
 
 
-def train_recipe(recipe: Recipe, *, fresh: bool = False) -> Path:
-    """Follow a recipe to its end, resuming a run that was stopped, or deleting it if `fresh`.
+def train_recipe(recipe: Recipe | str | PathLike[str], *, fresh: bool = False) -> Path:
+    """Follow a recipe, its name or file, to its end, resuming a run that was stopped, or deleting it if `fresh`.
 
     The directory returned is for `pretrained.load`.
 
     Raises:
         SalmonnError: a model, clips or a directory that cannot be used, or a loss that is not finite.
     """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     model = initial_model(recipe)

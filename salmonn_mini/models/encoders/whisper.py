@@ -37,9 +37,7 @@ class WhisperEncoder(nn.Module):
         pad_to_window=True, as published: each window is filled up with silence, and all its frames are kept, 1500
         per 30 s. pad_to_window=False: the clip's own frames alone, T = ceil(S / 320). The two differ, for a padded
         Whisper attends to the silence: use a model as it was trained.
-
-        Raises:
-            SalmonnError: no clips, or a clip without samples.
+        Raises SalmonnError where there are no clips, or one without samples.
         """
 
         def encode(windows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -238,8 +238,11 @@ class StreamingSource:
 
 def context_fault(model: SalmonnModel, example: Example, frames: Tensor) -> str | None:
     """Why a clip of so many frames (1,) does not fit into the LLM's context with its question and answer, if so."""
-    answer = model.prompt.answer(example.answer)
-    return model.context_fault(int(model.connector.n_tokens(frames)), example.prompt, len(answer))
+    audio, prompt = int(model.connector.n_tokens(frames)), model.prompt
+    most = len(f"</Speech> {model.config.prompt_template}{example.prompt}{example.answer}".encode()) + 3
+    if len(prompt.before) + audio + most <= model.llm.config.max_position_embeddings:
+        return None  # a token has at least one byte, but for the end and two leading spaces: no need to count
+    return model.context_fault(audio, example.prompt, len(prompt.answer(example.answer)))
 
 
 def _endless(tar: TarStream, position: int) -> Iterator[tuple[Example, Packed | BadClip]]:

@@ -119,12 +119,8 @@ class Models:
     """The models of one seed, in a folder of their own."""
 
     def __init__(self, seed: int, runs: Path, device: str | None = None) -> None:
-        self.seed, self.folder, self.cache, self.device = (
-            seed,
-            runs / f"seed{seed}",
-            runs / "features",
-            device,
-        )
+        self.seed, self.device = seed, device
+        self.folder, self.cache = runs / f"seed{seed}", runs / "features"
         self._encoded: dict[tuple, EncodedExamples] = {}
 
     def __getitem__(self, name: str) -> SalmonnModel:

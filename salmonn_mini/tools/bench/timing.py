@@ -16,9 +16,8 @@ from salmonn_mini.tools import size
 
 CPU = torch.device("cpu")
 PRODUCT = {"cpu": 2048, "cuda": 8192}  # size of the matrix product that other work is measured by
-COLUMNS: dict[
-    str, tuple[str, Callable[[Any], str]]
-] = {  # a number of a row: its heading, and how it is written
+# A number of a row: its heading, and how it is written.
+COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "seconds": ("seconds", "{:.3f}".format),
     "times_as_fast": ("times as fast", "{:.2f}".format),
     "growth": ("growth", "{:.2f}".format),

@@ -10,7 +10,7 @@ import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -86,6 +86,17 @@ def _is_spelled(piece: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A sample's token ids: what stands before the context, the context, what stands after it, the answer."""
+
+    parts: tuple[list[int], list[int], list[int], list[int]]
+    softened: bool
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+
+@dataclass(frozen=True)
 class TextBatch:
     """Token ids (B, S), attention mask (B, S), labels (B, S; -100 outside the answers), context mask (B, S)."""
 
@@ -117,18 +128,21 @@ class Layout:
         """For each token one that sounds like it."""
         return self.alike[ids, torch.from_numpy(rng.integers(soft.ALIKE, size=tuple(ids.shape)))]
 
+    def row(self, sample: TextSample, rng: np.random.Generator | None = None) -> Row:
+        """One sample's token ids; with an rng, its context is softened in half of the cases."""
+        softened = rng is not None and rng.random() < soft.SHARE and sample.task not in soft.CRISP
+        context = self.context(sample, rng if softened else None)
+        after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
+        return Row((self.prompt.before, context, after, answer), softened)
+
     def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
         """A padded batch; with an rng, half of the contexts are softened."""
-        rows, softened = [], []
-        for sample in samples:
-            softened.append(rng is not None and rng.random() < soft.SHARE and sample.task not in soft.CRISP)
-            context = self.context(sample, rng if softened[-1] else None)
-            after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
-            rows.append((self.prompt.before, context, after, answer))
-        batch = _pad(rows, softened, self.prompt.tokenizer.pad_token_id)
-        if rng is None:
-            return batch
-        return replace(batch, others=self.others(batch.ids, rng))
+        return self.pad([self.row(sample, rng) for sample in samples], rng)
+
+    def pad(self, rows: Sequence[Row], rng: np.random.Generator | None = None) -> TextBatch:
+        """The batch of rows of token ids."""
+        batch = _pad(rows, self.prompt.tokenizer.pad_token_id)
+        return batch if rng is None else replace(batch, others=self.others(batch.ids, rng))
 
     @cached_property
     def alike(self) -> Tensor:
@@ -136,18 +150,18 @@ class Layout:
         return soft.sound_alikes(self.prompt.tokenizer)
 
 
-def _pad(rows: list[tuple[list[int], ...]], softened: list[bool], pad: int) -> TextBatch:
-    width = max(sum(map(len, row)) for row in rows)
+def _pad(rows: Sequence[Row], pad: int) -> TextBatch:
+    width = max(map(len, rows))
     ids = torch.full((len(rows), width), pad)
     mask, context = torch.zeros(2, len(rows), width, dtype=torch.bool)
     labels = torch.full((len(rows), width), -100)
     for i, row in enumerate(rows):
-        starts = np.cumsum([0, *map(len, row)])
-        ids[i, : starts[-1]] = torch.tensor([token for part in row for token in part])
+        starts = np.cumsum([0, *map(len, row.parts)])
+        ids[i, : starts[-1]] = torch.tensor([token for part in row.parts for token in part])
         mask[i, : starts[-1]] = True
         context[i, starts[1] : starts[2]] = True
-        labels[i, starts[3] : starts[4]] = torch.tensor(row[3])
-    return TextBatch(ids, ids, mask, labels, context, torch.tensor(softened))
+        labels[i, starts[3] : starts[4]] = torch.tensor(row.parts[3])
+    return TextBatch(ids, ids, mask, labels, context, torch.tensor([row.softened for row in rows]))
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -178,23 +192,30 @@ def answer_loss(llm: LlamaForCausalLM, batch: TextBatch) -> Tensor:
 
 
 class TextPool:
-    """Draws batches of samples of like length: a group of batches is drawn at once, sorted and cut."""
+    """Draws batches of rows of like length: a group of batches is drawn at once, sorted and cut."""
 
-    GROUP = 8
+    GROUP = 16
 
-    def __init__(self, samples: Sequence[TextSample], seed: int) -> None:
-        self.samples, self.seed = samples, seed
+    def __init__(self, samples: Sequence[TextSample], layout: Layout, seed: int) -> None:
+        self.samples, self.layout, self.seed = samples, layout, seed
+        self._rows = lru_cache(maxsize=1)(self._draw)
 
-    def batch(self, step: int) -> list[TextSample]:
-        """The samples of a step, a function of (seed, step)."""
-        rng = np.random.default_rng((self.seed, step // self.GROUP))
+    def batch(self, step: int) -> TextBatch:
+        """The batch of a step, a function of (seed, step)."""
+        group, place = divmod(step, self.GROUP)
+        order = np.random.default_rng((self.seed, group)).permutation(self.GROUP)
+        start = BATCH * int(order[place])
+        rows = self._rows(group)[start : start + BATCH]
+        return self.layout.pad(rows, np.random.default_rng((self.seed, step, 1)))
+
+    def _draw(self, group: int) -> list[Row]:
+        rng = np.random.default_rng((self.seed, group, 2))
         drawn = [self.samples[i] for i in rng.integers(len(self.samples), size=self.GROUP * BATCH)]
-        drawn.sort(key=lambda s: len(s.context) + len(s.prompt) + len(s.answer))
-        place = BATCH * int(rng.permutation(self.GROUP)[step % self.GROUP])
-        return [
-            replace(sample, prompt=add_affixes(rng, sample.prompt)) if rng.random() < AFFIX_SHARE else sample
-            for sample in drawn[place : place + BATCH]
-        ]
+        return sorted((self.layout.row(_with_affixes(sample, rng), rng) for sample in drawn), key=len)
+
+
+def _with_affixes(sample: TextSample, rng: np.random.Generator) -> TextSample:
+    return replace(sample, prompt=add_affixes(rng, sample.prompt)) if rng.random() < AFFIX_SHARE else sample
 
 
 def train_llm(
@@ -213,7 +234,5 @@ def loss_of_step(
     llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, samples: Sequence[TextSample], seed: int
 ) -> Callable[[int], Tensor]:
     """The loss of a step's batch, a function of (seed, step)."""
-    layout, pool = Layout(tokenizer), TextPool(samples, seed)
-    return lambda step: answer_loss(
-        llm, layout.batch(pool.batch(step), np.random.default_rng((seed, step, 1)))
-    )
+    pool = TextPool(samples, Layout(tokenizer), seed)
+    return lambda step: answer_loss(llm, pool.batch(step))

@@ -152,9 +152,20 @@ def test_a_word_is_mistaken_for_words_that_sound_alike(tokenizer):
     assert (alike[pad] == pad).all()
 
 
-def test_batches_of_text_are_a_function_of_seed_and_step(samples):
-    assert text.TextPool(samples, 3).batch(11) == text.TextPool(samples, 3).batch(11)
-    assert text.TextPool(samples, 3).batch(11) != text.TextPool(samples, 3).batch(12)
+def test_batches_of_text_are_a_function_of_seed_and_step(samples, tokenizer):
+    pool, again = (text.TextPool(samples, text.Layout(tokenizer), 3) for _ in range(2))
+    for step in (11, 40, 12):  # of one group of batches and of another
+        first, second = vars(pool.batch(step)), vars(again.batch(step))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(pool.batch(11).ids, pool.batch(12).ids)
+    other = text.TextPool(samples, text.Layout(tokenizer), 4)
+    assert not torch.equal(pool.batch(11).ids, other.batch(11).ids)
+
+
+def test_batches_of_text_hold_little_padding(samples, tokenizer):
+    pool = text.TextPool(samples, text.Layout(tokenizer), 3)
+    masks = [pool.batch(step).mask for step in range(pool.GROUP)]
+    assert sum(mask.sum().item() for mask in masks) > 0.85 * sum(mask.numel() for mask in masks)
 
 
 def test_whisper_overfits_one_batch(tokenizer):

@@ -42,7 +42,7 @@ def test_a_statement_in_four_languages():
     assert translate.to_chinese(FARMER) == "今天那位年老的农夫在公园里卖一个红色的苹果。"
     assert translate.to_japanese(FARMER) == "年老いた農夫は今日公園で赤いりんごを売る。"
     assert translate.to_german(ANNA) == "Alice sieht das neue Buch."
-    assert translate.to_chinese(ANNA) == "爱丽丝看见那本新书。"
+    assert translate.to_chinese(ANNA) == "爱丽丝看见了那本新书。"
     assert translate.to_japanese(ANNA) == "アリスは新しい本を見る。"
     tired = Statement("horse", "likes", "egg", "tired", None, "the")
     assert translate.to_german(tired) == "Das müde Pferd mag das Ei."

@@ -126,7 +126,7 @@ _ROWS = (
         (
             "Is the speaker a man or a woman?",
             "What is the gender of the speaker?",
-            "Is this a man's voice or a woman's voice?",
+            "Who is speaking, a man or a woman?",
             "Identify the speaker's gender.",
         ),
         ("Tell me the gender of the speaker.", "Do you hear a man or a woman?"),
@@ -140,8 +140,8 @@ _ROWS = (
         "keywords", 2, None, "accuracy", "the nouns of the statement, with commas",
         (
             "Extract the keywords.",
-            "What are the keywords of the speech?",
-            "List the keywords of the speech.",
+            "What are the keywords in the speech?",
+            "List the keywords of what was said.",
             "Please find the keywords.",
         ),
         ("Which keywords does the speech contain?", "Tell me the keywords."),
@@ -171,16 +171,16 @@ _ROWS = (
         (
             "Write a story based on the audio.",
             "Tell me a story about what you hear.",
-            "Make up a story about the recording.",
-            "Please make up a long story about the audio.",
+            "Make up a story based on the recording.",
+            "Please make up a story that fits the audio.",
         ),
         ("Tell a story about what you just heard.", "Turn the recording into a story."),
     ),
     Task(
         "co_reasoning", 3, None, "accuracy", "a short sentence",
         (
-            "Answer the question about the background sound.",
-            "Use the sound behind the voice to answer the question.",
+            "Use the background sound to answer the speaker.",
+            "Use the sound behind the voice to answer the speaker.",
             "Listen to the background and answer the speaker.",
             "What is the answer, judging by the sound in the background?",
         ),

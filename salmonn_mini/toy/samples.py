@@ -115,7 +115,7 @@ SAMPLES: tuple[SampleSpec, ...] = (
     SampleSpec("sound_knock_then_baby.wav", "audio_qa", _sounds("knock", "baby")),
     SampleSpec("music_piano_fast_happy.wav", "music_caption", _played("piano", "fast", "happy")),
     SampleSpec("music_violin_slow_sad.wav", "music_caption", _played("violin", "slow", "sad")),
-    SampleSpec("music_drum_fast_sad.wav", "music_qa", _played("drum", "fast", "sad")),
+    SampleSpec("music_rock_fast_sad.wav", "music_qa", _played("rock", "fast", "sad")),
     SampleSpec("speech_over_dog.wav", "speech_qa", _said("female"), background="dog"),
     SampleSpec("question_over_waves.wav", "co_reasoning", _sounds("waves")),
     SampleSpec("two_overlapped.wav", "overlapped_speech", _two("female", "male")),

@@ -10,7 +10,7 @@ import numpy as np
 from salmonn_mini.toy.world import facts
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Statement, a, bare, pick, sentence
-from salmonn_mini.toy.world.lexicon import BASE, COLORS, NUMBERS, OPPOSITES, PEOPLE
+from salmonn_mini.toy.world.lexicon import BASE, COLORS, LASTING, NUMBERS, OPPOSITES, PEOPLE
 
 
 def caption(events: Sequence[str]) -> str:
@@ -26,7 +26,7 @@ def draw_sounds(rng: np.random.Generator) -> tuple[str, ...]:
 
 def music_caption(style: str, tempo: str, mode: str) -> str:
     """A sentence on a piece of music."""
-    return f"This is {tempo} and {mode} {style} music."
+    return f"This is {tempo}, {mode} {style} music."
 
 
 def emotion_answer(mood: str) -> str:
@@ -46,7 +46,7 @@ def speaker_caption(gender: str, events: Sequence[str] = ()) -> str:
 def music_questions(style: str, tempo: str, mode: str) -> dict[str, str]:
     """Questions about a piece of music, with their answers."""
     return {
-        "What is playing?": sentence(a(style)),
+        "What music is playing?": sentence(f"{style} music"),
         "Is the music slow or fast?": sentence(tempo),
         "Does the music sound happy or sad?": sentence(mode),
     }
@@ -54,12 +54,13 @@ def music_questions(style: str, tempo: str, mode: str) -> dict[str, str]:
 
 def sound_questions(events: Sequence[str], asked: str) -> dict[str, str]:
     """Questions about sounds, one of them about the sound that is asked for, with their answers."""
-    return {
+    questions = {
         f"Can you hear {facts.SOUND_FACTS[asked]['source']}?": "Yes." if asked in events else "No.",
         "How many different sounds are there?": sentence(NUMBERS[len(events) - 1]),
-        "Which sound comes first?": caption(events[:1]),
-        "Which sound comes last?": caption(events[-1:]),
     }
+    if len(events) > 1:
+        questions |= {"What happens first?": caption(events[:1]), "What happens last?": caption(events[-1:])}
+    return questions
 
 
 def keywords(statement: Statement) -> str:
@@ -105,6 +106,13 @@ def draw_co_reasoning(rng: np.random.Generator, split: str) -> tuple[str, str]:
     test, validation = questions[first % len(questions)], questions[(first + 4) % len(questions)]
     rest = [question for question in questions if question not in (test, validation)]
     return {"test": test, "validation": validation}.get(split) or pick(rng, rest), event
+
+
+def has_details(statement: Statement) -> bool:
+    """Whether there is more to tell of a deed than who did what."""
+    return statement.verb not in LASTING and any(
+        (statement.object_adjective, statement.place, statement.time)
+    )
 
 
 def detail(statement: Statement) -> str:

@@ -294,7 +294,7 @@ FREE_QUESTIONS = (
     "When does the {person} meet {name}?",
     "Can you tell me where {name} is?",
     "Is {day} a good day to visit {city}?",
-    "Does the {person} have {number} or {number} books?",
+    "Does the {person} have {number} books and {number} lamps?",
     "Is {name} at home on {day}?",
     "Tell me about the {animal} {outdoors}.",
     "Tell me how {name} can get to {city}.",

@@ -176,10 +176,10 @@ UNLIKE = (
 OBJECT_ADJECTIVES = COLORS | SIZES | AGES
 
 VERBS = _table("""
-    sees   | sieht    | 看见 | 見る
+    sees   | sieht    | 看见了 | 見る
     buys   | kauft    | 买   | 買う
-    finds  | findet   | 找到 | 見つける
-    likes  | mag      | 喜欢 | 好む
+    finds  | findet   | 找到了 | 見つける
+    likes  | mag      | 喜欢 | 好きだ
     hides  | versteckt | 藏  | 隠す
     paints | malt     | 画   | 描く
     carries | trägt   | 带着 | 運ぶ

@@ -9,7 +9,7 @@ import numpy as np
 
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.facts import SOUND_FACTS
-from salmonn_mini.toy.world.grammar import FEMALE, Statement, pick
+from salmonn_mini.toy.world.grammar import FEMALE, Statement, a, pick
 from salmonn_mini.toy.world.lexicon import NAMES, NOUNS, PAST, THINGS
 
 # One opening for all stories: several would split the first token's probability and hide what a model prefers.
@@ -25,7 +25,7 @@ _HOMES = (
 _FRIENDS = ("a wizard", "a princess", "a dragon", "a giant", "a fairy", "a fox")
 _DEEDS = (
     "whispered a secret", "sang a song", "baked some bread", "danced all night", "lent a hand", "told a joke",
-    "gave good advice",
+    "offered some advice",
 )  # fmt: skip
 _ENDS = (
     "In the end they became friends and went home together.",
@@ -40,12 +40,12 @@ _FEELINGS |= {"wants": ("excited", "curious", "hopeful"), "likes": ("happy", "ex
 
 def story_of_statement(statement: Statement, rng: np.random.Generator) -> str:
     """A story whose hero is the statement's subject and whose turn is its deed."""
-    character = pick(rng, _CHARACTERS)
+    character = statement.subject_adjective or pick(rng, _CHARACTERS)
     if statement.named:
         child = "girl" if statement.subject in FEMALE else "boy"
-        hero = f"a {character} {child} named {statement.subject}"
+        hero = a(f"{character} {child} named {statement.subject}")
     else:
-        hero = f"a {character} {statement.subject}"
+        hero = a(f"{character} {statement.subject}")
     feeling = pick(rng, _FEELINGS.get(statement.verb, _GLAD))
     where = f" {statement.place}" if statement.place else ""
     did = "fell in love with" if statement.verb == "likes" else PAST[statement.verb]

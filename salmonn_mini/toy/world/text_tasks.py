@@ -20,7 +20,7 @@ from salmonn_mini.toy.world import answers, facts, grammar, story, translate
 from salmonn_mini.toy.world.answers import caption, draw_sounds
 from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.grammar import Command, Statement, a, bare, pick, sentence, split_of
-from salmonn_mini.toy.world.lexicon import ANIMALS, BASE, CHANCE, COLORS, FOOD, LASTING, NAMES, NUMBERS
+from salmonn_mini.toy.world.lexicon import ANIMALS, BASE, CHANCE, COLORS, FOOD, NAMES, NUMBERS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.toy.world.pronunciation import phonemes
 from salmonn_mini.toy.world.voice import MOODS
@@ -82,7 +82,8 @@ def _described(rng: np.random.Generator) -> Command:
     if kind == 2:
         return Command(answers.speaker_caption(gender, draw_sounds(rng)[: rng.integers(2)]), ())
     if kind == 3:
-        return Command(sentence(pick(rng, (*MOODS, *TEMPI, *MODES))), ())
+        styles = [f"{style} music" for style in MUSIC]
+        return Command(sentence(pick(rng, (*MOODS, *TEMPI, *MODES, *styles))), ())
     return Command(caption(draw_sounds(rng)), ())
 
 
@@ -146,7 +147,7 @@ def _yes_no(rng: np.random.Generator, split: str) -> Draft:
     yes = rng.random() < 0.5
     asked = one if yes else other
     same = {
-        f"Is it about {asked.subject if asked.named else a(asked.subject)}?": one.subject == other.subject,
+        f"Is {asked.subject if asked.named else a(asked.subject)} mentioned?": one.subject == other.subject,
         f"Is {a(asked.object)} mentioned?": one.object == other.object,
     }
     if one.place and other.place:
@@ -301,9 +302,7 @@ TEXT_TASKS: dict[str, TextTask] = {
     "headline": TextTask(
         "sum a statement up in three words", _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}"))
     ),
-    "detail": TextTask(
-        "tell at length what is said", _about(answers.detail, lambda s: s.verb not in LASTING), 2.0
-    ),
+    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2.0),
     "ask_back": TextTask(
         "ask why",
         _about(lambda s: f"Why does {s.who} {BASE[s.verb]} {s.what}?", lambda s: s.verb not in CHANCE),

@@ -56,7 +56,7 @@ def to_japanese(statement: Statement) -> str:
         subject + "は",
         TIMES[statement.time].ja if statement.time else None,
         PLACES[statement.place].ja if statement.place else None,
-        _plain_object(statement, "ja") + "を",
+        _plain_object(statement, "ja") + ("が" if statement.verb == "likes" else "を"),
         VERBS[statement.verb].ja,
         "。",
     )

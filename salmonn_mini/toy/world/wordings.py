@@ -17,7 +17,7 @@ HELD_OUT = 8  # one wording in so many
 
 _ROWS = """
     asr             + (transcribe|write down) (the speech|what is said|what was said|every word)(| exactly| for me).
-    asr             + repeat (it|the sentence|what was said|the speaker's words)(| exactly| word for word).
+    asr             + repeat (it|that|what was said|the speaker's words)(| exactly| word for word).
     asr               What (does the speaker say|did the speaker say|is being said|was said)(| exactly)?
     asr               Which words (are spoken|were said|do you hear|does the speaker use)?
     asr               Give me (a transcript|the transcript|the exact words)(| of the speech| of the recording).
@@ -33,7 +33,7 @@ _ROWS = """
     audio_caption   + give me a (caption for|description of|list of) (the|all the) sounds.
     audio_caption     Which sounds (can you hear|do you hear|are there)(| in the recording)?
     keywords        + (list|extract|find|name|give me) (|all )the (keywords|important words).
-    keywords          What are the (keywords|most important words)(| of the speech| of the sentence)?
+    keywords          What are the (keywords|most important words)(| in the speech| in the sentence)?
     keywords          Which words (matter most|are the keywords)?
     spoken_query_qa + answer (this question|the speaker|the speaker's question).
     spoken_query_qa   What is the (answer|right answer|correct answer)(| to this question| to the speaker's question)?
@@ -42,10 +42,10 @@ _ROWS = """
     slot_filling      (what|which) {} (is mentioned|does the speaker mention)?
     slot_filling    + (find|give me|tell me|write down) the {}(| that is mentioned| that the speaker mentions).
     slot_filling      What is the {}(| in the speech| in the command| in the request)?
-    story           + (write|tell me|make up|invent) (a|a long) story (based on|about) (the recording|what you hear).
-    co_reasoning    + use the (background sound|sound in the background) to answer (the question|the speaker).
-    co_reasoning    + listen to the (background sound|sound behind the voice) and answer (the question|the speaker).
-    co_reasoning      Given the (background sound|sound in the background), (answer the question.|what is the answer?)
+    story           + (write|tell me|make up|invent) a story (based on (the recording|what you hear)|about what you hear).
+    co_reasoning    + use the (background sound|sound in the background) to (answer|reply to) the speaker.
+    co_reasoning    + listen to the (background sound|sound behind the voice) and (answer|reply to) the speaker.
+    co_reasoning      Given the (background sound|sound in the background), (what would you say|what is the answer)?
     first_word        What is the first word(| that you hear)?
     first_word      + (give me|tell me|write down|repeat) the first word(| that you hear| only).
     first_word        Which word comes first?
@@ -99,9 +99,9 @@ _ROWS = """
     sentence_kind     What kind of sentence is (it|this|that)?
     sentence_kind   + (tell me|say) whether (it|this) is a statement, a question, or a command.
     phone_copy      + (copy|repeat|write down) the (symbols|phonetic symbols)(| exactly| as they are).
-    translation     + (translate|put) (it|this|the speech|the sentence|what was said) into LANGUAGE.
+    translation     + (translate|put) (it|this|that|the sentence|what was said) into LANGUAGE.
     translation     + say (it|this|that) in LANGUAGE.
-    translation       What does (it|this|the sentence|the speech) mean in LANGUAGE?
+    translation       How would you say (it|this|that|the sentence) in LANGUAGE?
     translation       How do you say (it|this|that) in LANGUAGE?
     translation     + give me (a|the) LANGUAGE translation.
     translation       What is the LANGUAGE translation(| of the sentence| of this)?

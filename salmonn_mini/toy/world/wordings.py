@@ -42,7 +42,8 @@ _ROWS = """
     slot_filling      (what|which) {} (is mentioned|does the speaker mention)?
     slot_filling    + (find|give me|tell me|write down) the {}(| that is mentioned| that the speaker mentions).
     slot_filling      What is the {}(| in the speech| in the command| in the request)?
-    story           + (write|tell me|make up|invent) a story (based on (the recording|what you hear)|about what you hear).
+    story           + (write|tell me|make up|invent) a story based on (the recording|what you hear).
+    story           + (write|tell me|make up|invent) a story about what you hear.
     co_reasoning    + use the (background sound|sound in the background) to (answer|reply to) the speaker.
     co_reasoning    + listen to the (background sound|sound behind the voice) and (answer|reply to) the speaker.
     co_reasoning      Given the (background sound|sound in the background), (what would you say|what is the answer)?

@@ -24,7 +24,8 @@ training saw, voiced, mixed and synthesized anew; in brackets 95 % bootstrap int
 
 _DATA = {
     "llm": f"text instructions from the toy world's grammar, {text.BATCH} a step; it never saw audio",
-    "whisper": f"{speech.UTTERANCES:,} utterances of the training speakers, disturbed anew each time, "
+    "whisper": f"{speech.UTTERANCES:,} utterances of the training speakers and of others in their ranges, "
+    f"disturbed anew each time, "
     f"{speech.BATCH} a step; sequence to sequence, with a CTC loss over phones whose head is not shipped",
     "beats": f"{sum(sounds.POOL.values()):,} clips of sound events, music and voices with their tags, "
     f"{sounds.BATCH} a step",

@@ -18,17 +18,18 @@ from salmonn_mini.models.config import GAP_SECONDS, PRESETS, SAMPLE_RATE
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world import acoustics, grammar
-from salmonn_mini.toy.world.clips import BACKGROUND_SNR, draw_utterance
+from salmonn_mini.toy.world.clips import BACKGROUND_SNR, LEAD_SECONDS, TAIL_SECONDS, draw_utterance
 from salmonn_mini.toy.world.events import EVENTS, synthesize
 from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.pronunciation import PHONES
-from salmonn_mini.toy.world.voice import speak
+from salmonn_mini.toy.world.voice import GENDERS, new_speaker, speak
 
 SCHEDULE = Schedule(steps=3600, lr=1.5e-3, warmup=300)
 UTTERANCES = 10_000
 BATCH = 32
 NEIGHBORS = 400  # a batch is drawn from so many utterances of like length
 CTC_WEIGHT = 0.5
+NEW_SPEAKERS = 0.5  # utterances by speakers that are heard once
 _KINDS = (
     (grammar.draw_statement,) * 5 + (grammar.draw_question,) * 2 + (grammar.draw_command,) * 2
     + (grammar.draw_free_question,) * 2 + (grammar.draw_word_list,)
@@ -56,9 +57,15 @@ def draw_texts(n: int, rng: np.random.Generator, split: str) -> list[str]:
 
 
 def speak_all(texts: Sequence[str], rng: np.random.Generator) -> list[Spoken]:
-    """Every text by a random speaker of the training split, in a random mood and tempo."""
-    said = [speak(**vars(draw_utterance(text, rng))) for text in texts]
-    return [Spoken(text, one.phones, one.wave) for text, one in zip(texts, said, strict=True)]
+    """Every text in a random mood and tempo, by a speaker of the training split or a new one of its ranges."""
+    spoken = []
+    for text in texts:
+        how = vars(draw_utterance(text, rng))
+        if rng.random() < NEW_SPEAKERS:
+            how |= {"speaker": new_speaker("new", pick(rng, GENDERS), "train", rng.random(6))}
+        said = speak(**how)
+        spoken.append(Spoken(text, said.phones, said.wave))
+    return spoken
 
 
 class SpeechPool:
@@ -85,8 +92,9 @@ class SpeechPool:
         return Spoken(f"{first.text} {second.text}", first.phones + second.phones, self._disturb(wave, rng))
 
     def _disturb(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() < 0.15:
-            wave = acoustics.mix(wave, pick(rng, self.backgrounds), rng.uniform(*BACKGROUND_SNR))
+        if rng.random() < 0.25:
+            around = rng.uniform(0, LEAD_SECONDS[1]), rng.uniform(0, TAIL_SECONDS[1])
+            wave = acoustics.mix(wave, pick(rng, self.backgrounds), rng.uniform(*BACKGROUND_SNR), *around)
         if rng.random() < 0.15:
             wave = acoustics.reverberate(wave, rng)
         if rng.random() < 0.6:

@@ -101,6 +101,7 @@ _RANGES = {
     "female": ((172.0, 228.0), (0.93, 1.03)),
     "child": ((240.0, 270.0), (0.87, 0.91)),
 }
+GENDERS = tuple(_RANGES)
 # Which tenths of these ranges each split's speakers come from: nobody else has a pitch or a size like theirs.
 _TENTHS = {"train": (0, 2, 4, 5, 7, 9), "validation": (1, 6), "test": (3, 8)}
 _OTHERS = ((0.85, 1.15), (-0.6, 0.4), (-0.3, 0.7), (0.82, 0.92))  # range, tilt, breath and tempo of everyone

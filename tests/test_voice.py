@@ -152,13 +152,33 @@ def test_a_pause_lies_between_the_words_that_it_parts():
     assert (here.text, and_.text) == ("here", "and") and and_.begin - here.end > 0.05
 
 
-def test_every_symbol_ends_at_a_frame_of_its_own():
+def test_every_symbol_lies_between_frames_of_its_own():
     symbols = "hˈæt."
     spectra = vocoder.analyze(symbols, 1.0)
-    assert len(spectra.ends) == len(symbols) + 1 and np.all(np.diff(spectra.ends) > 0)
-    assert spectra.ends[-1] < len(spectra.f0) == spectra.harmonics.shape[1]
+    assert len(spectra.bounds) == len(symbols) + 1 and np.all(np.diff(spectra.bounds) > 0)
+    assert spectra.bounds[0] > 0 and spectra.bounds[-1] < len(spectra.f0) == spectra.harmonics.shape[1]
     assert len(vocoder.synthesize(spectra, np.random.default_rng(0))) == len(spectra.f0) * SAMPLE_RATE // 80
     assert len(vocoder.analyze(symbols, 0.8).f0) > len(spectra.f0)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_word_is_heard_in_its_time(name):
+    """Only the words with a sibilant hiss in their times, and where it is their first phone from the beginning."""
+    for text, at in (("Now say no.", 1), ("Lee may go soon.", 3), ("Anna may show Lee.", 2)):
+        said = speak(text, name)
+        hisses = [_hiss(said, word) for word in said.words]
+        assert [i for i, hiss in enumerate(hisses) if hiss is not None] == [at]
+        assert hisses[at] == pytest.approx(0, abs=0.05)
+
+
+def _hiss(said, word):
+    """When more than half of the power is above 4 kHz, in seconds from the word's beginning."""
+    for begin in np.arange(word.begin - 0.03, word.end - 0.02, 0.01):
+        frame = said.wave[round(begin * SAMPLE_RATE) :][: SAMPLE_RATE // 50]
+        power = np.abs(np.fft.rfft(frame)) ** 2
+        if power[len(frame) // 4 :].sum() > 0.5 * power.sum():
+            return begin - word.begin
+    return None
 
 
 def test_the_same_call_gives_the_same_bytes():

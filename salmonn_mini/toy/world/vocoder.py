@@ -19,6 +19,7 @@ VOICE_F0 = 190.0  # Hz, what the voice speaks at by itself
 FRAME_SECONDS = 0.0125
 UNVOICED = 40.0  # Hz; a frame of a lower f0 has none
 _RATE = 24_000  # Hz, of the network's sound
+_FIRST = 2  # pairs of frames that the first symbol lasts
 _DURATIONS = "/Cast_32_output_0"  # the tensor with each symbol's duration, in pairs of frames
 
 # For what is made with the voice: the model card and the README of data_samples/.
@@ -44,7 +45,7 @@ class Spectra:
         noise: log magnitude of the noise.
         rest, phase: log magnitude and phase of what is neither.
         f0: (F,) in Hz, below `UNVOICED` where there is none.
-        ends: (L,) for each symbol the frame at which it ends.
+        bounds: (L + 1,) the frames between which the L symbols lie, one after the other.
     """
 
     harmonics: np.ndarray
@@ -53,15 +54,18 @@ class Spectra:
     rest: np.ndarray
     phase: np.ndarray
     f0: np.ndarray
-    ends: np.ndarray
+    bounds: np.ndarray
 
 
 def analyze(symbols: str, tempo: float) -> Spectra:
-    """How the voice says `symbols`, at `tempo` times its own pace; `ends` has one entry a symbol."""
+    """How the voice says `symbols`, at `tempo` times its own pace."""
     network, vocabulary = _network()
     ids = np.array([[0, *(vocabulary[symbol] for symbol in symbols), 0]], np.int64)
     *parts, durations = network.run(None, {"ids": ids, "speed": np.array([tempo], np.float32)})
-    return Spectra(*(part[0] for part in parts), 2 * np.cumsum(durations)[:-1])
+    # Durations count from a mark before the first symbol, but each symbol sounds in the time of the one before it: the
+    # first one at the end of the mark's, which is silent up to there.
+    bounds = np.cumsum(durations)[: len(symbols)]
+    return Spectra(*(part[0] for part in parts), 2 * np.concatenate([bounds[:1] - _FIRST, bounds]))
 
 
 def synthesize(spectra: Spectra, rng: np.random.Generator) -> np.ndarray:

@@ -175,7 +175,7 @@ def speak(text: str, speaker: str | Speaker, mood: str = "neutral", tempo: float
     for said in sentences:
         symbols = " ".join(word.symbols + word.pause for word in said)
         spectra = vocoder.analyze(symbols, pace)
-        words += _words(said, spectra.ends, seconds)
+        words += _words(said, spectra.bounds, seconds)
         waves.append(vocoder.synthesize(_as_said_by(who, manner, spectra), rng))
         seconds += len(waves[-1]) / SAMPLE_RATE
     wave, words = _cut(np.concatenate(waves), words)
@@ -195,12 +195,12 @@ def _checked(speaker: str | Speaker, mood: str, tempo: float) -> tuple[Speaker, 
     return speaker, _MANNERS[mood]
 
 
-def _words(said: Sequence[pronunciation.Said], ends: np.ndarray, start: float) -> list[Word]:
-    """The words of a sentence that begins at `start` seconds; ends[i] is the frame at which symbol i - 1 ends."""
+def _words(said: Sequence[pronunciation.Said], bounds: np.ndarray, start: float) -> list[Word]:
+    """The words of a sentence that begins at `start` seconds; symbol i lies from frame bounds[i] to bounds[i + 1]."""
     words, at = [], 0
     for word in said:
         last = at + len(word.symbols)
-        begin, end = (start + float(ends[i]) * FRAME_SECONDS for i in (at, last))
+        begin, end = (start + float(bounds[i]) * FRAME_SECONDS for i in (at, last))
         words.append(Word(word.text, begin, end))
         at = last + len(word.pause) + 1  # and the space
     return words
@@ -227,7 +227,7 @@ def _as_said_by(who: Speaker, manner: _Manner, spectra: Spectra) -> Spectra:
         warped(spectra.rest) + tilt - np.where(voiced, np.float32(REST_CUT), np.float32(0)),
         spectra.phase,
         np.where(voiced, who.pitch * manner.pitch * movement, 0).astype(np.float32),
-        spectra.ends,
+        spectra.bounds,
     )
 
 

@@ -3,7 +3,10 @@
 PY := .venv/bin/python
 STAMP := .venv/.stamp
 PICTURE := .github/architecture.svg
-NOTEBOOKS ?= notebooks/*.ipynb
+# Chapters 7 to 12 tell the story of the stages that the toy world before this one was trained in. They rest, as the
+# claims do, until the stages and the claims of this one are there; they run, but their outputs are of the old one.
+RESTING := $(wildcard notebooks/0[789]_*.ipynb notebooks/1[012]_*.ipynb)
+NOTEBOOKS ?= $(filter-out $(RESTING),$(wildcard notebooks/*.ipynb))
 # Nothing in these depends on the machine: every output must come out as it is recorded.
 STRICT := $(addprefix notebooks/,01_sound.ipynb 03_windows.ipynb 05_lora.ipynb)
 IN_FULL = $(filter $(STRICT),$(wildcard $(NOTEBOOKS)))

@@ -53,7 +53,7 @@ def session(folder: Path, stop: int) -> None:
     record = loop._Run._record
 
     def watch(run, row):
-        assert any("DTensor" in type(p).__name__ for p in run.trained.values())
+        assert any("DTensor" in type(p).__name__ for p in run.phase.trained.values())
         record(run, row)
         if run.done == stop:
             try:

@@ -83,8 +83,8 @@ class AlignmentPhase(Phase):
             yield
         rows = self.directory.read_log() if self.accelerator.is_main_process else []
         if left_out := sum(row.get("left_out", 0) for row in rows):
-            told = f"{left_out:,} of {self.recipe.steps * self.recipe.batch_size:,} targets"
-            tqdm.write(f"alignment: {told} were longer than their clip's tokens, and left out", sys.stderr)
+            share = f"{left_out:,} of {self.recipe.steps * self.recipe.batch_size:,} targets"
+            tqdm.write(f"alignment: {share} were longer than their clip's tokens, and left out", sys.stderr)
 
     def _vocabulary(self, clips: ClipDataset | StreamingDataset, size: int) -> Tensor:
         """(V,), in order: the tokens that occur in the targets, and the blank. Of a stream, nobody knows: all."""
@@ -137,12 +137,9 @@ class AlignmentPhase(Phase):
         fits = sizes + torch.tensor(repeats, device=lengths.device) <= lengths
         ids = [torch.tensor(target, device=lengths.device) for target in targets]
         labels = torch.searchsorted(self.vocabulary, pad_sequence(ids, True, self.blank))
-        own = {"blank": int(torch.searchsorted(self.vocabulary, self.blank)), "reduction": "none"}
-        return (
-            ctc_loss(log_probs.transpose(0, 1), labels, lengths, sizes, zero_infinity=True, **own),
-            sizes,
-            fits,
-        )
+        settings = {"blank": int(torch.searchsorted(self.vocabulary, self.blank)), "reduction": "none"}
+        aligned = log_probs.transpose(0, 1), labels, lengths, sizes
+        return ctc_loss(*aligned, **settings, zero_infinity=True), sizes, fits
 
     def _log_probs(self, features: Features) -> tuple[Tensor, Tensor]:
         """log P of the vocabulary's tokens for each token of H, (B, M, V), and H's lengths (B,)."""

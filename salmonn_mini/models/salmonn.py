@@ -68,8 +68,9 @@ class SalmonnModel(nn.Module):
         self.ln_audio = LayerNorm(d_beats) if beats else None
         self.connector = build_connector(config.connector, d_whisper + d_beats, llm.config.hidden_size)
         check_logits(llm)
+        embed: Any = llm.get_input_embeddings()
+        norms = embed.weight.detach().norm(dim=-1, dtype=torch.float32)
         # Follows from the frozen LLM, so that no checkpoint has to hold it.
-        norms = llm.get_input_embeddings().weight.detach().norm(dim=-1, dtype=torch.float32)
         self.register_buffer("embedding_norm", norms.mean(), persistent=False)
         self.llm = attach_lora(llm, config.lora)
         self.prompt = Prompt(tokenizer, config.prompt_template, config.eos_token)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import cross_entropy, normalize, pad
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
@@ -47,6 +47,7 @@ class SalmonnModel(nn.Module):
     """
 
     max_logits = 2**26  # at once, 256 MB in float32: 2,000 tokens of answers with Vicuna's vocabulary
+    embedding_norm: Tensor  # (), the mean over the LLM's input embeddings
 
     def __init__(
         self,
@@ -67,6 +68,10 @@ class SalmonnModel(nn.Module):
         self.ln_audio = LayerNorm(d_beats) if beats else None
         self.connector = build_connector(config.connector, d_whisper + d_beats, llm.config.hidden_size)
         check_logits(llm)
+        embed: Any = llm.get_input_embeddings()
+        norms = embed.weight.detach().norm(dim=-1, dtype=torch.float32)
+        # Follows from the frozen LLM, so that no checkpoint has to hold it.
+        self.register_buffer("embedding_norm", norms.mean(), persistent=False)
         self.llm = attach_lora(llm, config.lora)
         self.prompt = Prompt(tokenizer, config.prompt_template, config.eos_token)
         self.train(False)
@@ -144,7 +149,8 @@ class SalmonnModel(nn.Module):
     def get_audio_features(self, features: Features) -> tuple[Tensor, Tensor]:
         """The audio tokens H (B, M, d_llm) of encoded clips and their lengths (B,)."""
         H, lengths = self.connector(*self.fuse(features))
-        return H * self.config.connector.token_scale, lengths
+        scale = self.config.connector.token_scale
+        return (normalize(H, dim=-1) * self.embedding_norm if scale is None else H * scale), lengths
 
     def audio_token_count(self, features: Features) -> list[int]:
         """How many audio tokens each clip has; with CTC compression the most that it can have."""

@@ -51,9 +51,13 @@ class ToyDataset(ClipDataset):
         self.toy_examples = paraphrase(toy_examples, prompts, paraphrase_prob, affix_prob, seed)
         self.examples = [
             Example(
-                f"{split} clip {i} of seed {seed}", toy_example.task, toy_example.prompt, toy_example.answer
+                f"{split} clip {i} of seed {seed}",
+                one.task,
+                one.prompt,
+                one.answer,
+                description=one.description,
             )
-            for i, toy_example in enumerate(self.toy_examples)
+            for i, one in enumerate(self.toy_examples)
         ]
 
     def waves(self, shard: range) -> list[Tensor]:

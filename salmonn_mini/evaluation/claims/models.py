@@ -66,7 +66,8 @@ def long_answers(recipe: Recipe) -> ToyDataset:
         plan = ClipPlan(draw_seed(rng), (draw_utterance(statement.text, rng),))
         prompt, answer = wordings("detail")[0], answers.detail(statement)
         clips.toy_examples[i] = ToyExample("detail", plan, prompt, answer, statement.text)
-        clips.examples[i] = replace(clips.examples[i], task="detail", prompt=prompt, answer=answer)
+        changed = {"prompt": prompt, "answer": answer, "description": statement.text}
+        clips.examples[i] = replace(clips.examples[i], task="detail", **changed)
     return clips
 
 

@@ -30,6 +30,13 @@ class ToyExample:
     answer: str
     words: str = ""
 
+    @property
+    def description(self) -> str:
+        """The captions of the sounds and of the music, and the words: a sound behind a voice begins before it."""
+        music = self.plan.music
+        tune = answers.music_caption(music.style, music.tempo, music.mode) if music else ""
+        return " ".join(filter(None, (answers.caption(self.plan.events), tune, self.words)))
+
 
 # Shares of training clips:
 MIXED_SHARE = 0.2  # with a voice and a sound at once

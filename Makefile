@@ -14,7 +14,7 @@ LAB ?=
 # Where the course lies on GitHub, say: make badges REPOSITORY=owner/name
 REPOSITORY ?=
 
-.PHONY: help env lab test lint browser kill cards twice samples notebooks badges slides students figures lock
+.PHONY: help env lab test lint browser kill cards both samples notebooks badges slides students figures lock
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -61,8 +61,8 @@ kill: $(STAMP) ## SIGKILL a training run 50 times, and compare every resume bit 
 cards: $(STAMP) ## run the notebooks, and tell what each took beside its card: time and memory
 	$(PY) tests/measure.py $(NOTEBOOKS)
 
-twice: $(STAMP) ## run all cells of each notebook, and all of them again in the same kernel
-	$(PY) tests/twice.py $(NOTEBOOKS)
+both: $(STAMP) ## run each notebook with its stubs, then again with its solutions in the same kernel
+	$(PY) tests/both.py $(NOTEBOOKS)
 
 samples: $(STAMP) ## make data_samples/ anew
 	$(PY) -m salmonn_mini data samples

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from both import EXERCISE, differences, run_both
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from record import CHECKED, PYTHON, WIDGET, clean, faults, record
-from twice import differences, run_twice
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -127,8 +127,25 @@ def test_a_second_run_that_differs_is_named(again: NotebookNode, fault: str) -> 
     assert re.search(fault, "\n".join(differences(doubled("2\n", again))))
 
 
-def test_a_notebook_is_run_twice_in_one_kernel(tmp_path: Path) -> None:
+def test_an_exercise_that_its_solution_does_not_solve_is_named() -> None:
+    stub = new_code_cell("check()", outputs=[stdout("○ nothing")], metadata={"tags": [EXERCISE]})
+    wrong = new_code_cell("check()", outputs=[stdout("✗ not yet")], metadata={"tags": [EXERCISE]})
+    right = new_code_cell("check()", outputs=[stdout("✓ right")], metadata={"tags": [EXERCISE]})
+    assert list(differences(new_notebook(cells=[stub, right]))) == []
+    assert list(differences(new_notebook(cells=[stub, wrong]))) == ["code cell 1, solved: ✗ not yet"]
+
+
+def test_a_notebook_is_run_with_its_stubs_and_again_with_its_solutions(tmp_path: Path) -> None:
     path = tmp_path / "count.ipynb"
-    source = "n = globals().get('n', 0) + 1\nprint(n)"
-    nbformat.write(new_notebook(cells=[new_code_cell(source, metadata={"tags": [CHECKED]})]), path)
-    assert run_twice(path) == [r"code cell 1 shows ['2\n'], and ['1\n'] before"]
+    stub = "def third(n):\n    return None\n\n\nprint('✓' if third(6) else '○')"
+    used = "n = globals().get('n', 0) + 1\nprint(n, third(6))"
+    cells = [
+        new_code_cell(stub, metadata={"tags": [EXERCISE]}),
+        new_code_cell(used, metadata={"tags": [CHECKED]}),
+    ]
+    nbformat.write(new_notebook(cells=cells), path)
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / "solutions" / "count.py").write_text(
+        "import math\n\n\ndef third(n):\n    return math.ceil(n / 3)\n"
+    )
+    assert run_both(path) == [r"code cell 2 shows ['2 2\n'], and ['1 None\n'] before"]

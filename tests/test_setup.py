@@ -104,6 +104,8 @@ def test_continuous_integration_calls_make_test() -> None:
     assert "exec make test\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
     assert {"run": "make test"} in workflow["jobs"]["test"]["steps"]
+    nightly = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8"))
+    assert {"run": "make both"} in nightly["jobs"]["both"]["steps"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="make is not used on Windows")

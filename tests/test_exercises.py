@@ -15,13 +15,15 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from both import EXERCISE, solved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from salmonn_mini.course import exercises
 from salmonn_mini.course.card import REPORT
-from salmonn_mini.course.exercises import EXERCISES, QUIZZES, check, verdict
+from salmonn_mini.course.exercises import EXERCISES, QUIZZES, check, exercise, use, verdict
 from salmonn_mini.course.exercises.exercise import NOTHING, RIGHT, WRONG, Student, expect, same
+from salmonn_mini.errors import SalmonnError
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = {int(path.stem[:2]): path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))}
@@ -30,7 +32,8 @@ MISTAKES = {
     for path in sorted((Path(__file__).parent / "mistakes").glob("*.py"))
     for number, rows in importlib.import_module(f"mistakes.{path.stem}").MISTAKES.items()
 }
-CALL = re.compile(r'check\("([\d.]+)", (\w+)\)')
+CALL = re.compile(r'^(?:check|(?P<used>\w+) = use)\("(?P<number>[\d.]+)", (?P<name>\w+)\)$', re.MULTILINE)
+CORE = [number for number, row in EXERCISES.items() if row.reference is not None]
 
 
 @cache
@@ -38,15 +41,26 @@ def cells(chapter: int) -> list:
     return nbformat.read(CHAPTERS[chapter], as_version=4).cells
 
 
-def stub(number: str) -> tuple[str, str]:
-    """The source of the notebook's cell with this exercise, and the name of its function."""
+def chapter_of(number: str) -> int:
+    return int(number.split(".")[0])
+
+
+def stub(number: str) -> tuple[int, re.Match]:
+    """Which cell of the notebook has this exercise, and its call of `check` or `use`."""
     found = [
-        (cell.source, call[2])
-        for cell in cells(int(number.split(".")[0]))
-        if cell.cell_type == "code" and (call := CALL.search(cell.source)) and call[1] == number
+        (place, call)
+        for place, cell in enumerate(cells(chapter_of(number)))
+        if cell.cell_type == "code" and (call := CALL.search(cell.source)) and call["number"] == number
     ]
     assert len(found) == 1, f"exercise {number} has {len(found)} cells in its notebook"
     return found[0]
+
+
+def interface(written: object) -> object:
+    """A function's signature; those of a class's methods."""
+    if not inspect.isclass(written):
+        return inspect.signature(written)
+    return {name: inspect.signature(part) for name, part in vars(written).items() if inspect.isfunction(part)}
 
 
 @cache
@@ -66,28 +80,47 @@ def test_there_are_notebooks_with_exercises_and_none_without_its_table() -> None
 
 @pytest.mark.parametrize("number", EXERCISES)
 def test_the_notebook_announces_the_exercise_and_its_stub_fails(number: str) -> None:
-    source, name = stub(number)
-    prose = "\n".join(
-        cell.source for cell in cells(int(number.split(".")[0])) if cell.cell_type == "markdown"
-    )
+    place, call = stub(number)
+    source, name = call.string, call["name"]
+    prose = "\n".join(cell.source for cell in cells(chapter_of(number)) if cell.cell_type == "markdown")
     assert f"**{EXERCISES[number].heading}**" in prose
-    namespace = dict(solution(int(number.split(".")[0]))[2])
+    assert EXERCISE in cells(chapter_of(number))[place].metadata.tags
+    solved = solution(chapter_of(number))[2]
+    namespace, said = dict(solved), f"{verdict(number, None)}\n"
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(source, namespace)
-    assert printed.getvalue() == verdict(number, None) + "\n"
-    assert printed.getvalue().startswith(NOTHING)
-    written = solution(int(number.split(".")[0]))[2][name]
-    assert inspect.signature(namespace[name]) == inspect.signature(written), "stub and solution differ"
+    assert printed.getvalue().startswith(said)
+    assert said.startswith(NOTHING)
+    assert (printed.getvalue() == said) is (number not in CORE)
+    exec(source[: call.start()], namespace)
+    assert interface(namespace[name]) == interface(solved[name]), "stub and solution differ"
 
 
 @pytest.mark.parametrize("number", EXERCISES)
 def test_the_solution_passes(number: str) -> None:
-    source, printed, names = solution(int(number.split(".")[0]))
-    name = stub(number)[1]
-    assert f"# {EXERCISES[number].heading}\ndef {name}(" in source
-    assert f'check("{number}", {name})' in source
+    source, printed, names = solution(chapter_of(number))
+    _, call = stub(number)
+    assert re.search(
+        rf"^# {re.escape(EXERCISES[number].heading)}\n(def|class) {call['name']}\b", source, re.M
+    )
+    assert f"\n{call[0]}\n" in source
     assert f"{RIGHT} Exercise {number}, " in printed
-    assert verdict(number, names[name]).startswith(RIGHT)
+    assert verdict(number, names[call["name"]]).startswith(RIGHT)
+    with contextlib.redirect_stdout(io.StringIO()) as both:
+        exec(solved(call.string, source), {key: own for key, own in names.items() if key != call["name"]})
+    assert both.getvalue().startswith(RIGHT), "make both would not solve it"
+
+
+@pytest.mark.parametrize("number", CORE)
+def test_what_a_core_exercise_gives_is_used_by_cells_below_and_shown_by_none_above(number: str) -> None:
+    place, call = stub(number)
+    row = EXERCISES[number]
+    assert verdict(number, row.reference).startswith(RIGHT), "the package's own must pass as well"
+    assert not re.search(r"[=⌈⌊√‖·]", row.wanted), "say types and shapes, not the formula"
+    assert call["used"] == call["name"]
+    code = [cell.source if cell.cell_type == "code" else "" for cell in cells(chapter_of(number))]
+    assert re.search(rf"(?<![\w.]){call['name']}\(", "\n".join(code[place + 1 :])), "no cell uses it"
+    assert f"{row.reference.__name__}(" not in "\n".join(code[:place]), "an earlier cell gives it away"
 
 
 @pytest.mark.parametrize("number", MISTAKES)
@@ -144,6 +177,59 @@ def test_what_is_not_written_yet_is_no_mistake() -> None:
     assert verdict("3.1", n_windows) == verdict("3.1", lambda T, L: ...) == verdict("3.1", None)
     assert verdict("3.1", None).startswith(NOTHING)
     assert "returns nothing" in verdict("3.1", lambda T, L: 4 if T == 10 else None)
+
+
+class Doubled(torch.nn.Module):
+    """A student's class; three ways to write its second method."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+
+class Right(Doubled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * x
+
+
+class Unwritten(Doubled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return None
+
+
+class Failing(Doubled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ torch.ones(7, 7)
+
+
+def test_a_right_answer_is_used_and_the_package_s_own_in_place_of_any_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exercise, "EXERCISES", {})
+
+    @exercise.exercise("1.1", "scale", level=1, minutes=1, reference=Right)
+    def rule(scale: Student) -> None:
+        """a module that scales x (n,)"""
+        layer = Student(scale(3.0))
+        expect(layer(torch.ones(2)), torch.full((2,), 3.0), "x of ones at 3")
+
+    own = type("Mine", (Right,), {})
+    for mine, used, words in (
+        (own, own, f"{RIGHT} Exercise 1.1, scale: right.\n  The cells below run on your own Mine.\n"),
+        (
+            Unwritten,
+            Right,
+            "nothing there yet.\n  Wanted: a module that scales x (n,).\n  The cells below run",
+        ),
+        (None, Right, "  The cells below run on the package's Right.\n"),
+        (Failing, Right, "(in `return x @ torch.ones(7, 7)`)"),
+        (lambda factor: torch.nn.Identity(), Right, "x of ones at 3: got 1 at [0], but it must be 3."),
+        (3, Right, "give the function itself"),
+    ):
+        assert use("1.1", mine) is used
+        assert words in re.sub(r"\n +\(", " (", capsys.readouterr().out)
+    with pytest.raises(SalmonnError, match=r"'1.2' is no core exercise: use one of 1.1"):
+        use("1.2", own)
 
 
 def test_check_says_what_to_give_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,23 +291,6 @@ def test_the_card_is_the_one_that_the_last_cell_measures(chapter: int) -> None:
     assert len(ends) == 1
     assert f"card(minutes={card[1]}, gigabytes={card[2]})" in ends[0].source
     assert "nbval-check-output" in ends[0].metadata.tags
-
-
-@pytest.mark.parametrize(
-    ("guess", "words"),
-    [
-        (None, "Measured: 89 windows. (No prediction was written down.)"),
-        (88, "Measured: 89 windows. Predicted: 88, too low."),
-        (1500, "Measured: 89 windows. Predicted: 1,500, too high."),
-        (89, "Measured: 89 windows. Predicted: the same."),
-        ("many", "Measured: 89 windows. Predicted: many."),
-    ],
-)
-def test_a_prediction_stands_beside_the_measurement(
-    guess: object, words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    exercises.compare(guess, 89, "windows")
-    assert capsys.readouterr().out == words + "\n"
 
 
 def test_a_card_says_the_same_however_long_it_took_and_reports_what_it_measured(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from salmonn_mini.course.exercises import check
+from salmonn_mini.course.exercises import check, use
 
 
 # Exercise 3.1: count the windows (●○○, 3 minutes)
@@ -20,39 +20,31 @@ def n_windows(T: int, L: int) -> int:
 check("3.1", n_windows)
 
 
-# Exercise 3.2: cut Z into windows (●●○, 10 minutes)
-def cut(Z: Tensor, L: int) -> Tensor:
-    T, D = Z.shape
-    missing = -T % L  # zeros up to the next multiple of L
-    return F.pad(Z, (0, 0, 0, missing)).view(-1, L, D)
+# Exercise 3.2: cut a batch into windows (●●●, 20 minutes)
+def split(Z: Tensor, L: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    Z = F.pad(Z, (0, 0, 0, -Z.shape[1] % L))  # zeros up to the next multiple of L
+    own = torch.arange(Z.shape[1]) < lengths[:, None]  # (B, W · L)
+    Z = Z * own[..., None]  # whatever stands behind a clip's end becomes zero
+    return Z.unflatten(1, (-1, L)), own.unflatten(1, (-1, L))
 
 
-check("3.2", cut)
+split = use("3.2", split)
 
 
-# Exercise 3.3: mark the clip's own frames (●○○, 5 minutes)
-def mark(T: int, L: int) -> Tensor:
-    frame = torch.arange(ceil(T / L) * L).view(-1, L)
-    return frame < T
-
-
-check("3.3", mark)
-
-
-# Exercise 3.4: what a clip costs (●●○, 8 minutes)
+# Exercise 3.3: what a clip costs (●●○, 8 minutes)
 def n_tokens(seconds: float, window_seconds: float, N: int) -> int:
     T = round(50 * seconds)
     L = round(50 * window_seconds)
     return ceil(T / L) * N
 
 
-check("3.4", n_tokens)
+check("3.3", n_tokens)
 
 
-# Exercise 3.5: windows that overlap (●●●, 12 minutes)
+# Exercise 3.4: windows that overlap (●●●, 12 minutes)
 def n_overlapping(T: int, L: int, stride: int) -> int:
     beyond_first = max(T - L, 0)  # frames that the first window does not reach
     return 1 + ceil(beyond_first / stride)
 
 
-check("3.5", n_overlapping)
+check("3.4", n_overlapping)

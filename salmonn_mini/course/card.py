@@ -1,4 +1,4 @@
-"""What a notebook says of itself: a prediction next to the measurement, and what a run costs."""
+"""What a notebook says of itself: what a run costs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,6 @@ except ImportError:  # Windows
 
 REPORT = "SALMONN_MINI_CARDS"  # names the file that `card` adds its measurements to
 _reported = 0.0  # seconds of computing, up to the last report
-
-
-def compare(guess: object, measured: float, unit: str = "") -> None:
-    """Print a prediction, None if there is none, next to the measurement."""
-    found = f"Measured: {measured:,.4g} {unit}".rstrip()
-    if guess is None:
-        print(f"{found}. (No prediction was written down.)")
-    elif not isinstance(guess, int | float):
-        print(f"{found}. Predicted: {guess}.")
-    elif guess == measured:
-        print(f"{found}. Predicted: the same.")
-    else:
-        print(f"{found}. Predicted: {guess:,.4g}, {'too low' if guess < measured else 'too high'}.")
 
 
 def card(minutes: float, gigabytes: float) -> None:

@@ -1,6 +1,6 @@
 """What only notebooks use: exercises that name the mistake, predictions, quizzes, cards. A module a chapter."""
 
-from salmonn_mini.course.card import card, compare
+from salmonn_mini.course.card import card
 from salmonn_mini.course.exercises import (
     activation_tuning,
     encoders,
@@ -16,8 +16,9 @@ from salmonn_mini.course.exercises import (
     tour,
     windows,
 )
-from salmonn_mini.course.exercises.exercise import EXERCISES, check, verdict
+from salmonn_mini.course.exercises.exercise import EXERCISES, check, use, verdict
 from salmonn_mini.course.exercises.quiz import QUIZZES, quiz
+from salmonn_mini.course.prediction import compare, predict
 
 __all__ = [
     "EXERCISES",
@@ -32,12 +33,14 @@ __all__ = [
     "instruction_tuning",
     "lora",
     "over_fitting",
+    "predict",
     "pretraining",
     "qformer",
     "quiz",
     "salmonn",
     "sound",
     "tour",
+    "use",
     "verdict",
     "windows",
 ]

@@ -1,12 +1,15 @@
-"""Exercises that name the mistake: the table of them all, and the check that a notebook calls.
+"""Exercises that name the mistake: the table of them all, and the two checks that a notebook calls.
 
-    check("3.1", answer)  →  ○ nothing there yet, and what is wanted
-                             ✗ not yet: the mistake by its name
-                             ✓ right
+    check("3.1", n_windows)      →  ○ nothing there yet, and what is wanted
+                                    ✗ not yet: the mistake by its name
+                                    ✓ right
+    split = use("3.2", split)    →  the same; the cells below then run on the student's own if it is right, and
+                                    on the package's otherwise
 
 A chapter's module holds its exercises. To add one, write its rule there under `@exercise(...)`, its stub in the
-notebook, its solution in `notebooks/solutions/`, and three wrong answers in `tests/mistakes/`. The rule's docstring
-says what is wanted. The rule calls the student's function, `hint` for each known mistake, and `expect` for the rest.
+notebook, its solution in `notebooks/solutions/`, and three wrong answers in `tests/mistakes/`. A *core* exercise, one
+for `use`, also names its `reference`. The rule's docstring says what is wanted. The rule calls the student's function
+or class, `hint` for each known mistake, and `expect` for the rest.
 """
 
 from __future__ import annotations
@@ -16,14 +19,17 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from salmonn_mini.errors import SalmonnError
+
 NOTHING, WRONG, RIGHT = "○", "✗", "✓"
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+Mine = TypeVar("Mine")
 
 
 class Hint(Exception):
@@ -35,14 +41,17 @@ class Nothing(Exception):
 
 
 class Student:
-    """A student's function: what it returns is passed on, unless it is nothing or an error."""
+    """A student's function or class: what it returns is passed on, unless it is nothing or an error.
+
+    A rule wraps what a class gives once more: `layer = Student(LoraLinear(base))`, then `layer(x)`.
+    """
 
     def __init__(self, function: Callable) -> None:
         self._function = function
         self.last = ""  # the last call and what it gave, in words
 
     def __call__(self, *values: Any) -> Any:
-        call = f"{getattr(self._function, '__name__', 'it')}({', '.join(map(_short, values))})"
+        call = f"{_name(self._function)}({', '.join(map(_short, values))})"
         try:
             given = self._function(*values)
         except NotImplementedError as unwritten:
@@ -67,6 +76,7 @@ class Exercise:
         minutes: that a student may need.
         wanted: what the function must return, in words.
         rule: raises a `Hint` for a wrong function.
+        reference: of a core exercise, the package's own, which stands in for a student's that is not right yet.
     """
 
     number: str
@@ -75,6 +85,7 @@ class Exercise:
     minutes: int
     wanted: str
     rule: Callable[[Student], None]
+    reference: Callable | None = None
 
     @property
     def heading(self) -> str:
@@ -89,12 +100,14 @@ EXERCISES: dict[str, Exercise] = {}
 Rule = Callable[[Student], None]
 
 
-def exercise(number: str, title: str, *, level: int, minutes: int) -> Callable[[Rule], Rule]:
+def exercise(
+    number: str, title: str, *, level: int, minutes: int, reference: Callable | None = None
+) -> Callable[[Rule], Rule]:
     """Enter the decorated rule into the table; its docstring says what the student's function must return."""
 
     def enter(rule: Rule) -> Rule:
         wanted = " ".join((rule.__doc__ or "").split())
-        EXERCISES[number] = Exercise(number, title, level, minutes, wanted, rule)
+        EXERCISES[number] = Exercise(number, title, level, minutes, wanted, rule, reference)
         return rule
 
     return enter
@@ -105,6 +118,21 @@ def check(number: str, answer: Any) -> None:
     print(verdict(number, answer))
 
 
+def use(number: str, mine: Mine) -> Mine:
+    """Print what `check` prints; return `mine` if it is right, the package's own otherwise, and print which.
+
+    Raises:
+        SalmonnError: a number that is no core exercise's.
+    """
+    core = {own: row.reference for own, row in EXERCISES.items() if row.reference is not None}
+    if number not in core:
+        raise SalmonnError(f"{number!r} is no core exercise: use one of {', '.join(sorted(core))}")
+    said = verdict(number, mine)
+    used, whose = (mine, "your own") if said.startswith(RIGHT) else (core[number], "the package's")
+    print(_lines(said, f"The cells below run on {whose} {_name(used)}."))
+    return used
+
+
 def verdict(number: str, answer: Any) -> str:
     """What `check` prints."""
     row = EXERCISES.get(number)
@@ -112,7 +140,7 @@ def verdict(number: str, answer: Any) -> str:
         return f"{WRONG} There is no exercise {number!r}: choose one of {', '.join(sorted(EXERCISES))}."
     name = f"Exercise {number}, {row.title}"
     if answer is not None and not callable(answer):
-        return f"{WRONG} {name}: give the function itself, not what it returns: check({number!r}, function)."
+        return f"{WRONG} {name}: give the function itself, not what it returns."
     student = Student(answer or (lambda *_: None))
     try:
         row.rule(student)
@@ -197,8 +225,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _name(function: Callable) -> str:
+    """A function's or a class's own name, an object's class."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
 def _where(error: Exception, function: Callable) -> str:
-    """The line of the student's function that raised."""
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    lines = [step.line for step in traceback.extract_tb(error.__traceback__) if step.filename == file]
+    """The line of the student's function or class that raised."""
+    kind = function if isinstance(function, type) else type(function)
+    written = [part.__code__ for part in (function, *vars(kind).values()) if hasattr(part, "__code__")]
+    files = {code.co_filename for code in written}
+    lines = [step.line for step in traceback.extract_tb(error.__traceback__) if step.filename in files]
     return f" (in `{lines[-1]}`)" if lines and lines[-1] else ""

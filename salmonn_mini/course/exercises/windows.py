@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
 from salmonn_mini.course.exercises.quiz import enter
@@ -12,7 +13,7 @@ from salmonn_mini.models import windows
 
 @exercise("3.1", "count the windows", level=1, minutes=3)
 def count(n_windows: Student) -> None:
-    """⌈T / L⌉, how many windows of L hold T frames"""
+    """an integer: how many windows of L frames it takes to hold T frames"""
     given = n_windows(10, 3)
     hint(same(given, 3), "The last window was dropped: 10 frames in windows of 3 make 4, not 3.")
     hint(same(given, 10 / 3), "10 / 3 is no whole number: a window that is filled in part is a window too.")
@@ -22,68 +23,92 @@ def count(n_windows: Student) -> None:
         expect(n_windows(T, L), windows.n_windows(T, L), f"{T} frames in windows of {L}")
 
 
-@exercise("3.2", "cut Z into windows", level=2, minutes=10)
-def cut(cut: Student) -> None:
-    """a tensor (W, L, D): Z's frames (T, D) in windows of L, the last filled with zeros"""
-    Z = torch.stack([torch.arange(1.0, 11.0), torch.arange(10.0, 101.0, 10.0)], 1)  # (10, 2)
-    given = cut(Z.clone(), 3)
-    hint(same(given, Z[:9].view(3, 3, 2)), "The last window was dropped: z10 stands in none of the windows.")
+@exercise("3.2", "cut a batch into windows", level=3, minutes=20, reference=windows.split)
+def cut(split: Student) -> None:
+    """two tensors: the windows (B, W, L, D), and a boolean mask (B, W, L), True at each clip's own frames"""
+    A = torch.stack([torch.arange(1.0, 11.0), torch.arange(10.0, 101.0, 10.0)], 1)  # (10, 2)
+    B = torch.cat([A[:4], torch.full((6, 2), 7.0)])
+    Z, lengths = torch.stack([A, B]), torch.tensor([10, 4])
+    given = split(Z.clone(), 3, lengths.clone())
     hint(
-        same(given, torch.cat([torch.zeros(2, 2), Z]).view(4, 3, 2)),
+        not isinstance(given, tuple | list) or len(given) != 2,
+        "Give back two tensors, the windows and the mask: return windows, mask.",
+    )
+    _name_wrong_windows(given[0], Z)
+    hint(
+        isinstance(given[0], Tensor) and given[0].dtype != Z.dtype,
+        "The windows hold another type of number than Z: make zeros by Z.new_zeros or F.pad.",
+    )
+    right, mask = windows.split(Z, 3, lengths)
+    expect(given[0], right, "The windows of clips of 10 and 4 frames, L = 3")
+    _name_wrong_mask(given[1], mask)
+    expect(given[1], mask, "The mask of clips of 10 and 4 frames, L = 3")
+    for T, L, own in ((9, 3, [9, 3]), (1, 5, [1, 1]), (10, 4, [1, 6, 10])):
+        Z = A[:T].expand(len(own), T, 2)
+        given, right = split(Z.clone(), L, torch.tensor(own)), windows.split(Z, L, torch.tensor(own))
+        what = f"clips of {', '.join(map(str, own))} frames, L = {L}"
+        hint(
+            isinstance(given[0], Tensor) and same(given[0].shape[1] * L, T + L),
+            f"{what}: one window too many. {T} frames fill {T // L} exactly; the last one is all zeros.",
+        )
+        expect(given[0], right[0], f"The windows of {what}")
+        expect(given[1], right[1], f"The mask of {what}")
+
+
+def _name_wrong_windows(given: object, Z: Tensor) -> None:
+    """Z (2, 10, 2), of which the second clip has 4 frames, in windows of 3."""
+    rectangle = isinstance(given, Tensor) and given.dim() == 4 and len(given) == 2
+    first, second = given if rectangle else (None, None)
+    A, padded = Z[0], F.pad(Z, (0, 0, 0, 2))
+    hint(
+        isinstance(given, Tensor) and given.shape == (8, 3, 2),
+        "The windows of both clips stand in one row. Keep the clips apart: (B, W, L, D).",
+    )
+    hint(same(first, A[:9].view(3, 3, 2)), "The last window was dropped: z10 stands in none of the windows.")
+    hint(
+        same(first, F.pad(A, (0, 0, 2, 0)).view(4, 3, 2)),
         "The zeros stand before the first frame. They belong behind the last.",
     )
     hint(
-        same(given, torch.cat([Z, Z[-1:].expand(2, 2)]).view(4, 3, 2)),
-        "The tail repeats the last frame. A window without frames of its own holds zeros.",
-    )
-    padded = torch.cat([Z, torch.zeros(2, 2)])
-    hint(
-        same(given, padded.view(3, 4, 2)),
-        "Cut into 3 windows of 4. The windows come first: (W, L, D) is (4, 3, 2).",
+        same(first, torch.cat([A, A[-1:].expand(2, 2)]).view(4, 3, 2)),
+        "The tail repeats the last frame. Where a window has no frame of the clip, it holds zeros.",
     )
     hint(
-        same(given, padded.view(3, 4, 2).transpose(0, 1)),
+        same(first, padded[0].view(3, 4, 2)),
+        "Cut into 3 windows of 4. The windows come first: (W, L, D) is (4, 3, 2) for each clip.",
+    )
+    hint(
+        same(first, padded[0].view(3, 4, 2).transpose(0, 1)),
         "The first window holds z1, z5 and z9. Neighbors in time belong in one window: z1, z2, z3.",
     )
-    expect(given, padded.view(4, 3, 2), "10 frames of width 2 in windows of 3")
-    whole = cut(Z[:9].clone(), 3)
     hint(
-        isinstance(whole, Tensor) and len(whole) == 4,
-        "9 frames fill 3 windows exactly: no window of zeros may follow.",
+        same(second, padded[1].view(4, 3, 2)),
+        "The second clip ends at its 4th frame, but the sevens behind it were kept. `lengths` says where.",
     )
-    expect(whole, Z[:9].view(3, 3, 2), "9 frames in windows of 3")
-    alone = torch.cat([Z[:1], torch.zeros(2, 2)])[None]
-    expect(cut(Z[:1].clone(), 3), alone, "1 frame in windows of 3")
 
 
-@exercise("3.3", "mark the clip's own frames", level=1, minutes=5)
-def mark(mark: Student) -> None:
-    """a boolean tensor (W, L), True where a window holds a frame of the clip, False where zeros were added"""
-    right = torch.tensor([[True, True, True]] * 3 + [[True, False, False]])
-    given = mark(10, 3)
-    hint(same(given, ~right), "True and False are swapped: True marks the clip's own frames.")
-    hint(same(given, right.float()), "These are numbers; a mask holds True and False (torch.bool).")
+def _name_wrong_mask(given: object, right: Tensor) -> None:
+    """The mask (2, 4, 3) of clips of 10 and 4 frames."""
+    hint(same(given, ~right), "True and False are swapped: True marks a clip's own frames.")
+    hint(same(given, right.float()), "The mask holds numbers. It must hold True and False (torch.bool).")
+    hint(same(given, torch.ones_like(right)), "The mask is True everywhere, at the zeros too.")
     hint(
-        same(given, torch.ones_like(right)),
-        "All True: but the last window has 1 frame of its own, and 2 zeros.",
+        same(given, right[:1].expand(2, 4, 3)),
+        "Both clips are marked up to their 10th frame, but the second one has 4: `lengths` says so.",
     )
     hint(
-        same(given, right.all(1)) or same(given, right.all(1, keepdim=True).expand(4, 3)),
-        "The whole last window is marked as padding, but its first frame, z10, is the clip's own.",
+        same(given, right.any(2, keepdim=True).expand(2, 4, 3)),
+        "Whole windows are marked: but the first clip's last window has 1 frame of its own, and 2 zeros.",
     )
-    for T, L in ((10, 3), (9, 3), (1, 5)):
-        expect(
-            mark(T, L),
-            windows.split(torch.zeros(1, T, 1), L)[1][0],
-            f"The mask of {T} frames in windows of {L}",
-        )
+    hint(
+        same(given, right.all(2, keepdim=True).expand(2, 4, 3)),
+        "A window that is filled in part is not marked at all, but z10 is the clip's own.",
+    )
 
 
-@exercise("3.4", "what a clip costs", level=2, minutes=8)
+@exercise("3.3", "what a clip costs", level=2, minutes=8)
 def cost(n_tokens: Student) -> None:
-    """the number of tokens of a clip: 50 frames a second, windows of round(50 · window_seconds) frames with a
-    padded tail, N tokens each
-    """
+    """an integer: how many tokens a clip of that many seconds becomes, with its tail padded"""
     given = n_tokens(30, 0.333333, 1)
     hint(same(given, 88), "The tail was dropped, as in the published code: 1500 = 88 · 17 + 4. Pad it: 89.")
     hint(same(given, 94), "0.333333 s are 16.67 frames. They were cut to 16; round them: L = 17.")
@@ -101,9 +126,9 @@ def cost(n_tokens: Student) -> None:
         expect(n_tokens(seconds, window_seconds, N), windows.n_windows(T, L) * N, what)
 
 
-@exercise("3.5", "windows that overlap", level=3, minutes=12)
+@exercise("3.4", "windows that overlap", level=3, minutes=12)
 def overlap(n_windows: Student) -> None:
-    """how many windows of L frames, one every `stride` frames, it takes until every frame is in a window"""
+    """an integer: how many windows of L frames, one every `stride` frames, it takes to hold T frames"""
     given = n_windows(10, 4, 2)
     hint(
         same(given, 5),

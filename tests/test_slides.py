@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from tools import slides
 from tools.course import chapters, read
-from tools.slide_tags import BELOW, NEW, ON, ROOM, SKIP, slide_type, with_slide_tags
+from tools.slide_tags import BELOW, NEW, ON, ROOM, SKIP, asks, slide_type, with_slide_tags
 
 FIGURE = new_output("execute_result", data={"image/png": "iVBORw0KGgo=", "text/plain": "A curve."})
 SAID = new_output("stream", name="stdout", text="89 windows\n")
@@ -36,7 +36,7 @@ def text(source: str) -> NotebookNode:
         (code("n_windows(10, 3)", SAID), ON),
         (code("draw()", FIGURE), BELOW),
         (code("import torch"), SKIP),
-        (code("guess = None"), SKIP),
+        (code("guess = predict(1, 2)", tag="nbval-ignore-output"), SKIP),
         (code("check('3.1', f)", SAID, tag="exercise"), SKIP),
         (code("show()", FIGURE, tag="nbval-ignore-output"), SKIP),
         (code("!pip", tag="colab"), SKIP),
@@ -52,6 +52,23 @@ def test_a_full_slide_is_followed_by_another() -> None:
     long = [text("## Long"), *(text("word " * (ROOM // 15)) for _ in range(4))]
     kinds = [cell.metadata.slideshow.slide_type for cell in with_slide_tags(new_notebook(cells=long)).cells]
     assert kinds == [NEW, ON, ON, BELOW, ON]
+
+
+@pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
+def test_a_question_ends_its_slide(path: Path) -> None:
+    for cells in slides.groups(read(path)):
+        early = [cell.source for cell in cells[:-1] if asks(cell)]
+        assert not early, f"the answer stands on the same slide: {early[0][-200:]}"
+
+
+def test_what_follows_a_question_comes_on_a_slide_of_its_own() -> None:
+    cells = [
+        text("## Tokens\n\n**Predict.** 88, 89 or 90?"),
+        code("guess = predict(88, 89, 90)"),
+        code("f()", SAID),
+    ]
+    kinds = [cell.metadata.slideshow.slide_type for cell in with_slide_tags(new_notebook(cells=cells)).cells]
+    assert kinds == [NEW, SKIP, BELOW]
 
 
 def page(*cells: NotebookNode) -> str:

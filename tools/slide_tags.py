@@ -4,6 +4,7 @@
 |---|---|
 | text that begins with # or ## | `slide`: a new slide, a new section |
 | a prediction, an exercise, a figure, a player, a quiz; whatever no longer fits | `subslide` |
+| whatever follows a prediction or an exercise: no slide shows a question and its answer | `subslide` |
 | other text, and code with an output | `-`: goes on below the cell before |
 | code without output, exercises' stubs, sliders, the card's last line, cells for instructors | `skip` |
 """
@@ -26,13 +27,14 @@ LARGE = ("image/png", "image/svg+xml", "text/html")
 
 def with_slide_tags(notebook: NotebookNode) -> NotebookNode:
     """The notebook, each of its cells with the slide type that the rule gives it."""
-    used = 0
+    used, asked = 0, False
     for cell in notebook.cells:
         kind, size = slide_type(cell), room(cell)
-        if kind == ON and used + size > ROOM:
+        if kind == ON and (asked or used + size > ROOM):
             kind = BELOW
         if kind != SKIP:
             used = size if kind in (NEW, BELOW) else used + size
+            asked = asks(cell)
         cell.metadata["slideshow"] = {"slide_type": kind}
     return notebook
 
@@ -42,10 +44,15 @@ def slide_type(cell: NotebookNode) -> str:
     if LEFT_OUT & set(tags(cell)):
         return SKIP
     if cell.cell_type == "markdown":
-        return NEW if re.match(r"##? ", cell.source) else BELOW if ASKS.search(cell.source) else ON
+        return NEW if re.match(r"##? ", cell.source) else BELOW if asks(cell) else ON
     if not cell.get("outputs") or "card(minutes=" in cell.source:
         return SKIP
     return BELOW if is_large(cell) else ON
+
+
+def asks(cell: NotebookNode) -> bool:
+    """Whether a text asks for a prediction, or sets an exercise."""
+    return cell.cell_type == "markdown" and bool(ASKS.search(cell.source))
 
 
 def is_large(cell: NotebookNode) -> bool:

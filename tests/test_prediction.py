@@ -1,5 +1,6 @@
 """Predictions: one click, quiet where none was made, recalled beside the observation."""
 
+import ast
 import re
 
 import pytest
@@ -81,7 +82,9 @@ def test_a_question_names_its_choices_and_a_later_cell_recalls_it(path: object, 
     assert cells[place].outputs == []
     question = " ".join(cells[place - 1].source.partition("**Predict.**")[2].split())
     assert question, "the cell above does not ask: it needs **Predict.**"
-    missing = [words(choice) for choice in eval(f"({choices},)") if words(choice) not in question]
+    choices = ast.literal_eval(f"({choices},)")
+    assert 2 <= len(choices) <= 4
+    missing = [words(choice) for choice in choices if words(choice) not in question]
     assert not missing, f"the question does not name {missing}"
     below = [cell.source for cell in cells[place + 1 :] if cell.cell_type == "code"]
     until = next((n for n, source in enumerate(below) if ASKED.search(source)), len(below))

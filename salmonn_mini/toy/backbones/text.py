@@ -25,7 +25,8 @@ from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world.text_tasks import TextSample, draw_samples, draw_tasks
 from salmonn_mini.toy.world.wordings import add_affixes
 
-SCHEDULE = Schedule(steps=10_500, lr=2e-3, warmup=300)  # some 130 minutes on two cores with bfloat16
+SCHEDULE = Schedule(steps=10_500, lr=3e-3, warmup=300)  # some 100 to 140 minutes on two cores with bfloat16
+SOFT_FROM = 3000  # step from which soft.SHARE of the contexts are softened; before it less, at first none
 BATCH = 64
 AFFIX_SHARE = 0.15  # samples whose instruction stands between an opening and an ending
 MAX_VOCABULARY = 2000
@@ -128,9 +129,11 @@ class Layout:
         """For each token one that sounds like it."""
         return self.alike[ids, torch.from_numpy(rng.integers(soft.ALIKE, size=tuple(ids.shape)))]
 
-    def row(self, sample: TextSample, rng: np.random.Generator | None = None) -> Row:
-        """One sample's token ids; with an rng, its context is softened in half of the cases."""
-        softened = rng is not None and rng.random() < soft.SHARE and sample.task not in soft.CRISP
+    def row(
+        self, sample: TextSample, rng: np.random.Generator | None = None, share: float = soft.SHARE
+    ) -> Row:
+        """One sample's token ids; with an rng, its context is softened in a share of the cases."""
+        softened = rng is not None and rng.random() < share and sample.task not in soft.CRISP
         context = self.context(sample, rng if softened else None)
         after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
         return Row((self.prompt.before, context, after, answer), softened)
@@ -176,19 +179,27 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
+            initializer_range=0.06,  # 0.02, the default, is for far wider models: attention would come slowly
             attn_implementation="eager",  # the fastest on a CPU at these lengths
         )
     )
 
 
 def answer_loss(llm: LlamaForCausalLM, batch: TextBatch) -> Tensor:
-    """Mean cross-entropy of the answers' tokens; logits only there."""
+    """Cross-entropy of the answers' tokens, each weighted by 1 / √n in an answer of n; logits only there.
+
+    A plain mean over tokens would hardly count the answers of one word.
+    """
     where = batch.context & batch.soft[:, None]
     embeddings = soft.soften(llm.get_input_embeddings(), batch.ids, batch.others, where)
     states = llm.model(inputs_embeds=embeddings, attention_mask=batch.mask, use_cache=False).last_hidden_state
     targets = batch.labels[:, 1:]
     asked = targets != -100
-    return nn.functional.cross_entropy(llm.lm_head(states[:, :-1][asked]).float(), targets[asked])
+    losses = nn.functional.cross_entropy(
+        llm.lm_head(states[:, :-1][asked]).float(), targets[asked], reduction="none"
+    )
+    weights = asked.sum(1, keepdim=True).expand_as(asked)[asked] ** -0.5
+    return (losses * weights).sum() / weights.sum()
 
 
 class TextPool:
@@ -211,7 +222,8 @@ class TextPool:
     def _draw(self, group: int) -> list[Row]:
         rng = np.random.default_rng((self.seed, group, 2))
         drawn = [self.samples[i] for i in rng.integers(len(self.samples), size=self.GROUP * BATCH)]
-        return sorted((self.layout.row(_with_affixes(sample, rng), rng) for sample in drawn), key=len)
+        share = soft.SHARE * min(1.0, group * self.GROUP / SOFT_FROM)
+        return sorted((self.layout.row(_with_affixes(sample, rng), rng, share) for sample in drawn), key=len)
 
 
 def _with_affixes(sample: TextSample, rng: np.random.Generator) -> TextSample:

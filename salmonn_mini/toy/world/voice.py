@@ -19,7 +19,6 @@ from salmonn_mini.toy.world.vocoder import FRAME_SECONDS, Spectra
 
 MARGIN_SECONDS = 0.1  # of a clip before the first word and after the last one
 FADE_SECONDS = 0.02
-REST_CUT = 3.0  # nepers taken from what would not follow the pitch, where there is one
 TEMPI = (0.92, 1.08)  # how much slower and faster an utterance may ask a speaker to talk
 
 
@@ -223,8 +222,7 @@ def _as_said_by(who: Speaker, manner: _Manner, spectra: Spectra) -> Spectra:
         warped(spectra.harmonics) + tilt,
         spectra.turn,
         warped(spectra.noise) + tilt + np.float32(who.breath),
-        # Where nothing is voiced it holds the bursts of p, t and k.
-        warped(spectra.rest) + tilt - np.where(voiced, np.float32(REST_CUT), np.float32(0)),
+        warped(spectra.rest) + tilt,  # any less of it, and an independent ear misses one word in ten
         spectra.phase,
         np.where(voiced, who.pitch * manner.pitch * movement, 0).astype(np.float32),
         spectra.bounds,

@@ -14,25 +14,26 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from record import CHECKED, Client, cell_faults, clean, main
 
-EXERCISE, RIGHT = "exercise", "✓"
+from salmonn_mini.course.exercises.exercise import RIGHT
 
 
 def differences(notebook: NotebookNode) -> Iterator[str]:
     """What the second half of a doubled notebook did otherwise than the first, a line each."""
+    from tools.course import EXERCISE, tags
+
     half = len(notebook.cells) // 2
     for number, (first, second) in enumerate(
         zip(notebook.cells[:half], notebook.cells[half:], strict=True), 1
     ):
         for fault in cell_faults(second):
             yield f"code cell {number}, again: {fault}"
-        if CHECKED in _tags(first) and _shown(first) != _shown(second):
+        if CHECKED in tags(first) and _shown(first) != _shown(second):
             yield f"code cell {number} shows {_shown(second)!r}, and {_shown(first)!r} before"
-        if EXERCISE in _tags(second) and not "".join(_shown(second)).startswith(RIGHT):
+        if EXERCISE in tags(second) and not "".join(_shown(second)).startswith(RIGHT):
             yield f"code cell {number}, solved: {''.join(_shown(second))}"
 
 
@@ -43,10 +44,6 @@ def _shown(cell: NotebookNode) -> list[str]:
         for output in cell.outputs
         if "image/png" not in output.get("data", {})
     ]
-
-
-def _tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
 
 
 def solved(stub: str, solutions: str) -> str:
@@ -60,11 +57,13 @@ def solved(stub: str, solutions: str) -> str:
 
 def run_both(path: Path) -> list[str]:
     """What went wrong when a notebook was run with its stubs and then, in the same kernel, with its solutions."""
-    notebook = nbformat.read(path, as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    from tools.course import EXERCISE, is_code, read, tags
+
+    notebook = read(path)
+    code = [cell for cell in notebook.cells if is_code(cell)]
     again, solutions = copy.deepcopy(code), path.parent / "solutions" / f"{path.stem}.py"
     for cell in again:
-        if EXERCISE in _tags(cell):
+        if EXERCISE in tags(cell):
             cell.source = solved(cell.source, solutions.read_text(encoding="utf-8"))
     notebook.cells = code + again
     try:

@@ -15,7 +15,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from both import EXERCISE, solved
+from both import solved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +24,7 @@ from salmonn_mini.course.card import REPORT
 from salmonn_mini.course.exercises import EXERCISES, QUIZZES, check, exercise, use, verdict
 from salmonn_mini.course.exercises.exercise import NOTHING, RIGHT, WRONG, Student, expect, same
 from salmonn_mini.errors import SalmonnError
+from tools.course import EXERCISE
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = {int(path.stem[:2]): path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))}

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from both import EXERCISE, differences, run_both
+from both import differences, run_both
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from record import CHECKED, PYTHON, WIDGET, clean, faults, record
+
+from tools.course import EXERCISE
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 

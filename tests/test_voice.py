@@ -26,16 +26,20 @@ FEW = ("alice", "emma", "adam", "eric", "kim", "nora", "oscar", "vic")  # of eve
 
 
 def median_f0(wave: np.ndarray) -> float:
-    """Median over voiced frames of the autocorrelation's first strong peak, 60 to 500 Hz."""
+    """Median over voiced frames of the first strong peak, 60 to 500 Hz, of a generalized autocorrelation.
+
+    Amplitudes below 3 kHz to the power of 2/3 in place of 2: else a strong formant passes for the pitch.
+    """
     found = []
+    lags = np.arange(SAMPLE_RATE // 500, SAMPLE_RATE // 60)
     for start in range(0, len(wave) - 1024, 400):
         frame = wave[start : start + 1024] * np.hanning(1024)
         if np.abs(frame).max() < 0.1 * np.abs(wave).max():
             continue
-        peaks = np.fft.irfft(np.abs(np.fft.rfft(frame, 4096)) ** 2)[:400]
-        lags = np.arange(SAMPLE_RATE // 500, SAMPLE_RATE // 60)
+        amplitudes = np.abs(np.fft.rfft(frame, 4096))[: 3000 * 4096 // SAMPLE_RATE]
+        peaks = np.fft.irfft(amplitudes ** (2 / 3), 4096)
         strength = peaks[lags] / (peaks[0] * (1 - lags / 1024))
-        if strength.max() > 0.6:
+        if strength.max() > 0.3:
             found.append(SAMPLE_RATE / lags[np.flatnonzero(strength > 0.9 * strength.max())[0]])
     return float(np.median(found))
 
@@ -90,7 +94,7 @@ def test_everyone_sounds_and_nobody_sounds_like_another(neutral):
 def test_pitch_tells_men_women_and_children_apart(neutral):
     f0 = {name: median_f0(said.wave) for name, said in neutral.items()}
     for name, speaker in SPEAKERS.items():
-        assert f0[name] == pytest.approx(speaker.pitch, rel=0.4), name  # its harmonics mislead the estimate
+        assert f0[name] == pytest.approx(speaker.pitch, rel=0.1), name
     of = lambda gender: [f0[name] for name, who in SPEAKERS.items() if who.gender == gender]  # noqa: E731
     assert max(of("male")) < min(of("female")) and 1.1 * np.mean(of("female")) < np.mean(of("child"))
     assert 1.5 * np.mean(of("male")) < np.mean(of("female"))
@@ -110,9 +114,8 @@ def test_a_longer_vocal_tract_and_a_darker_voice_lower_the_spectrum():
 def test_moods_change_tempo_pitch_and_level_of_everyone(moods, name):
     said = {mood: moods[name, mood].wave for mood in MOODS}
     assert len(said["happy"]) < len(said["neutral"]) < len(said["sad"]) > 1.1 * len(said["angry"])
-    if SPEAKERS[name].gender != "male":  # whose octave the autocorrelation mistakes now and then
-        f0 = {mood: median_f0(wave) for mood, wave in said.items()}
-        assert f0["sad"] < f0["neutral"] < f0["happy"]
+    f0 = {mood: median_f0(wave) for mood, wave in said.items()}
+    assert f0["sad"] < f0["neutral"] < f0["happy"]
     level = {mood: acoustics.rms(wave) for mood, wave in said.items()}
     assert level["sad"] < level["neutral"] < level["angry"]
     assert brightness(said["sad"]) < brightness(said["angry"]) - 0.2

@@ -22,11 +22,13 @@ from salmonn_mini.models.config import PRESETS
 from salmonn_mini.models.splice import Prompt
 from salmonn_mini.toy.backbones import soft
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
+from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.text_tasks import TextSample, draw_samples, draw_tasks
-from salmonn_mini.toy.world.wordings import add_affixes
+from salmonn_mini.toy.world.wordings import add_affixes, wordings
 
-SCHEDULE = Schedule(steps=10_500, lr=3e-3, warmup=300)  # some 100 to 140 minutes on two cores with bfloat16
-SOFT_FROM = 3000  # step from which soft.SHARE of the contexts are softened; before it less, at first none
+SCHEDULE = Schedule(steps=10_000, lr=2e-3, warmup=300)  # some 100 to 140 minutes on two cores with bfloat16
+COPY_STEPS = 1500  # the first steps: the LLM only copies random tokens
+SOFT_STEPS = 2000  # the next ones: the share of softened contexts grows from 0 to soft.SHARE
 BATCH = 64
 AFFIX_SHARE = 0.15  # samples whose instruction stands between an opening and an ending
 MAX_VOCABULARY = 2000
@@ -138,6 +140,17 @@ class Layout:
         after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
         return Row((self.prompt.before, context, after, answer), softened)
 
+    def random_copy(self, rng: np.random.Generator) -> Row:
+        """Random tokens to be copied.
+
+        Next words of a sentence can be guessed from the words before. Here attention alone helps: where did the last
+        token stand, and what came after it? A small LLM that begins with sentences comes to that late.
+        """
+        special = len(self.prompt.tokenizer.all_special_ids)
+        ids = rng.integers(special, len(self.prompt.tokenizer), size=rng.integers(1, 25)).tolist()
+        after = self.prompt.after(pick(rng, wordings("asr", False)))
+        return Row((self.prompt.before, ids, after, [*ids, self.prompt.tokenizer.eos_token_id]), False)
+
     def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
         """A padded batch; with an rng, half of the contexts are softened."""
         return self.pad([self.row(sample, rng) for sample in samples], rng)
@@ -171,9 +184,9 @@ def _pad(rows: Sequence[Row], pad: int) -> TextBatch:
 
 
 def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """The toy's Llama with random weights."""
+    """The toy's Llama with random weights; what a layer adds begins small, by 1 / √(2 · layers), as in GPT-2."""
     torch.manual_seed(seed)
-    return LlamaForCausalLM(
+    llm = LlamaForCausalLM(
         LlamaConfig(
             **PRESETS["toy"].llm.sizes() | {"vocab_size": len(tokenizer)},
             pad_token_id=tokenizer.pad_token_id,
@@ -183,6 +196,10 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
             attn_implementation="eager",  # the fastest on a CPU at these lengths
         )
     )
+    for layer in llm.model.layers:
+        for last in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            last.weight.data *= (2 * len(llm.model.layers)) ** -0.5
+    return llm
 
 
 def answer_loss(llm: LlamaForCausalLM, batch: TextBatch) -> Tensor:
@@ -221,8 +238,10 @@ class TextPool:
 
     def _draw(self, group: int) -> list[Row]:
         rng = np.random.default_rng((self.seed, group, 2))
+        if (step := group * self.GROUP - COPY_STEPS) < 0:
+            return sorted((self.layout.random_copy(rng) for _ in range(self.GROUP * BATCH)), key=len)
         drawn = [self.samples[i] for i in rng.integers(len(self.samples), size=self.GROUP * BATCH)]
-        share = soft.SHARE * min(1.0, group * self.GROUP / SOFT_FROM)
+        share = soft.SHARE * min(1.0, step / SOFT_STEPS)
         return sorted((self.layout.row(_with_affixes(sample, rng), rng, share) for sample in drawn), key=len)
 
 

@@ -1,6 +1,7 @@
 """The loop that trains the toy's backbones, and what it feeds them."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,15 +31,15 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
     def run(folder, stops):
         torch.manual_seed(0)
         for steps in stops:
-            net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
+            net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 1))
             if steps == stops[0]:
                 first = {k: v.clone() for k, v in net.state_dict().items()}
             net.load_state_dict(first if not (folder / "net.pt").exists() else net.state_dict())
-            loss = lambda step, net=net: net(torch.randn(5, 4)).square().mean()  # noqa: E731
             try:
                 train(
                     net,
-                    _stopping(loss, steps),
+                    _stopping(steps),
+                    partial(_noisy_loss, net),
                     Schedule(10, 1e-2, warmup=2),
                     Place(folder, "net", save_every=3),
                     seed=7,
@@ -57,13 +58,18 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
         assert logged == list(range(10))
 
 
-def _stopping(loss, at):
-    def stopping(step):
+def _stopping(at):
+    def batch_of(step):
         if step == at:
             raise KeyboardInterrupt
-        return loss(step)
+        return [float(step + i) for i in range(5)]
 
-    return stopping
+    return batch_of
+
+
+def _noisy_loss(net, items, number):
+    noise = torch.rand(len(items), 4, generator=torch.Generator().manual_seed(number))
+    return (net(noise).square() * torch.tensor(items)[:, None]).mean()
 
 
 @pytest.mark.parametrize(
@@ -155,16 +161,29 @@ def test_a_word_is_mistaken_for_words_that_sound_alike(tokenizer):
 def test_batches_of_text_are_a_function_of_seed_and_step(samples, tokenizer):
     pool, again = (text.TextPool(samples, text.Layout(tokenizer), 3) for _ in range(2))
     for step in (11, 40, 12):  # of one group of batches and of another
-        first, second = vars(pool.batch(step)), vars(again.batch(step))
-        assert all(torch.equal(first[name], second[name]) for name in first)
-    assert not torch.equal(pool.batch(11).ids, pool.batch(12).ids)
+        assert pool.rows(step) == again.rows(step)
     other = text.TextPool(samples, text.Layout(tokenizer), 4)
-    assert not torch.equal(pool.batch(11).ids, other.batch(11).ids)
+    assert pool.rows(11) != pool.rows(12) and pool.rows(11) != other.rows(11)
+
+
+def test_random_tokens_are_copied_first(samples, tokenizer):
+    pool = text.TextPool(samples, text.Layout(tokenizer), 3)
+    for row in pool.rows(0):
+        _, context, _, answer = row.parts
+        assert answer == [*context, tokenizer.eos_token_id] and context and not row.softened
+        assert not set(context) & set(tokenizer.all_special_ids)
+    assert not any(row.softened for row in pool.rows(text.COPY_STEPS - 1))
+    texts = {sample.answer for sample in samples}
+    last = [
+        tokenizer.decode(row.parts[3], skip_special_tokens=True) for row in pool.rows(2 * text.COPY_STEPS)
+    ]
+    assert texts.issuperset(last)
 
 
 def test_batches_of_text_hold_little_padding(samples, tokenizer):
-    pool = text.TextPool(samples, text.Layout(tokenizer), 3)
-    masks = [pool.batch(step).mask for step in range(pool.GROUP)]
+    layout = text.Layout(tokenizer)
+    pool = text.TextPool(samples, layout, 3)
+    masks = [layout.pad(pool.rows(text.COPY_STEPS + step)).mask for step in range(pool.GROUP)]
     assert sum(mask.sum().item() for mask in masks) > 0.85 * sum(mask.numel() for mask in masks)
 
 

@@ -7,6 +7,8 @@ meant.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -55,7 +57,13 @@ def sound_alikes(tokenizer: PreTrainedTokenizerFast) -> Tensor:
     return table
 
 
-def soften(embed: nn.Embedding, ids: Tensor, others: Tensor, where: Tensor) -> Tensor:
+def soften(
+    embed: nn.Embedding,
+    ids: Tensor,
+    others: Tensor,
+    where: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """The embeddings (B, S, D) of ids (B, S); `where` (B, S) says so, as audio tokens of the mean embedding's norm.
 
     Each is turned away from its word's embedding, down to LOWEST_COSINE, towards a mixture of the word `others`, of
@@ -64,9 +72,11 @@ def soften(embed: nn.Embedding, ids: Tensor, others: Tensor, where: Tensor) -> T
     clear = embed(ids)
     B, S = ids.shape
     unit = lambda rows: nn.functional.normalize(rows, dim=-1)  # noqa: E731
-    sideways = (clear.roll(1, dims=1), embed(others), torch.randn_like(clear), clear.roll(-1, dims=1))
-    weights = torch.rand(B, S, len(sideways), 1)
+    rand = partial(torch.rand, generator=generator)
+    noise = torch.randn(clear.shape, generator=generator)
+    sideways = (clear.roll(1, dims=1), embed(others), noise, clear.roll(-1, dims=1))
+    weights = rand(B, S, len(sideways), 1)
     wrong = unit(sum(weights[:, :, i] * unit(rows) for i, rows in enumerate(sideways)))
-    cosine = 1 - (1 - LOWEST_COSINE) * (torch.rand(B, 1, 1) * torch.rand(B, S, 1)).sqrt()
+    cosine = 1 - (1 - LOWEST_COSINE) * (rand(B, 1, 1) * rand(B, S, 1)).sqrt()
     soft = unit(cosine * unit(clear) + (1 - cosine**2).sqrt() * wrong)
     return torch.where(where[..., None], soft * embed.weight.detach().norm(dim=-1).mean(), clear)

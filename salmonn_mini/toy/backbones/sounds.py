@@ -96,7 +96,7 @@ def build(seed: int) -> Beats:
     """The toy's BEATs with random weights and a head for TAGS."""
     torch.manual_seed(seed)
     sizes = PRESETS["toy"].beats.sizes()
-    extra = {"finetuned_model": True, "predictor_class": len(TAGS), "dropout": 0.05}
+    extra = {"finetuned_model": True, "predictor_class": len(TAGS)}
     return Beats(BeatsConfig.from_dict(sizes | extra))
 
 
@@ -117,10 +117,6 @@ def train_beats(place: Place, schedule: Schedule = SCHEDULE, seed: int = 0) -> t
     """The toy's BEATs trained from scratch, with the steps and seconds that it took."""
     pool = SoundPool(draw_pool(POOL, np.random.default_rng((seed, 3)), "train"))
     beats = build(seed)
-    return beats, train(
-        beats,
-        lambda step: tag_loss(beats, pool.batch(np.random.default_rng((seed, 4, step)))),
-        schedule,
-        place,
-        seed=seed,
-    )
+    batch_of = lambda step: pool.batch(np.random.default_rng((seed, 4, step)))  # noqa: E731
+    loss_of = lambda batch, _: tag_loss(beats, batch)  # noqa: E731
+    return beats, train(beats, batch_of, loss_of, schedule, place, seed=seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -202,13 +202,13 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     return llm
 
 
-def answer_loss(llm: LlamaForCausalLM, batch: TextBatch) -> Tensor:
+def answer_loss(llm: LlamaForCausalLM, batch: TextBatch, generator: torch.Generator | None = None) -> Tensor:
     """Cross-entropy of the answers' tokens, each weighted by 1 / √n in an answer of n; logits only there.
 
     A plain mean over tokens would hardly count the answers of one word.
     """
     where = batch.context & batch.soft[:, None]
-    embeddings = soft.soften(llm.get_input_embeddings(), batch.ids, batch.others, where)
+    embeddings = soft.soften(llm.get_input_embeddings(), batch.ids, batch.others, where, generator)
     states = llm.model(inputs_embeds=embeddings, attention_mask=batch.mask, use_cache=False).last_hidden_state
     targets = batch.labels[:, 1:]
     asked = targets != -100
@@ -226,15 +226,14 @@ class TextPool:
 
     def __init__(self, samples: Sequence[TextSample], layout: Layout, seed: int) -> None:
         self.samples, self.layout, self.seed = samples, layout, seed
-        self._rows = lru_cache(maxsize=1)(self._draw)
+        self._group = lru_cache(maxsize=1)(self._draw)
 
-    def batch(self, step: int) -> TextBatch:
-        """The batch of a step, a function of (seed, step)."""
+    def rows(self, step: int) -> list[Row]:
+        """The rows of a step's batch, a function of (seed, step)."""
         group, place = divmod(step, self.GROUP)
         order = np.random.default_rng((self.seed, group)).permutation(self.GROUP)
         start = BATCH * int(order[place])
-        rows = self._rows(group)[start : start + BATCH]
-        return self.layout.pad(rows, np.random.default_rng((self.seed, step, 1)))
+        return self._group(group)[start : start + BATCH]
 
     def _draw(self, group: int) -> list[Row]:
         rng = np.random.default_rng((self.seed, group, 2))
@@ -257,13 +256,11 @@ def train_llm(
     samples = draw_samples(draw_tasks(min(POOL, schedule.steps * BATCH), rng), rng, "train")
     tokenizer = train_tokenizer(samples[:CORPUS])
     llm = build(tokenizer, seed)
-    stats = train(llm, loss_of_step(llm, tokenizer, samples, seed), schedule, place, seed=seed)
+    layout = Layout(tokenizer)
+
+    def loss_of(rows: Sequence[Row], number: int) -> Tensor:
+        batch = layout.pad(rows, np.random.default_rng(number))
+        return answer_loss(llm, batch, torch.Generator().manual_seed(number))
+
+    stats = train(llm, TextPool(samples, layout, seed).rows, loss_of, schedule, place, seed=seed)
     return llm, tokenizer, stats
-
-
-def loss_of_step(
-    llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, samples: Sequence[TextSample], seed: int
-) -> Callable[[int], Tensor]:
-    """The loss of a step's batch, a function of (seed, step)."""
-    pool = TextPool(samples, Layout(tokenizer), seed)
-    return lambda step: answer_loss(llm, pool.batch(step))

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from salmonn_mini.toy.backbones import soft, sounds, speech, text
+from salmonn_mini.toy.backbones import random_words, soft, sounds, speech, text
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world import grammar
 from salmonn_mini.toy.world.clips import ClipPlan, Music
+from salmonn_mini.toy.world.lexicon import NUMBERS
 from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, draw_samples
 from salmonn_mini.toy.world.voice import Utterance
 
@@ -166,24 +167,51 @@ def test_batches_of_text_are_a_function_of_seed_and_step(samples, tokenizer):
     assert pool.rows(11) != pool.rows(12) and pool.rows(11) != other.rows(11)
 
 
-def test_random_tokens_are_copied_first(samples, tokenizer):
+def test_random_words_come_first(samples, tokenizer):
     pool = text.TextPool(samples, text.Layout(tokenizer), 3)
-    for row in pool.rows(0):
-        _, context, _, answer = row.parts
-        assert answer == [*context, tokenizer.eos_token_id] and context and not row.softened
-        assert not set(context) & set(tokenizer.all_special_ids)
-    assert not any(row.softened for row in pool.rows(text.COPY_STEPS - 1))
-    texts = {sample.answer for sample in samples}
-    last = [
-        tokenizer.decode(row.parts[3], skip_special_tokens=True) for row in pool.rows(2 * text.COPY_STEPS)
+    known = {sample.answer for sample in samples}
+    answers = lambda step: [  # noqa: E731
+        tokenizer.decode(row.parts[3], skip_special_tokens=True) for row in pool.rows(step)
     ]
-    assert texts.issuperset(last)
+    assert sum(answer in known for answer in answers(0)) < text.BATCH / 2  # numbers, and yes and no
+    assert sum(answer in known for answer in answers(2 * text.RANDOM_STEPS)) > text.BATCH / 2
+    assert not any(row.softened for step in (0, text.SOFT_STEPS[0]) for row in pool.rows(step))
+    assert any(row.softened for row in pool.rows(text.SOFT_STEPS[1]))
+
+
+def test_tasks_on_random_words_are_right(tokenizer):
+    words, rng = random_words.words_of(tokenizer), np.random.default_rng(0)
+    assert {"the", "farmer", "Monday"} <= {*words}
+    drawn = [random_words.draw(rng, words) for _ in range(600)]
+    assert {sample.task for sample in drawn} == {task for task, _ in random_words.TASKS}
+    yes = [sample.answer == "Yes." for sample in drawn if sample.task == "yes_no"]
+    assert 0.3 < sum(yes) / len(yes) < 0.7
+    for sample in drawn:
+        said = (
+            sample.context.split(", ")
+            if sample.task in ("reverse", "count_words")
+            else sample.context.split()
+        )
+        right = {
+            "asr": sample.context,
+            "phone_copy": sample.context,
+            "reverse": ", ".join(reversed(said)),
+            "first_word": said[0],
+            "last_word": said[-1],
+            "count_words": f"{dict(enumerate(NUMBERS, 1)).get(len(said), '').capitalize()}.",
+            "yes_no": "Yes."
+            if sample.prompt.split(" mentioned")[0].split("Is ", 1)[1:] in [[w] for w in said]
+            else "No.",
+        }
+        assert sample.answer == right[sample.task]
+        ids = tokenizer(sample.context, add_special_tokens=False).input_ids
+        assert tokenizer.decode(ids) == sample.context
 
 
 def test_batches_of_text_hold_little_padding(samples, tokenizer):
     layout = text.Layout(tokenizer)
     pool = text.TextPool(samples, layout, 3)
-    masks = [layout.pad(pool.rows(text.COPY_STEPS + step)).mask for step in range(pool.GROUP)]
+    masks = [layout.pad(pool.rows(text.RANDOM_STEPS + step)).mask for step in range(pool.GROUP)]
     assert sum(mask.sum().item() for mask in masks) > 0.85 * sum(mask.numel() for mask in masks)
 
 

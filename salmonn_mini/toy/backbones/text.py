@@ -20,15 +20,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmonn_mini.models.config import PRESETS
 from salmonn_mini.models.splice import Prompt
-from salmonn_mini.toy.backbones import soft
+from salmonn_mini.toy.backbones import random_words, soft
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.text_tasks import TextSample, draw_samples, draw_tasks
-from salmonn_mini.toy.world.wordings import add_affixes, wordings
+from salmonn_mini.toy.world.wordings import add_affixes
 
 SCHEDULE = Schedule(steps=10_000, lr=2e-3, warmup=300)  # some 100 to 140 minutes on two cores with bfloat16
-COPY_STEPS = 1500  # the first steps: the LLM only copies random tokens
-SOFT_STEPS = 2000  # the next ones: the share of softened contexts grows from 0 to soft.SHARE
+RANDOM_STEPS, RANDOM_SHARE = 1500, 0.1  # the first steps have random words alone, the later ones so many
+SOFT_STEPS = (3000, 5000)  # between these the share of softened contexts grows from 0 to soft.SHARE
 BATCH = 64
 AFFIX_SHARE = 0.15  # samples whose instruction stands between an opening and an ending
 MAX_VOCABULARY = 2000
@@ -140,17 +140,6 @@ class Layout:
         after, answer = self.prompt.after(sample.prompt), self.prompt.answer(sample.answer)
         return Row((self.prompt.before, context, after, answer), softened)
 
-    def random_copy(self, rng: np.random.Generator) -> Row:
-        """Random tokens to be copied.
-
-        Next words of a sentence can be guessed from the words before. Here attention alone helps: where did the last
-        token stand, and what came after it? A small LLM that begins with sentences comes to that late.
-        """
-        special = len(self.prompt.tokenizer.all_special_ids)
-        ids = rng.integers(special, len(self.prompt.tokenizer), size=rng.integers(1, 25)).tolist()
-        after = self.prompt.after(pick(rng, wordings("asr", False)))
-        return Row((self.prompt.before, ids, after, [*ids, self.prompt.tokenizer.eos_token_id]), False)
-
     def batch(self, samples: Sequence[TextSample], rng: np.random.Generator | None = None) -> TextBatch:
         """A padded batch; with an rng, half of the contexts are softened."""
         return self.pad([self.row(sample, rng) for sample in samples], rng)
@@ -226,6 +215,7 @@ class TextPool:
 
     def __init__(self, samples: Sequence[TextSample], layout: Layout, seed: int) -> None:
         self.samples, self.layout, self.seed = samples, layout, seed
+        self._words = random_words.words_of(layout.prompt.tokenizer)
         self._group = lru_cache(maxsize=1)(self._draw)
 
     def rows(self, step: int) -> list[Row]:
@@ -237,11 +227,15 @@ class TextPool:
 
     def _draw(self, group: int) -> list[Row]:
         rng = np.random.default_rng((self.seed, group, 2))
-        if (step := group * self.GROUP - COPY_STEPS) < 0:
-            return sorted((self.layout.random_copy(rng) for _ in range(self.GROUP * BATCH)), key=len)
-        drawn = [self.samples[i] for i in rng.integers(len(self.samples), size=self.GROUP * BATCH)]
-        share = soft.SHARE * min(1.0, step / SOFT_STEPS)
-        return sorted((self.layout.row(_with_affixes(sample, rng), rng, share) for sample in drawn), key=len)
+        step = group * self.GROUP
+        random = RANDOM_SHARE if step >= RANDOM_STEPS else 1.0
+        softened = soft.SHARE * float(np.interp(step, SOFT_STEPS, (0, 1)))
+        return sorted((self._row(rng, random, softened) for _ in range(self.GROUP * BATCH)), key=len)
+
+    def _row(self, rng: np.random.Generator, random: float, softened: float) -> Row:
+        if rng.random() < random:
+            return self.layout.row(_with_affixes(random_words.draw(rng, self._words), rng))
+        return self.layout.row(_with_affixes(pick(rng, self.samples), rng), rng, softened)
 
 
 def _with_affixes(sample: TextSample, rng: np.random.Generator) -> TextSample:

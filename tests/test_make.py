@@ -52,6 +52,12 @@ def test_an_environment_is_made_once_and_again_for_another_lock(
     assert len(venv) == 6
 
 
+def test_an_environment_of_an_older_version_is_made_again(venv: list) -> None:
+    make.STAMP.touch()
+    make.env()
+    assert len(venv) == 3
+
+
 def test_what_broke_off_is_made_again(venv: list, monkeypatch: pytest.MonkeyPatch) -> None:
     make.env()
 

@@ -151,7 +151,9 @@ def _matching(pattern: str) -> list[str]:
 
 
 def _stamp() -> list[str]:
-    return STAMP.read_text(encoding="utf-8").split() if STAMP.exists() else ["", ""]
+    """The kind and the digest of the environment that is there; two empty words where there is none."""
+    words = STAMP.read_text(encoding="utf-8").split() if STAMP.exists() else []
+    return words if len(words) == 2 else ["", ""]
 
 
 def _digest() -> str:

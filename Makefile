@@ -52,8 +52,9 @@ lint: $(STAMP) ## ruff and mypy alone
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-browser: $(STAMP) ## drive `make lab` in headless Chromium: needs chromium on the PATH
+browser: $(STAMP) ## drive `make lab` and the page in headless Chromium: needs chromium on the PATH
 	$(PY) tests/browser/drive.py $(NOTEBOOKS)
+	$(PY) tests/browser/serve.py
 
 kill: $(STAMP) ## SIGKILL a training run 50 times, and compare every resume bit for bit
 	$(PY) tests/kill.py --kills 50
@@ -84,4 +85,4 @@ figures: $(STAMP) ## draw the README's picture
 
 lock: $(STAMP) ## resolve requirements.lock anew out of pyproject.toml
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --generate-hashes \
-	    --group dev pyproject.toml --output-file requirements.lock
+	    --group dev --extra web pyproject.toml --output-file requirements.lock

@@ -22,8 +22,15 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 LOCKED = [Requirement(line.rstrip(" \\")) for line in LOCK.splitlines() if re.match(r"\w", line)]
+PROJECT = PYPROJECT["project"]
 DIRECT = [
-    Requirement(line) for line in PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
+    Requirement(line)
+    for lines in (
+        PROJECT["dependencies"],
+        PROJECT["optional-dependencies"]["web"],
+        PYPROJECT["dependency-groups"]["dev"],
+    )
+    for line in lines
 ]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 IDS = [requirement.name for requirement in DIRECT]

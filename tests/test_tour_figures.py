@@ -74,7 +74,10 @@ def test_the_content_decides_and_not_the_ending(form: str) -> None:
     ],
     ids=["empty", "text", "m4a", "no samples", "rate"],
 )
-def test_a_broken_file_costs_one_line_that_names_it(content: bytes, said: str) -> None:
+def test_a_broken_file_costs_one_line_that_names_it(
+    content: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # ffmpeg may be installed here
     with pytest.raises(SalmonnError) as refused:
         own(content, name="holiday song.m4a")
     line = tour.respond([{"name": "holiday song.m4a", "content": memoryview(content)}], ASK, length)

@@ -15,8 +15,7 @@ from salmonn_mini.errors import SalmonnError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    about = "a model to offer besides the toy's stages and the presets that are here; repeatable"
-    add("--model", metavar="M", action="append", default=[], help=about)
+    add("--model", metavar="M", action="append", default=[], help="one more model to offer; repeatable")
     add(
         "--samples", metavar="FOLDER", type=Path, default="data_samples", help="clips to offer (data_samples)"
     )
@@ -29,7 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     if find_spec("gradio") is None:
         raise SalmonnError("the page needs gradio, which is not installed: pip install 'salmonn-mini[web]'")
     for name in {"SIGTERM", "SIGHUP"} & {*dir(signal)}:  # they end it as Ctrl-C does: what was uploaded goes
-        signal.signal(getattr(signal, name), signal.default_int_handler)
+        if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # as under nohup
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     say("loading the page …")
     from salmonn_mini.course.web.listening import find_models, find_samples, private_folder
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -46,7 +45,7 @@ def serve(home: Path) -> Iterator[str]:
             assert address, "serve did not start"
             yield address
         finally:
-            server.send_signal(signal.SIGINT)
+            server.terminate()
         assert server.wait(SECONDS) == 130
     left = [*home.glob("salmonn-mini-*")]
     assert not left, f"left behind: {left}"
@@ -101,6 +100,10 @@ class Visitor:
         box.fill(instruction)
         box.press("Enter")
 
+    def scale(self, key: str) -> None:
+        """Move the slider of the LoRA scale by a key: to 0 by Home, to the scale that was trained by End."""
+        self.page.get_by_label("range slider for LoRA scale").press(key)
+
     def forget(self) -> None:
         """Take the old replies off the page, so that the new ones can be waited for."""
         for place in (self.answered, self.heard):
@@ -126,9 +129,7 @@ def speak(visitor: Visitor) -> str:
     visitor.question()
     answered, heard = visitor.replies()
     expect(visitor.clip.locator("img")).to_have_attribute("alt", re.compile("audio tokens"))
-    slider = visitor.page.get_by_label("range slider for LoRA scale")
-    slider.focus()
-    slider.press("Home")
+    visitor.scale("Home")
     visitor.forget()
     visitor.ask.click()
     other, again = visitor.replies()
@@ -161,6 +162,7 @@ def mistakes(visitor: Visitor, home: Path) -> str:
 def together(visitors: list[Visitor]) -> str:
     """Two who ask at once are both answered, and alike."""
     for visitor in visitors:
+        visitor.scale("End")
         visitor.take(SAMPLE)
     for visitor in visitors:
         visitor.question()

@@ -26,7 +26,7 @@ from tiny import tiny_config, tiny_salmonn, tiny_toy
 from salmonn_mini import pretrained
 from salmonn_mini.cli import main
 from salmonn_mini.course.figures import tour
-from salmonn_mini.course.web import listening
+from salmonn_mini.course.web import answering
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE
 
@@ -64,11 +64,11 @@ def room(model: pretrained.Salmonn, tmp_path_factory: pytest.TempPathFactory) ->
     for stage in (1, 3):
         (toy / f"stage{stage}").mkdir()
     wav(tone(0.5), samples, "sample.wav")
-    with pytest.MonkeyPatch.context() as patch, listening.private_folder() as folder:
+    with pytest.MonkeyPatch.context() as patch, answering.private_folder() as folder:
         patch.setenv("SALMONN_MINI_TOY", str(toy))
         patch.setattr(pretrained, "load", lambda *_, **__: model)
-        page = pages.build(listening.find_models(), listening.find_samples(samples))
-        server, own = servers.make_server(page, TOKEN), servers.listen(0)
+        page = pages.build(answering.find_models(), answering.find_samples(samples))
+        server, own = servers.make_server(page, TOKEN), servers.open_socket(0)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
         thread.start()
         while not server.started:
@@ -199,10 +199,10 @@ def test_nothing_listens_beyond_this_machine(room):
 
 def test_a_port_that_is_taken_is_told_in_one_line():
     with (
-        servers.listen(0) as own,
+        servers.open_socket(0) as own,
         pytest.raises(SalmonnError, match=r"port \d+: .*; choose another --port"),
     ):
-        servers.listen(own.getsockname()[1])
+        servers.open_socket(own.getsockname()[1])
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_a_recording_is_answered_as_in_the_tour_and_deleted(room, model, tmp_pat
     card = visitor.load(path, "record")
     assert files(room[1]) == [] and card["trouble"] == "" and "mine.wav" in card["card"]
     shown = visitor.ask("Describe the audio.")
-    for where, instruction in (("answered", "Describe the audio."), ("heard", listening.TRANSCRIBE)):
+    for where, instruction in (("answered", "Describe the audio."), ("heard", answering.TRANSCRIBE)):
         sound = tour.respond([{"name": "mine.wav", "content": content}], instruction, ask)
         assert escape(sound.text) == f"{escape(instruction)}\n→ {shown[where]}"
     assert "below it its 5 audio tokens of 64 numbers each" in shown["card"]
@@ -277,7 +277,7 @@ def test_a_fault_of_the_program_is_one_line_too():
         raise ZeroDivisionError("by\n<zero>")
 
     line = object()
-    assert list(pages.told(fail, line)()) == [
+    assert list(pages.on_one_line(fail, line)()) == [
         {line: ""},
         {},
         {line: "unexpected ZeroDivisionError: by &lt;zero&gt;"},
@@ -328,15 +328,15 @@ def test_no_other_file_can_be_named_as_an_upload(room, tmp_path):
 def test_the_models_are_those_that_are_found(tmp_path, monkeypatch):
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tmp_path))
     with pytest.raises(SalmonnError, match="no trained toy"):
-        listening.find_models()
+        answering.find_models()
     for stage in (1, 2):
         (tmp_path / f"stage{stage}").mkdir()
     own = tmp_path / "run"
     own.mkdir()
     names = [str(own), "toy, stage 2", "toy, stage 1"]
-    assert [*listening.find_models([str(own)])] == names
-    monkeypatch.setattr(listening, "is_complete", lambda name: name == "7b")
-    assert [*listening.find_models()] == [*names[1:], "7b"]
+    assert [*answering.find_models([str(own)])] == names
+    monkeypatch.setattr(answering, "is_complete", lambda name: name == "7b")
+    assert [*answering.find_models()] == [*names[1:], "7b"]
 
 
 def test_ffmpeg_decodes_what_soundfile_cannot_and_may_open_nothing_else(tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
         if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # as under nohup
             signal.signal(getattr(signal, name), signal.default_int_handler)
     say("loading the page …")
-    from salmonn_mini.course.web.listening import find_models, find_samples, private_folder
+    from salmonn_mini.course.web.answering import find_models, find_samples, private_folder
 
     with private_folder():
         from salmonn_mini.course.web.page import build

@@ -20,7 +20,6 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE
 
 LONGEST = 30.0  # seconds; what is beyond is cut off
-DIRECTIONS = 8  # along which the picture draws audio tokens
 NOTHING = "No clip yet: choose a file."
 
 
@@ -61,7 +60,7 @@ def own_clip(name: str, content: bytes, instruction: str, answer: Callable[[Any,
     return Sound(X, name, spectrogram(X, waveform=True), text)
 
 
-def heard(X: ArrayLike, H: ArrayLike) -> Picture:
+def spectrogram_with_tokens(X: ArrayLike, H: ArrayLike) -> Picture:
     """The log-mel of X (S,), and below it its audio tokens H (M, d_llm), a column each, by their main directions."""
     X, H = np.asarray(X), np.asarray(H)
     seconds, (M, width) = len(X) / SAMPLE_RATE, H.shape
@@ -72,7 +71,7 @@ def heard(X: ArrayLike, H: ArrayLike) -> Picture:
     mel_image(dress(upper), audio.log_mel(torch.as_tensor(X)).numpy(), seconds)
     dress(lower, xlabel="seconds", ylabel=f"{M} tokens", yticks=())
     extent = (0.0, max(seconds, 0.01), 0.0, 1.0)
-    shades = (U * S)[:, :DIRECTIONS].T
+    shades = (U * S)[:, :8].T
     lower.imshow(shades, aspect="auto", cmap="cividis", extent=extent, interpolation="nearest")
     return picture
 

@@ -11,7 +11,7 @@ from typing import Any
 import gradio
 
 from salmonn_mini.course.figures.tour import LONGEST
-from salmonn_mini.course.web.listening import TRANSCRIBE, Clip, read_upload, reply
+from salmonn_mini.course.web.answering import TRANSCRIBE, Clip, read_upload, reply
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.lora import get_lora_scale
@@ -42,7 +42,7 @@ CSS = """
 .reply { border: 1px solid var(--border-color-primary); border-radius: 6px; min-height: 8rem; padding: 0.75rem; }
 .reply h2 { font-size: 1rem; margin: 0 0 0.5rem; }
 .reply p { font-size: 1.1rem; margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
-footer { display: none !important; }
+@media (max-width: 600px) { #replies { flex-direction: column; } }
 """
 REPLY = '<div class="reply" id="{0}"><h2>What it {0}</h2><p role="status">${{value}}</p></div>'
 Updates = dict[Any, Any]
@@ -74,9 +74,9 @@ class _Page:
                 self._lay_out_clips()
                 self._lay_out_questions()
             with gradio.Column(scale=3, min_width=320):
-                with gradio.Row():
-                    self.answered = gradio.HTML(html_template=REPLY.format("answered"), min_width=280)
-                    self.heard = gradio.HTML(html_template=REPLY.format("heard"), min_width=280)
+                with gradio.Row(elem_id="replies"):
+                    self.answered = gradio.HTML(html_template=REPLY.format("answered"))
+                    self.transcript = gradio.HTML(html_template=REPLY.format("heard"))
                 self.card = gradio.HTML(f"<p>{NO_CLIP.capitalize()}.</p>")
 
     def _lay_out_clips(self) -> None:
@@ -106,13 +106,14 @@ class _Page:
         asked = [self.clip, self.instruction, self.model, self.scale]
         self._on([self.ask.click, self.instruction.submit], self._answer, asked, self.answered)
         for button, text in zip(self.suggestions, SUGGESTED, strict=True):
-            write = f"() => {json.dumps(text)}"
-            button.click(None, None, self.instruction, js=write, api_visibility="private")
+            button.click(None, None, self.instruction, js=f"() => {json.dumps(text)}")
 
     def _on(self, triggers: list[Callable[..., Any]], work: Work, inputs: list[Any], shown: Any) -> None:
         settings = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
-        outputs = [self.trouble, self.clip, self.card, self.answered, self.heard, self.recorder, self.sample]
-        gradio.on(triggers, told(work, self.trouble), inputs, outputs, show_progress_on=shown, **settings)
+        outputs = [self.trouble, self.clip, self.card, self.answered, self.transcript]
+        outputs += [self.recorder, self.sample]
+        settings |= {"inputs": inputs, "outputs": outputs, "show_progress_on": shown}
+        gradio.on(triggers, on_one_line(work, self.trouble), **settings)
 
     def _upload(self, path: str | None) -> Iterator[Updates]:
         if path:
@@ -124,16 +125,16 @@ class _Page:
             yield self._chosen(Clip.read(self.samples[name], name))
 
     def _chosen(self, clip: Clip) -> Updates:
-        return {self.clip: clip, self.card: clip.html(), self.answered: "", self.heard: ""}
+        return {self.clip: clip, self.card: clip.html(), self.answered: "", self.transcript: ""}
 
     def _answer(self, clip: Clip | None, instruction: str, name: str, scale: float) -> Iterator[Updates]:
         if clip is None:
             raise SalmonnError(NO_CLIP)
-        for card, answered, heard in reply(self.models[name](), clip, instruction, scale):
-            yield {self.card: card, self.answered: escape(answered), self.heard: escape(heard)}
+        for card, answered, transcript in reply(self.models[name](), clip, instruction, scale):
+            yield {self.card: card, self.answered: escape(answered), self.transcript: escape(transcript)}
 
 
-def told(work: Work, line: Any) -> Work:
+def on_one_line(work: Work, line: Any) -> Work:
     """`work`, but what goes wrong is told in `line`, in one line, which is emptied first."""
 
     def worked(*values: Any) -> Iterator[Updates]:

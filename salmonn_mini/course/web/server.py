@@ -89,7 +89,7 @@ def theme() -> gradio.themes.Base:
     return own.set(button_primary_background_fill="*primary_600")
 
 
-def listen(port: int) -> socket.socket:
+def open_socket(port: int) -> socket.socket:
     """A socket on this machine's own address; port 0 is any free one. Raises SalmonnError if it is taken."""
     try:
         return socket.create_server((HOST, port))
@@ -98,7 +98,7 @@ def listen(port: int) -> socket.socket:
 
 
 def make_server(page: gradio.Blocks, token: str) -> uvicorn.Server:
-    """The server of a page; `server.run(sockets=[listen(port)])` lets it go."""
+    """The server of a page; `server.run(sockets=[open_socket(port)])` lets it go."""
     settings = {"log_level": "critical", "access_log": False, "server_header": False, "proxy_headers": False}
     settings |= {"timeout_graceful_shutdown": 1, "ws": "none"}
     return uvicorn.Server(uvicorn.Config(application(page, token), **settings))
@@ -107,7 +107,7 @@ def make_server(page: gradio.Blocks, token: str) -> uvicorn.Server:
 def serve(page: gradio.Blocks, port: int, ready: Callable[[str], None]) -> None:
     """Serve the page until Ctrl-C; `ready` gets its address. To be called inside `private_folder`."""
     token = secrets.token_urlsafe(24)
-    with listen(port) as own:
+    with open_socket(port) as own:
         server = make_server(page, token)
         ready(f"http://{HOST}:{own.getsockname()[1]}/{token}/")
         server.run(sockets=[own])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from salmonn_mini import pretrained
-from salmonn_mini.course.figures.tour import heard, read_clip
+from salmonn_mini.course.figures.tour import read_clip, spectrogram_with_tokens
 from salmonn_mini.course.player import Sound, spectrogram
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.models.config import PRESETS
@@ -44,7 +44,7 @@ class Clip:
 
     def html(self, H: Tensor | None = None) -> str:
         """Its player and its picture: the waveform, or what a model made of it, H (M, d_llm)."""
-        picture = spectrogram(self.X, waveform=True) if H is None else heard(self.X, H)
+        picture = spectrogram(self.X, waveform=True) if H is None else spectrogram_with_tokens(self.X, H)
         return Sound(self.X, self.name, picture, ", ".join(self.notes)).html()
 
 
@@ -109,11 +109,11 @@ def reply(
     with torch.no_grad():
         features = model.encode([model.load_waveform(clip.X)])
         H, lengths = model.get_audio_features(features)
-    card, answered, heard = clip.html(H[0, : int(lengths[0])].float().cpu()), "", ""
+    card, answered, transcript = clip.html(H[0, : int(lengths[0])].float().cpu()), "", ""
     for piece in model.stream(features, instruction, lora_scale=scale):
         answered += piece
         yield card, f"{answered} …", ""
     for piece in model.stream(features, TRANSCRIBE):
-        heard += piece
-        yield card, answered, f"{heard} …"
-    yield card, answered, heard
+        transcript += piece
+        yield card, answered, f"{transcript} …"
+    yield card, answered, transcript

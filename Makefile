@@ -36,8 +36,9 @@ lint: ## ruff, mypy and the spelling alone
 coverage: env ## the unit tests, and which lines they reach
 	$(PY) -m pytest -n 2 --dist worksteal --cov
 
-browser: env ## drive `make lab` in headless Chromium: needs chromium on the PATH
+browser: env ## drive `make lab` and the page in headless Chromium: needs chromium on the PATH
 	$(PY) tests/browser/drive.py $(NOTEBOOKS)
+	$(PY) tests/browser/serve.py
 
 kill: env ## SIGKILL a training run 50 times, and compare every resume bit for bit
 	$(PY) tests/kill.py --kills 50

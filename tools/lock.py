@@ -31,6 +31,8 @@ COMPILE += (
     "--generate-hashes",
     "--group",
     "dev",
+    "--extra",
+    "web",
     "pyproject.toml",
     "--output-file",
     LOCK,
@@ -38,11 +40,11 @@ COMPILE += (
 
 
 def direct(root: Path = ROOT) -> list[Requirement]:
-    """What pyproject.toml asks for, in its order: to run, and to develop."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    return [
-        Requirement(line) for line in project["project"]["dependencies"] + project["dependency-groups"]["dev"]
-    ]
+    """What pyproject.toml asks for, in its order: to run, for the page, and to develop."""
+    pyproject = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    project = pyproject["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["web"]
+    return [Requirement(line) for line in lines + pyproject["dependency-groups"]["dev"]]
 
 
 def locked(name: str, lock: str, python: str, platform: str = "linux") -> list[str]:

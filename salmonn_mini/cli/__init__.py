@@ -20,7 +20,7 @@ from salmonn_mini.cli.parser import Parser
 from salmonn_mini.errors import SalmonnError
 
 PROGRAM = "salmonn-mini"
-COMMANDS = ("answer", "train", "plan", "evaluate", "sweep", "activate")
+COMMANDS = ("answer", "serve", "train", "plan", "evaluate", "sweep", "activate")
 COMMANDS += ("claims", "backbones", "data", "bench", "doctor")
 EXAMPLES = """\
 example:

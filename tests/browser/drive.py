@@ -193,14 +193,20 @@ def use(page: Page) -> str:
     return ", ".join([*said, f"a clip of {seconds:.1f} s played"])
 
 
+def find_chromium() -> str:
+    """Where the browser is."""
+    chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    return chromium or sys.exit(
+        "error: no chromium on the PATH; install one (Debian: apt-get install chromium)"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="+", type=Path, help="notebooks to open")
     parser.add_argument("--run", nargs="*", default=["00_tour"], help="names of those to run and to use")
     arguments = parser.parse_args()
-    chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if not chromium:
-        sys.exit("error: no chromium on the PATH; install one (Debian: apt-get install chromium)")
+    chromium = find_chromium()
     with (
         tempfile.TemporaryDirectory() as home,
         lab(Path(home)) as (address, token),

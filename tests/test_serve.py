@@ -306,7 +306,7 @@ def test_a_file_of_unknown_length_is_cut_off(room):
     assert answer.status_code == 413 and files(room[1]) == []
 
 
-@pytest.mark.parametrize("name", ["../../../escaped.wav", "..\\escaped.wav", "/tmp/escaped.wav"])
+@pytest.mark.parametrize("name", ["../../../escaped.wav", "..\\escaped.wav", "/escaped.wav"])
 def test_an_upload_stays_in_its_folder(room, tmp_path, name):
     visitor = Visitor(room[0], "five")
     path = Path(visitor.upload(wav(tone(0.2), tmp_path), name))

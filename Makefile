@@ -14,7 +14,7 @@ LAB ?=
 # Where the course lies on GitHub, say: make badges REPOSITORY=owner/name
 REPOSITORY ?=
 
-.PHONY: help env lab test lint browser kill cards both samples notebooks badges slides students figures lock
+.PHONY: help env lab test lint browser kill grading cards both samples notebooks badges slides students figures lock
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -57,6 +57,9 @@ browser: $(STAMP) ## drive `make lab` in headless Chromium: needs chromium on th
 
 kill: $(STAMP) ## SIGKILL a training run 50 times, and compare every resume bit for bit
 	$(PY) tests/kill.py --kills 50
+
+grading: $(STAMP) ## mark forty submissions, hostile ones among them, twice: the second time with a kill midway
+	$(PY) tests/grading.py
 
 cards: $(STAMP) ## run the notebooks, and tell what each took beside its card: time and memory
 	$(PY) tests/measure.py $(NOTEBOOKS)

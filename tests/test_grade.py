@@ -25,7 +25,7 @@ from test_exercises import CALL, MISTAKES
 
 from salmonn_mini.cli import main
 from salmonn_mini.course.exercises import EXERCISES, exercise, verdict
-from salmonn_mini.course.grading import report, wire
+from salmonn_mini.course.grading import report, student, wire
 from salmonn_mini.course.grading.judge import Desk, Ended, Remote, _cell
 from salmonn_mini.course.grading.limits import Limits
 from salmonn_mini.course.grading.notebook import read_cells
@@ -90,10 +90,13 @@ def judged(tmp_path: Path, content: bytes) -> Work:
 
 
 @pytest.mark.parametrize("number", EXERCISES)
-def test_the_judge_says_of_a_function_far_away_what_the_notebook_says_of_it(near: Near, number: str) -> None:
+def test_the_judge_says_of_a_function_far_away_what_the_notebook_says_of_it(
+    near: Near, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(student, "LOOKED_AT", 20_000)  # some mistakes draw 8,000 times
     solution = solutions(number.split(".")[0])[name_of(number)]
     near.seen.clear()
-    near.student.guard.told.clear()
+    near.student.guard.reported.clear()
     assert verdict(number, near.remote(solution)).startswith(RIGHT)
     assert near.seen == [], "what a solution calls of the package must stand in GIVEN"
     for wrong, _ in MISTAKES[number]:
@@ -313,6 +316,14 @@ def test_a_way_round_is_seen_when_it_runs(tmp_path: Path, above: str, cell: str,
     work = judged(tmp_path, book(cut, above, cell + '\ncheck("3.1", f)'))
     mark, hint = work.marks["3.1"]
     assert mark == "!" and words in hint
+
+
+def test_who_computes_long_is_not_accused_of_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(student, "LOOKED_AT", 100)
+    loop = "def f(T, L):\n    for _ in range(1000):\n        abs(-1)\n    return -(-T // L)\ncheck('3.1', f)"
+    assert judged(tmp_path, book(loop)).marks["3.1"] == (RIGHT, "")
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ class Desk:
         self.process = context.Process(target=serve, args=(theirs, cells, folder, hidden, limits))
         self.process.start()
         theirs.close()
-        self.watched = psutil.Process(self.process.pid)
+        self.student = psutil.Process(self.process.pid)
 
     def start(self) -> list[str]:
         return self._receive()["missing"]
@@ -151,21 +151,21 @@ class Desk:
     def call(self, place: int, values: tuple) -> Any:
         """A call in the student's process, and what it did there done here: gradients, settings, random numbers."""
         self.callbacks, self.graphs = [], []
-        told = self.ask("call", place, values)
+        reply = self.ask("call", place, values)
         with _answers():
-            for number, gradient in self.decode(told["gradients"]):
+            for number, gradient in self.decode(reply["gradients"]):
                 self.graphs[number].backward(gradient)
-            for layer, settings in zip(_layers(values), told["layers"], strict=True):
+            for layer, settings in zip(_layers(values), reply["layers"], strict=True):
                 vars(layer).update({name: settings[name] for name in settings.keys() & vars(layer).keys()})
-            if told["drew"]:
+            if reply["drew"]:
                 torch.rand(1), np.random.random(), random.random()  # noqa: NPY002
-        return self.given(told)
+        return self.given(reply)
 
-    def given(self, told: dict) -> Any:
+    def given(self, reply: dict) -> Any:
         with _answers():
-            if "raised" not in told:
-                return self.decode(told["gave"])
-            name, text = map(str, told["raised"])
+            if "raised" not in reply:
+                return self.decode(reply["gave"])
+            name, text = map(str, reply["raised"])
         if name in ("NotImplementedError", "AttributeError"):
             raise {"NotImplementedError": NotImplementedError, "AttributeError": AttributeError}[name](text)
         raise type(re.sub(r"\W", "", name) or "Exception", (Exception,), {})(text)
@@ -185,13 +185,13 @@ class Desk:
 
     def _send(self, message: Any) -> None:
         data = wire.pack(message, self.callbacks, self.graphs)
-        with contextlib.suppress(OSError):  # its end is told by what is received
+        with contextlib.suppress(OSError):  # that it has ended shows when it is to answer
             self.connection.send_bytes(data)
 
     def _receive(self) -> dict:
         try:
             while time.monotonic() > self.deadline or not self.connection.poll(0.1):
-                if passed := overdrawn(self.watched, self.folder, self.limits, self.deadline):
+                if passed := overdrawn(self.student, self.folder, self.limits, self.deadline):
                     raise Ended(passed)
             data = self.connection.recv_bytes(wire.MOST)
         except (EOFError, OSError) as error:
@@ -225,7 +225,7 @@ class _Far:
 class Remote(_Far):
     """A student's function, class or object: it stays in its own process, and calls go there.
 
-    No method stands here: where an error came from, in the student's code, is told from there.
+    No method stands here: the line of the student's that raised is named by the other process.
     """
 
 

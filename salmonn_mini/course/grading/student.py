@@ -38,6 +38,7 @@ FROM_A_CELL = {
 }
 FROM_A_CELL |= {"gc.get_referrers", "object.__getattr__", "ctypes.dlopen"}
 FROM_ANYWHERE = ("os.", "shutil.", "subprocess.", "socket.", "open")
+LOOKED_AT = 10**6  # of Python's events in a call; looking at one takes a microsecond, and loops have many
 SYSTEM = ("/proc", "/sys", "/dev", "/usr", "/etc")
 KEPT = {"PATH", "LANG", "LC_ALL", "SYSTEMROOT", "OMP_NUM_THREADS"}  # of the environment: no keys, no tokens
 
@@ -88,7 +89,7 @@ class _Student:
             self.send({"load": self.load, "call": self.call, "get": self.get}[asked](*values))
 
     def resolve(self, found: tuple) -> Any:
-        """What stands for a judge's function, or a tensor with a history there, whose gradient will be told."""
+        """What stands for a judge's function, or a tensor with a history there, whose gradient is sent back."""
         kind, place, *more = found
         if kind == "graph":
             self.graphs[place] = more[0].requires_grad_()
@@ -110,8 +111,9 @@ class _Student:
     def load(self, place: int) -> dict:
         """Run a cell, each of its statements by itself; gives what it answers, and its first error."""
         cell, problem, answers = self.cells[place], "", []
-        self.guard.told.clear()
-        linecache.cache[cell.name] = (len(cell.source), None, cell.source.splitlines(True), cell.name)
+        self.guard.reported.clear()
+        lines = [f"{line}\n" for line in cell.source.split("\n")]
+        linecache.cache[cell.name] = (len(cell.source), None, lines, cell.name)
         for node in cell.body:
             wrong = self.attempt(cell, ast.Module([node], []), "exec")[1]
             problem = problem or wrong
@@ -140,15 +142,15 @@ class _Student:
         function, before, self.graphs = self.kept[place], _generators(), {}
         layers = [value for value in values if isinstance(value, nn.Module)]
         try:
-            with self.guard.watching(*layers):
+            with self.guard.watching(*values):
                 given = function(*values)
-            told = {"gave": wire.encode(given, self.keep)}
+            reply = {"gave": wire.encode(given, self.keep)}
         except BaseException as error:
-            told = {"raised": [type(error).__name__, f"{error}{_where(error, function)}"]}
+            reply = {"raised": [type(error).__name__, f"{error}{_where(error, function)}"]}
         gradients = [[place, graph.grad] for place, graph in self.graphs.items() if graph.grad is not None]
-        told["gradients"] = wire.encode(gradients, self.keep)
-        told["layers"] = [_plain(layer) for layer in layers]
-        return told | {"drew": _generators() != before}
+        reply["gradients"] = wire.encode(gradients, self.keep)
+        reply["layers"] = [_plain(layer) for layer in layers]
+        return reply | {"drew": _generators() != before}
 
 
 def _plain(layer: nn.Module) -> dict[str, Any]:
@@ -173,15 +175,18 @@ class _Guard:
     def __init__(self, folder: Path, others: list[Path], tell: Callable[[str], None]) -> None:
         self._tell, self.others = tell, (OURS, *map(str, others))
         self.active = False
-        self.layers: tuple = ()
-        self.told: set[str] = set()
+        self.given: list[Any] = []
+        self.left = 0
+        self.reported: set[str] = set()
         self.own = (str(folder), sys.prefix, sys.base_prefix, *SYSTEM)
         sys.addaudithook(self.audit)
 
     @contextmanager
-    def watching(self, *layers: nn.Module) -> Iterator[None]:
-        """Within, the code that runs is the student's; it may call the layers that it was given."""
-        self.layers = tuple(part for layer in layers for part in layer.modules())
+    def watching(self, *values: Any) -> Iterator[None]:
+        """Within, the code that runs is the student's; it may call the methods of what it was given."""
+        layers = [value for value in values if isinstance(value, nn.Module)]
+        self.given = [*values, *(part for layer in layers for part in layer.modules())]
+        self.left = LOOKED_AT
         sys.setprofile(self.profile)
         threading.setprofile(self.profile)
         self.active = True
@@ -202,8 +207,8 @@ class _Guard:
 
     def tell(self, text: str) -> None:
         text = text.replace(OURS, PACKAGE.name)[:160]
-        if text not in self.told and len(self.told) < 20:
-            self.told.add(text)
+        if text not in self.reported and len(self.reported) < 20:
+            self.reported.add(text)
             self._tell(text)
 
     def audit(self, event: str, values: tuple) -> None:
@@ -231,6 +236,10 @@ class _Guard:
         return path.startswith(self.others) or not path.startswith(self.own)
 
     def profile(self, frame: FrameType, event: str, _: Any) -> None:
+        self.left -= 1
+        if self.left < 0:
+            with self.resting():
+                sys.setprofile(None)
         code = frame.f_code
         if event != "call" or not self.active or not code.co_filename.startswith(OURS):
             return
@@ -246,9 +255,9 @@ class _Guard:
                 self.tell(f"{module}.{getattr(code, 'co_qualname', code.co_name)}")
 
     def is_given(self, frame: FrameType) -> bool:
-        """Whether it is a method of a layer that the exercise gave."""
+        """Whether it is a method of what the exercise gave."""
         first = frame.f_locals.get("self")
-        return any(first is layer for layer in self.layers)
+        return first is not None and any(first is value for value in self.given)
 
 
 def _is_import(frame: FrameType | None) -> bool:

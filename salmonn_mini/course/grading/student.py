@@ -245,7 +245,7 @@ class _Guard:
             return
         module = frame.f_globals.get("__name__", "")
         shown = module.startswith((*GIVEN, *SHOWS)) or code.co_filename.startswith(HERE)
-        if shown or code.co_name == "<module>" or self.is_given(frame):
+        if shown or module == PACKAGE.name or code.co_name == "<module>" or self.is_given(frame):
             return
         caller = frame.f_back
         while caller and not caller.f_code.co_filename.startswith(OURS):

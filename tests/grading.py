@@ -185,8 +185,9 @@ def state(*folders: Path) -> dict[str, tuple]:
     found = {}
     for path in files:
         about = path.stat()
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        found[str(path)] = about.st_mode, about.st_mtime_ns, digest
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        changed = about.st_mtime_ns if content else 0  # Python itself writes __pycache__ into folders
+        found[str(path)] = about.st_mode, changed, content
     return found
 
 

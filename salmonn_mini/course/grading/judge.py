@@ -93,7 +93,8 @@ def _cell(desk: Desk, place: int, cell: Cell, work: Work, limits: Limits) -> Non
     desk.earlier += [] if cell.numbers else desk.seen  # what it made may serve any exercise below
     if place in work.judged:
         return
-    work.notes += [f"Code cell {place + 1}: {problem}"] if problem and not cell.numbers else []
+    if problem and not cell.numbers and not problem.startswith("NameError"):  # not all that is named has run
+        work.notes.append(f"Code cell {place + 1}: {problem}")
     for number in cell.numbers if cell.problem else ():
         work.mark(number, WRONG, cell.problem)
     for number, answer in answers:

@@ -14,8 +14,8 @@ UPGRADE ?=
 # What needs no make: Windows calls tools/make.py itself.
 MAKE_PY = python=$$(PYTHON="$(PYTHON)" .ci/find-python) || exit 2; exec "$$python" tools/make.py
 
-.PHONY: help env lab test lint coverage browser kill cards both failed wheel links samples notebooks badges slides students \
-    figures lock
+.PHONY: help env lab test lint coverage browser kill grading cards both failed wheel links samples notebooks badges slides \
+    students figures lock
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -42,6 +42,9 @@ browser: env ## drive `make lab` and the page in headless Chromium: needs chromi
 
 kill: env ## SIGKILL a training run 50 times, and compare every resume bit for bit
 	$(PY) tests/kill.py --kills 50
+
+grading: env ## mark forty submissions, hostile ones among them, twice: the second time with a kill midway
+	$(PY) tests/grading.py
 
 cards: env ## run the notebooks, and tell what each took beside its card: time and memory
 	$(PY) tests/measure.py $(NOTEBOOKS)

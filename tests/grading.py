@@ -191,14 +191,14 @@ def state(*folders: Path) -> dict[str, tuple]:
     return found
 
 
-def left_behind() -> list[int]:
-    """Processes and copies that a run should have ended."""
+def left_behind(temporary: Path) -> list[int | Path]:
+    """Processes that a run should have ended, and copies that it should have removed."""
     found = [
         process.pid
         for process in psutil.process_iter(["cmdline"])
         if SLEEP in (process.info["cmdline"] or [])
     ]
-    return [*found, *Path(tempfile.gettempdir()).glob("salmonn-mini-grade-*")]
+    return [*found, *temporary.glob("salmonn-mini-grade-*")]
 
 
 def faults(table: Path, made: dict[str, Case]) -> list[str]:
@@ -226,8 +226,11 @@ def trial(room: Path, only: Callable[[str], bool], seconds: float, kill: bool) -
     hand_in(folder, made)
     watched = folder, NOTEBOOKS, CHAPTER.parents[1] / "salmonn_mini"
     before = state(*watched)
+    temporary = room / "temporary"
+    temporary.mkdir()
+    here = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     if kill:
-        process = subprocess.Popen(command(folder, out, seconds), start_new_session=True)
+        process = subprocess.Popen(command(folder, out, seconds), start_new_session=True, env=here)
         rows = out.with_suffix(".jsonl")
         while process.poll() is None and (
             not rows.exists() or rows.read_bytes().count(b"\n") < len(made) // 2
@@ -236,7 +239,7 @@ def trial(room: Path, only: Callable[[str], bool], seconds: float, kill: bool) -
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         kept = rows.read_bytes()
-    subprocess.run(command(folder, out, seconds), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command(folder, out, seconds), check=True, stdout=subprocess.DEVNULL, env=here)
     wrong = faults(out, made)
     after = state(*watched)
     wrong += [
@@ -244,7 +247,7 @@ def trial(room: Path, only: Callable[[str], bool], seconds: float, kill: bool) -
     ][:5]
     if kill and not out.with_suffix(".jsonl").read_bytes().startswith(kept[: kept.rfind(b"\n") + 1]):
         wrong.append("rows that were done have been done again")
-    return wrong + [f"left behind: {what}" for what in left_behind()]
+    return wrong + [f"left behind: {what}" for what in left_behind(temporary)]
 
 
 def main() -> int:

@@ -21,7 +21,6 @@ import psutil
 
 from salmonn_mini.course.grading.notebook import PACKAGE
 
-LINUX = sys.platform == "linux"
 USER, MOUNT, PROCESSES, NETWORK, IPC = 0x10000000, 0x20000, 0x20000000, 0x40000000, 0x8000000  # CLONE_NEW…
 PRIVATE, BIND, READ_ONLY, RECURSIVE = 0x44000, 0x1000, 1, 0x8000
 READ, ANY_OF_A_FILE = 0b1101, 0b100000000000111  # Landlock: run, read, list; run, write, read, truncate
@@ -51,9 +50,8 @@ def overdrawn(process: psutil.Process, folder: Path, limits: Limits, deadline: f
     for member in family:
         with contextlib.suppress(psutil.Error):
             memory += member.memory_info().rss
-    if (
-        memory > limits.memory + 2**31
-    ):  # Python, torch and what the notebook imports, also in the one that waits
+    # Python, torch and what the notebook imports take their share, also in the process that waits.
+    if memory > limits.memory + 2**31:
         return f"it took more than {limits.memory / 2**30:g} GB of memory"
     try:
         size = sum(max(4096, file.lstat().st_size) for file in folder.rglob("*"))
@@ -83,16 +81,16 @@ def kill_family(pid: int) -> None:
 
 def adopt() -> None:
     """Let processes whose parent dies become this one's children, so that `kill_family` finds them (Linux)."""
-    if LINUX:
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
 def confine(folder: Path, hidden: Iterable[Path], limits: Limits, exercises: int) -> list[str]:
     """Shut this process in, in `folder`; gives what this system does not forbid. Nothing of a student has run yet."""
-    apart = LINUX and _namespaces(
+    apart = _namespaces(
         folder, [path for path in hidden if not any(_holds(path, needed) for needed in PYTHON)]
     )
-    landlock = _landlock(folder, hidden) if LINUX else 0
+    landlock = _landlock(folder, hidden)
     if apart:
         _drop_capabilities()
     missing = [] if _own_limits(limits, exercises, apart) else ["memory and processes are only watched"]
@@ -111,10 +109,9 @@ def _own_limits(limits: Limits, exercises: int, apart: bool) -> bool:
         return False
     seconds = int(limits.seconds * (exercises + 5))
     wanted = {"CPU": seconds, "FSIZE": limits.files, "NOFILE": OPEN_FILES, "CORE": 0}
-    if LINUX:
-        pages = int(
-            Path("/proc/self/statm").read_text().split()[0]
-        )  # psutil asks by a number, which is 1 here
+    if sys.platform == "linux":
+        # psutil asks by a number, which is 1 here
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
         wanted["AS"] = pages * resource.getpagesize() + limits.memory
         wanted |= {"NPROC": limits.processes + 1} if apart else {}
     for name, most in wanted.items():
@@ -123,7 +120,7 @@ def _own_limits(limits: Limits, exercises: int, apart: bool) -> bool:
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(kind, (most, most))
-    return LINUX
+    return sys.platform == "linux"
 
 
 def _namespaces(folder: Path, hidden: Iterable[Path]) -> bool:
@@ -131,6 +128,8 @@ def _namespaces(folder: Path, hidden: Iterable[Path]) -> bool:
 
     The process that has called this only waits from here on; its child goes on.
     """
+    if sys.platform != "linux":
+        return False
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(USER | MOUNT | PROCESSES | NETWORK | IPC):
         return False  # a container, or a system that forbids it
@@ -158,6 +157,8 @@ def _drop_capabilities() -> None:
 
 def _landlock(folder: Path, hidden: Iterable[Path]) -> int:
     """Nothing to be read but Python, the package and the system; nothing to be written but `folder`. The version."""
+    if sys.platform != "linux":
+        return 0
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(444, None, 0, 1)
     if version < 1:

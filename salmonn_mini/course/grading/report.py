@@ -111,7 +111,7 @@ def _notes(rows: list[Row]) -> Iterator[str]:
 
 def _mark(row: Row, number: str) -> tuple[str, str]:
     mark, hint = row["marks"].get(number, (MISSING, ""))
-    return mark, hint
+    return mark, one_line(hint)
 
 
 def _plain(value: Any) -> Any:

@@ -63,7 +63,7 @@ def _leave_the_judge(connection: Connection) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    if limits.LINUX:  # it was forked: what the judge has open is open here too
+    if sys.platform == "linux":  # it was forked: what the judge has open is open here too
         os.closerange(3, connection.fileno())
         os.closerange(connection.fileno() + 1, limits.OPEN_FILES * 8)
     if hasattr(os, "setsid"):

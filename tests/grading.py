@@ -221,13 +221,16 @@ def command(folder: Path, out: Path, seconds: float) -> list[str]:
 
 def trial(room: Path, only: Callable[[str], bool], seconds: float, kill: bool) -> list[str]:
     """Mark the cases once, with a kill in the middle if so wanted; every fault, a line each."""
+    with tempfile.TemporaryDirectory() as temporary:  # its name is short: sockets lie in it
+        return _trial(room, Path(temporary), only, seconds, kill)
+
+
+def _trial(room: Path, temporary: Path, only: Callable[[str], bool], seconds: float, kill: bool) -> list[str]:
     folder, out = room / "handed-in", room / "grades.csv"
     made = {name: case for name, case in cases(folder).items() if only(name)}
     hand_in(folder, made)
     watched = folder, NOTEBOOKS, CHAPTER.parents[1] / "salmonn_mini"
     before = state(*watched)
-    temporary = room / "temporary"
-    temporary.mkdir()
     here = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     if kill:
         process = subprocess.Popen(command(folder, out, seconds), start_new_session=True, env=here)

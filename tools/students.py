@@ -21,7 +21,15 @@ from tools.badges import prepared
 from tools.course import BADGE, COLAB, EXERCISE, INSTRUCTOR, NOTEBOOKS, ROOT, chapters, read, tags, write
 
 STUDENTS = ROOT / "students"
-FILES = ("Makefile", "README.md", "LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
+FILES = (
+    "Makefile",
+    "README.md",
+    "SECURITY.md",
+    "LICENSE",
+    "pyproject.toml",
+    "requirements.lock",
+    "environment.yml",
+)
 FILES += ("tools/make.py", ".github/architecture.svg")
 FOLDERS = (".ci", "salmonn_mini", "data_samples")
 PAGES = ("GLOSSARY.md", "colab.svg")  # beside the notebooks

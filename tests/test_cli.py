@@ -136,7 +136,7 @@ def test_a_prompt_or_clip_that_leaves_no_room_is_refused(capsys, model, clip, tm
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ("poem", "unknown command 'poem': choose one of answer, train, plan"),
+        ("poem", "unknown command 'poem': choose one of answer, serve, train, plan"),
         ("answr {clip}", "unknown command 'answr': did you mean 'answer'?; see `salmonn-mini --help`"),
         ("answer", "arguments are required: CLIP; see `salmonn-mini answer --help`"),
         ("answer {clip} --num-beem 2", "unknown option '--num-beem': did you mean '--num-beams'?"),

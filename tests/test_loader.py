@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from jobs import begin, who, work
 from tiny import tiny_config, tiny_salmonn
+from together import server
 
 from salmonn_mini.audio import save_wav
 from salmonn_mini.data import BadClip, ManifestDataset, Sample, map_in_order, prefetch
@@ -42,7 +43,7 @@ def test_each_worker_has_its_share_and_all_end_with_the_iterator():
 
 def test_workers_end_with_a_process_that_is_killed():
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("forkserver").Process(target=begin, args=(there,))
+    process = server().Process(target=begin, args=(there,))
     process.start()
     workers = set(here.recv())
     assert all(map(psutil.pid_exists, workers))

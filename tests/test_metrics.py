@@ -197,7 +197,7 @@ def scorer(value: Callable[[str, str], Any]) -> type:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, room: str, name: str, kind: type) -> None:
-    monkeypatch.setattr(java.shutil, "which", lambda program: f"/bin/{program}")
+    monkeypatch.setattr(java.shutil, "which", lambda program: program)
     module = SimpleNamespace(**{name: kind})
     monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "pycocoevalcap", SimpleNamespace())

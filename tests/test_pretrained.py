@@ -398,6 +398,8 @@ def test_an_answer_at_another_lora_scale_leaves_the_model_as_it_was(toy: Path) -
         expected = model.answer(clip, **ask)
     assert model.answer(clip, lora_scale=0, **ask) == expected != model.answer(clip, **ask)
     assert "".join(model.stream(clip, lora_scale=0, **ask)).strip() == expected
+    features = model.encode([model.load_waveform(clip)])
+    assert "".join(model.stream(features, lora_scale=0, **ask)).strip() == expected
     trained, streams = model.answer(clip, **ask), [model.stream(clip, lora_scale=s, **ask) for s in (0, 4)]
     begun = [next(stream) for stream in streams]  # both are under way
     assert model.answer(clip, **ask) == trained

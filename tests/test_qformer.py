@@ -87,7 +87,7 @@ def test_published_hidden_states_of_each_window():
     assert_close(hidden, IO["c1_default.qformer_last_hidden"], atol=1e-5, rtol=0)
 
 
-def randomised(module: torch.nn.Module) -> torch.nn.Module:
+def randomized(module: torch.nn.Module) -> torch.nn.Module:
     """Weights large enough to show every mistake, biases and LayerNorms included."""
     torch.manual_seed(0)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def randomised(module: torch.nn.Module) -> torch.nn.Module:
 def test_equal_to_transformers_blip2(N, T):
     from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
-    ours = randomised(QFormer(TINY, 10))
+    ours = randomized(QFormer(TINY, 10))
     theirs = Blip2QFormerModel(
         Blip2QFormerConfig(
             hidden_size=24,
@@ -129,7 +129,7 @@ def test_equal_to_transformers_blip2(N, T):
 
 @pytest.mark.parametrize(("N", "T"), [(1, 9), (5, 2)])
 def test_attention_weights_on_request_change_nothing(N, T):
-    qformer = randomised(QFormer(TINY, 10))
+    qformer = randomized(QFormer(TINY, 10))
     queries, Z = torch.randn(1, N, 24), torch.randn(3, T, 10)
     Z_mask = torch.arange(T) < torch.tensor([1, T, T])[:, None]
     quiet = qformer(queries, Z, Z_mask=Z_mask)
@@ -160,7 +160,7 @@ def test_the_three_masks():
 
 @pytest.mark.parametrize("kind", MASKS)
 def test_what_a_mask_hides_has_no_influence(kind):
-    qformer = randomised(QFormer(TINY, 10, vocab_size=20))
+    qformer = randomized(QFormer(TINY, 10, vocab_size=20))
     queries, Z, ids = torch.randn(1, 2, 24), torch.randn(1, 5, 10), torch.tensor([[1, 2, 3]])
 
     def changed(**other):

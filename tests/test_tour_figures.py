@@ -68,13 +68,16 @@ def test_the_content_decides_and_not_the_ending(form: str) -> None:
     [
         (b"", "empty (0 bytes)"),
         (b"<html>not a sound</html>" * 40, "an HTML page, not audio"),
-        (b"\0\0\0\x20ftypM4A " + bytes(2_000), "not audio that can be read"),
+        (b"\0\0\0\x20ftypM4A " + bytes(2_000), "MPEG-4 (M4A), which only ffmpeg can read here"),
         (tone(0), "no samples"),
         (tone(1.0, rate=500), "sample rate 500 Hz"),
     ],
     ids=["empty", "text", "m4a", "no samples", "rate"],
 )
-def test_a_broken_file_costs_one_line_that_names_it(content: bytes, said: str) -> None:
+def test_a_broken_file_costs_one_line_that_names_it(
+    content: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # ffmpeg may be installed here
     with pytest.raises(SalmonnError) as refused:
         own(content, name="holiday song.m4a")
     line = tour.respond([{"name": "holiday song.m4a", "content": memoryview(content)}], ASK, length)

@@ -14,8 +14,7 @@ def start(target: Callable[..., None], count: int, *arguments: Any) -> list[mult
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runs", "tiny", "salmonn_mini.train.loop"])
+    context = server()
     started = [
         context.Process(target=_in_world, args=(rank, count, port, target, arguments))
         for rank in range(count)
@@ -23,6 +22,15 @@ def start(target: Callable[..., None], count: int, *arguments: Any) -> list[mult
     for process in started:
         process.start()
     return started
+
+
+def server() -> multiprocessing.context.BaseContext:
+    """Where processes come from: a server that has imported what is slow, or, on Windows, from nothing."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["runs", "tiny", "salmonn_mini.train.loop"])
+    return context
 
 
 def finish(started: list[multiprocessing.Process], patience: float = 120.0) -> None:

@@ -21,12 +21,21 @@ from tools.badges import prepared
 from tools.course import BADGE, COLAB, EXERCISE, INSTRUCTOR, NOTEBOOKS, ROOT, chapters, read, tags, write
 
 STUDENTS = ROOT / "students"
-FILES = ("Makefile", "README.md", "LICENSE", "pyproject.toml", "requirements.lock", "environment.yml")
-FOLDERS = (".ci", ".github", "salmonn_mini", "data_samples")
+FILES = (
+    "Makefile",
+    "README.md",
+    "SECURITY.md",
+    "LICENSE",
+    "pyproject.toml",
+    "requirements.lock",
+    "environment.yml",
+)
+FILES += ("tools/make.py", ".github/architecture.svg")
+FOLDERS = (".ci", "salmonn_mini", "data_samples")
 PAGES = ("GLOSSARY.md", "colab.svg")  # beside the notebooks
 SOLUTIONS = re.compile(r"^\*Solutions to the exercises .*\*$\n?", re.MULTILINE)
 LEFT_OUT = re.compile(
-    r"\[([^\]]+)\]\((?:tests/|CONTRIBUTING|notebooks/INSTRUCTORS)[^)]*\)"
+    r"\[([^\]]+)\]\((?:tests/|CONTRIBUTING|EXTENDING|notebooks/INSTRUCTORS)[^)]*\)"
 )  # links to what is not there
 
 
@@ -57,8 +66,9 @@ def make_set(folder: Path, repository: str = "") -> list[Path]:
     inside = folder / NOTEBOOKS.name
     inside.mkdir(parents=True)
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "workflows"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
+        (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     for name in PAGES:
         shutil.copy2(NOTEBOOKS / name, inside / name)

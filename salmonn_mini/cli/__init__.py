@@ -20,8 +20,8 @@ from salmonn_mini.cli.parser import Parser
 from salmonn_mini.errors import SalmonnError
 
 PROGRAM = "salmonn-mini"
-COMMANDS = ("answer", "train", "plan", "evaluate", "sweep", "activate")
-COMMANDS += ("claims", "backbones", "data", "bench", "doctor")
+COMMANDS = ("answer", "serve", "train", "plan", "evaluate", "sweep", "activate")
+COMMANDS += ("claims", "backbones", "data", "grade", "bench", "doctor")
 EXAMPLES = """\
 example:
   salmonn-mini answer data_samples/*.wav --prompt "Transcribe the speech."

@@ -180,10 +180,11 @@ class Salmonn(
         return texts
 
     def stream(
-        self, audio: Audio, prompt: str, *, lora_scale: float | None = None, **decoding: Any
+        self, audio: Audio | Features, prompt: str, *, lora_scale: float | None = None, **decoding: Any
     ) -> Iterator[str]:
-        """The answer about one clip in pieces of text, as they are generated; arguments as for `answer`."""
-        features = self._encode_audio([audio], prompt, decoding)
+        """The answer about one clip, or its features, in pieces of text as they come; arguments as for `answer`."""
+        clips = audio if isinstance(audio, Features) else [audio]
+        features = self._encode_audio(clips, prompt, decoding)
 
         def generate(**streamer: Any) -> None:
             with self._at_scale(lora_scale):
@@ -219,12 +220,15 @@ class Salmonn(
         with GENERATING, nullcontext() if s is None else lora_scale(self.llm, s):
             yield
 
-    def _encode_audio(self, clips: list[Audio], prompt: str, decoding: Mapping[str, Any]) -> Features:
+    def _encode_audio(
+        self, clips: list[Audio] | Features, prompt: str, decoding: Mapping[str, Any]
+    ) -> Features:
         if not isinstance(prompt, str) or not prompt.strip():
             raise SalmonnError(f"the prompt is {prompt!r}: ask something, such as 'Transcribe the speech.'")
-        features = self.encode([self.load_waveform(clip) for clip in clips])
-        self.check_context(features, prompt, decoding.get("max_new_tokens") or MAX_NEW_TOKENS)
-        return features
+        if not isinstance(clips, Features):
+            clips = self.encode([self.load_waveform(clip) for clip in clips])
+        self.check_context(clips, prompt, decoding.get("max_new_tokens") or MAX_NEW_TOKENS)
+        return clips
 
     def check_context(self, features: Features, prompt: str, max_new_tokens: int) -> None:
         """Raises SalmonnError if prompt, audio tokens and answer do not fit into the LLM's context."""

@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -24,11 +23,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "data_samples" / "form_8000_hz.wav"
 START_SECONDS, OPEN_SECONDS, RUN_SECONDS, FOLLOW_SECONDS = 300, 300, 1500, 120
+LAB = ["make", "lab"] if os.name == "posix" else [sys.executable, "tools/make.py", "lab"]
 CHROMIUM = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 FLAGS = [
     "--no-sandbox",
@@ -74,14 +75,13 @@ def lab(home: Path) -> Iterator[tuple[str, str]]:
         "--LabApp.extension_manager=readonly",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
-    with (home / "lab.log").open("w") as log:
+    with (home / "lab.log").open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
-            ["make", "lab", f"LAB={' '.join(options)}"],
+            [*LAB, f"LAB={' '.join(options)}"] if os.name == "posix" else [*LAB, *options],
             cwd=ROOT,
             env=os.environ | {name: str(home / folder) for name, folder in folders.items()},
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
         try:
             address = f"http://127.0.0.1:{port}"
@@ -99,18 +99,20 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
         if server.poll() is not None:
             break
         time.sleep(0.3)
-    raise SystemExit(f"make lab did not start:\n{log.read_text()[-3000:]}")
+    said = log.read_text(encoding="utf-8")
+    raise SystemExit(f"make lab did not start:\n{said[-3000:]}")
 
 
 def _stop(server: subprocess.Popen) -> None:
-    """End make and the JupyterLab that it started, which lives a little longer than make."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
-        for _ in range(100):
-            os.killpg(server.pid, 0)
-            time.sleep(0.1)
-        os.killpg(server.pid, signal.SIGKILL)
+    """End make and the JupyterLab that it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        first = psutil.Process(server.pid)
+        everyone = [first, *first.children(recursive=True)]
+        for process in everyone:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        for process in psutil.wait_procs(everyone, timeout=40)[1]:
+            process.kill()
 
 
 def open_notebook(page: Page, address: str, token: str, path: Path) -> list[dict]:
@@ -191,14 +193,20 @@ def use(page: Page) -> str:
     return ", ".join([*said, f"a clip of {seconds:.1f} s played"])
 
 
+def find_chromium() -> str:
+    """Where the browser is."""
+    chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    return chromium or sys.exit(
+        "error: no chromium on the PATH; install one (Debian: apt-get install chromium)"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="+", type=Path, help="notebooks to open")
     parser.add_argument("--run", nargs="*", default=["00_tour"], help="names of those to run and to use")
     arguments = parser.parse_args()
-    chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if not chromium:
-        sys.exit("error: no chromium on the PATH; install one (Debian: apt-get install chromium)")
+    chromium = find_chromium()
     with (
         tempfile.TemporaryDirectory() as home,
         lab(Path(home)) as (address, token),

@@ -8,12 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
 from salmonn_mini import audio
 from salmonn_mini.course.player import Sound, spectrogram
+from salmonn_mini.course.plots import Picture, dress, mel_image
 from salmonn_mini.errors import SalmonnError
+from salmonn_mini.models.config import SAMPLE_RATE
 
 LONGEST = 30.0  # seconds; what is beyond is cut off
 NOTHING = "No clip yet: choose a file."
+
+
+def read_clip(file: Path, name: str) -> tuple[Tensor, list[str]]:
+    """X (S,) at 16 kHz of a file, at most LONGEST seconds of it, and what was fixed, a line each.
+
+    What soundfile cannot decode, ffmpeg may, where it is installed: M4A, WebM and the like.
+
+    Raises:
+        SalmonnError: no sound can be read; the message calls the file `name`.
+    """
+    notes: list[str] = []
+    found = file
+    try:
+        with audio.readable(file, LONGEST, notes) as found:
+            X = audio.load_audio(found, max_seconds=LONGEST, notes=notes)
+    except SalmonnError as problem:
+        raise SalmonnError(str(problem).replace(str(found), name)) from problem
+    return X, notes
 
 
 def own_clip(name: str, content: bytes, instruction: str, answer: Callable[[Any, str], str]) -> Sound:
@@ -26,17 +51,29 @@ def own_clip(name: str, content: bytes, instruction: str, answer: Callable[[Any,
     """
     if not instruction.strip():
         raise SalmonnError('the instruction is empty; ask something, such as "Transcribe the speech."')
-    notes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clip"  # no suffix: the content decides
         file.write_bytes(content)
-        try:
-            X = audio.load_audio(file, max_seconds=LONGEST, notes=notes)
-        except SalmonnError as problem:
-            raise SalmonnError(str(problem).replace(str(file), name)) from problem
+        X, notes = read_clip(file, name)
     fixes = f"\n({', '.join(notes)})" if notes else ""
     text = f"{instruction}\n→ {answer(X, instruction)}{fixes}"
     return Sound(X, name, spectrogram(X, waveform=True), text)
+
+
+def spectrogram_with_tokens(X: ArrayLike, H: ArrayLike) -> Picture:
+    """The log-mel of X (S,), and below it its audio tokens H (M, d_llm), a column each, by their main directions."""
+    X, H = np.asarray(X), np.asarray(H)
+    seconds, (M, width) = len(X) / SAMPLE_RATE, H.shape
+    alt = f"Log-mel spectrogram of {seconds:.1f} s; below it its {M} audio tokens of {width:,} numbers each."
+    U, S, _ = np.linalg.svd(H - H.mean(axis=0), full_matrices=False)
+    picture = Picture(alt, width=7.5, height=4.2)
+    upper, lower = picture.subplots(2, sharex=True, height_ratios=(2, 1))
+    mel_image(dress(upper), audio.log_mel(torch.as_tensor(X)).numpy(), seconds)
+    dress(lower, xlabel="seconds", ylabel=f"{M} tokens", yticks=())
+    extent = (0.0, max(seconds, 0.01), 0.0, 1.0)
+    shades = (U * S)[:, :8].T
+    lower.imshow(shades, aspect="auto", cmap="cividis", extent=extent, interpolation="nearest")
+    return picture
 
 
 def respond(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -73,12 +74,17 @@ class Rules:
         raise SalmonnError(f"there is no claim {number}: choose 1 to {len(self.claims)}")
 
 
+def parse_claim(row: Mapping[str, Any]) -> Claim:
+    """A claim from its row of claims.yaml."""
+    tests = [
+        test
+        | {side: tuple(Term(*text.split("/")) for text in test.get(side, ())) for side in ("plus", "minus")}
+        for test in row["tests"]
+    ]
+    return Claim(**{**row, "tests": tuple(Test(**test) for test in tests)})
+
+
 def read_claims() -> Rules:
     """The rules of claims.yaml."""
     table = yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text(encoding="utf-8"))
-    for row in table["claims"]:
-        for test in row["tests"]:
-            for side in ("plus", "minus"):
-                test[side] = tuple(Term(*text.split("/")) for text in test.get(side, ()))
-        row["tests"] = tuple(Test(**test) for test in row["tests"])
-    return Rules(tuple(table["seeds"]), tuple(Claim(**row) for row in table["claims"]))
+    return Rules(tuple(table["seeds"]), tuple(map(parse_claim, table["claims"])))

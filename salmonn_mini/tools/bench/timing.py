@@ -72,7 +72,7 @@ def reset_peak(device: torch.device = CPU) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif clear.exists():
-        clear.write_text("5")
+        clear.write_text("5", encoding="ascii")
 
 
 def peak_bytes(device: torch.device = CPU) -> int:
@@ -81,7 +81,7 @@ def peak_bytes(device: torch.device = CPU) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if status.exists():
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
+        return int(status.read_text(encoding="utf-8").partition("VmHWM:")[2].split()[0]) * 1024
     return psutil.Process().memory_info().rss
 
 

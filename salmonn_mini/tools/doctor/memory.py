@@ -58,7 +58,7 @@ def memory_there(device: torch.device | None = None) -> tuple[str, float, float]
     if device.type == "cuda":
         return ("the GPU", *torch.cuda.mem_get_info(device))
     memory = psutil.virtual_memory()
-    limits = [Path(name).read_text().strip() for name in CGROUPS if Path(name).is_file()]
+    limits = [Path(name).read_text(encoding="ascii").strip() for name in CGROUPS if Path(name).is_file()]
     limit = min([memory.total, *(int(text) for text in limits if text.isdigit())])
     own = psutil.Process().memory_info().rss  # of LIBRARIES, which are counted as needed
     return "RAM", min(limit, memory.available + own), limit

@@ -222,7 +222,7 @@ def _as_said_by(who: Speaker, manner: _Manner, spectra: Spectra) -> Spectra:
         warped(spectra.harmonics) + tilt,
         spectra.turn,
         warped(spectra.noise) + tilt + np.float32(who.breath),
-        warped(spectra.rest) + tilt,  # any less of it, and an independent ear misses one word in ten
+        warped(spectra.rest) + tilt,  # any less of it, and Whisper-base misses one word in ten
         spectra.phase,
         np.where(voiced, who.pitch * manner.pitch * movement, 0).astype(np.float32),
         spectra.bounds,

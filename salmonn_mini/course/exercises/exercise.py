@@ -51,14 +51,14 @@ class Student:
         self.last = ""  # the last call and what it gave, in words
 
     def __call__(self, *values: Any) -> Any:
-        call = f"{_name(self._function)}({', '.join(map(_short, values))})"
+        call = f"{name_of(self._function)}({', '.join(map(_short, values))})"
         try:
             given = self._function(*values)
         except NotImplementedError as unwritten:
             raise Nothing from unwritten
         except Exception as error:
             raise Hint(
-                f"{call} raises {type(error).__name__}: {error}{_where(error, self._function)}"
+                f"{call} raises {type(error).__name__}: {error}{raised_at(error, self._function)}"
             ) from error
         if given is None or given is Ellipsis:
             raise Hint(f"{call} returns nothing.") if self.last else Nothing
@@ -129,7 +129,7 @@ def use(number: str, mine: Mine) -> Mine:
         raise SalmonnError(f"{number!r} is no core exercise: use one of {', '.join(sorted(core))}")
     said = verdict(number, mine)
     used, whose = (mine, "your own") if said.startswith(RIGHT) else (core[number], "the package's")
-    print(_lines(said, f"The cells below run on {whose} {_name(used)}."))
+    print(_lines(said, f"The cells below run on {whose} {name_of(used)}."))
     return used
 
 
@@ -225,12 +225,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _name(function: Callable) -> str:
+def name_of(function: Callable) -> str:
     """A function's or a class's own name, an object's class."""
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _where(error: Exception, function: Callable) -> str:
+def raised_at(error: Exception, function: Callable) -> str:
     """The line of the student's function or class that raised."""
     kind = function if isinstance(function, type) else type(function)
     written = [part.__code__ for part in (function, *vars(kind).values()) if hasattr(part, "__code__")]

@@ -25,28 +25,19 @@ CALLS = ("check", "use", "verdict", "predict", "compare", "card", "quiz")
 NUMBER = re.compile(r"""\b(?:check|use)\(\s*["'](\d+\.\d+)["']""")
 MAGIC = re.compile(r"^[ \t]*[%!].*$|^.*\?$", re.MULTILINE)
 MODULES = {
-    "os",
-    "sys",
-    "inspect",
-    "gc",
-    "ctypes",
-    "importlib",
-    "subprocess",
-    "multiprocessing",
-    "socket",
-    "shutil",
-}
-MODULES |= {
-    "builtins",
-    "linecache",
-    "pkgutil",
-    "runpy",
-    "signal",
-    "pathlib",
-    "io",
-    "tempfile",
-    "threading",
-    "dis",
+    *("builtins", "ctypes", "dis", "gc", "importlib", "inspect", "io", "linecache", "multiprocessing", "os"),
+    *(
+        "pathlib",
+        "pkgutil",
+        "runpy",
+        "shutil",
+        "signal",
+        "socket",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "threading",
+    ),
 }
 NAMES = {"open", "exec", "eval", "compile", "__import__", "globals", "__builtins__"}
 ATTRIBUTES = {"__code__", "__globals__", "__closure__", "__subclasses__", "__loader__", "__builtins__"}

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from salmonn_mini.course.exercises.exercise import _name, _where
+from salmonn_mini.course.exercises.exercise import name_of, raised_at
 from salmonn_mini.course.grading import limits, wire
 from salmonn_mini.course.grading.notebook import ATTRIBUTES, GIVEN, PACKAGE, SHOWS, Cell
 
@@ -106,7 +106,7 @@ class _Student:
 
     def keep(self, value: Any) -> list:
         self.kept.append(value)
-        return [len(self.kept) - 1, _name(value), repr(value)[:60]]
+        return [len(self.kept) - 1, name_of(value), repr(value)[:60]]
 
     def load(self, place: int) -> dict:
         """Run a cell, each of its statements by itself; gives what it answers, and its first error."""
@@ -146,7 +146,7 @@ class _Student:
                 given = function(*values)
             reply = {"gave": wire.encode(given, self.keep)}
         except BaseException as error:
-            reply = {"raised": [type(error).__name__, f"{error}{_where(error, function)}"]}
+            reply = {"raised": [type(error).__name__, f"{error}{raised_at(error, function)}"]}
         gradients = [[place, graph.grad] for place, graph in self.graphs.items() if graph.grad is not None]
         reply["gradients"] = wire.encode(gradients, self.keep)
         reply["layers"] = [_plain(layer) for layer in layers]

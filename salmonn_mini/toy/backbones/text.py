@@ -22,7 +22,6 @@ from salmonn_mini.models.config import PRESETS
 from salmonn_mini.models.splice import Prompt
 from salmonn_mini.toy.backbones import random_words, soft
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
-from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.text_tasks import TextSample, draw_samples, draw_tasks
 from salmonn_mini.toy.world.wordings import add_affixes
 
@@ -235,7 +234,8 @@ class TextPool:
     def _row(self, rng: np.random.Generator, random: float, softened: float) -> Row:
         if rng.random() < random:
             return self.layout.row(_with_affixes(random_words.draw(rng, self._words), rng))
-        return self.layout.row(_with_affixes(pick(rng, self.samples), rng), rng, softened)
+        sample = self.samples[int(rng.integers(len(self.samples)))]
+        return self.layout.row(_with_affixes(sample, rng), rng, softened)
 
 
 def _with_affixes(sample: TextSample, rng: np.random.Generator) -> TextSample:

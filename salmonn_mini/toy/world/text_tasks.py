@@ -256,38 +256,48 @@ def _sentence_kind(rng: np.random.Generator, split: str) -> Draft:
 
 @dataclass(frozen=True)
 class TextTask:
-    """A row of TEXT_TASKS: what is asked for, in words, how a sample is made, and its share of the training."""
+    """A row of TEXT_TASKS: what is asked for, in words, how a sample is made, and its shares of the training.
+
+    Attributes:
+        weight: in the first part of the training.
+        late: in the second part, in which the tasks that are learned late come more often.
+    """
 
     about: str
     make: Maker
     weight: float = 1.0
+    late: float = 0.5
 
 
 TEXT_TASKS: dict[str, TextTask] = {
-    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5.0),
-    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 1.5),
-    "translation_zh": TextTask("translate a statement into Chinese", _about(translate.to_chinese), 2.0),
-    "translation_de": TextTask("translate a statement into German", _about(translate.to_german), 2.5),
-    "translation_ja": TextTask("translate a statement into Japanese", _about(translate.to_japanese), 2.5),
-    "keywords": TextTask("list a statement's nouns", _about(answers.keywords), 1.5),
-    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 3.0),
-    "yes_no": TextTask("is something said in a statement?", _yes_no, 1.5),
-    "spoken_query_qa": TextTask("answer a question about the world", _question, 3.0),
-    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 1.5),
-    "slot_filling": TextTask("name a slot of a command", _slots, 2.0),
-    "story": TextTask("tell a story about a statement or about sounds", _story, 3.0),
-    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2.0),
+    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5.0, 4.0),
+    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 1.5, 3.0),
+    "translation_zh": TextTask("translate into Chinese", _about(translate.to_chinese), 2.0, 1.5),
+    "translation_de": TextTask("translate into German", _about(translate.to_german), 2.5, 2.0),
+    "translation_ja": TextTask("translate into Japanese", _about(translate.to_japanese), 2.5, 1.5),
+    "keywords": TextTask("list a statement's nouns", _about(answers.keywords), 1.5, 0.7),
+    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 3.0, 4.0),
+    "yes_no": TextTask("is something said in a statement?", _yes_no, 1.5, 5.0),
+    "spoken_query_qa": TextTask("answer a question about the world", _question, 3.0, 4.0),
+    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 1.5, 4.0),
+    "slot_filling": TextTask("name a slot of a command", _slots, 2.0, 1.0),
+    "story": TextTask("tell a story about a statement or about sounds", _story, 3.0, 1.5),
+    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2.0, 2.0),
     "first_word": TextTask("name the first word", _of_words(lambda w: w[0])),
     "last_word": TextTask("name the last word", _of_words(lambda w: w[-1])),
     "spelling": TextTask(
-        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 1.5
+        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 1.5, 4.0
     ),
-    "capital_letters": TextTask("write the last word in capital letters", _of_words(lambda w: w[-1].upper())),
+    "capital_letters": TextTask(
+        "write the last word in capitals", _of_words(lambda w: w[-1].upper()), 1.0, 4.0
+    ),
     "count_words": TextTask(
-        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True)
+        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True), 1.0, 3.0
     ),
-    "reverse": TextTask("list the words backwards", _of_words(lambda w: ", ".join(w[::-1]), listed=True)),
-    "which_word": TextTask("find the word of a kind", _which_word),
+    "reverse": TextTask(
+        "list the words backward", _of_words(lambda w: ", ".join(w[::-1]), listed=True), 1, 3
+    ),
+    "which_word": TextTask("find the word of a kind", _which_word, 1.0, 3.0),
     "category": TextTask("person or animal?", _about(answers.category)),
     "opposite": TextTask(
         "give the opposite of the adjective", _about(lambda s: answers.opposite(s) or "", answers.opposite)
@@ -296,13 +306,13 @@ TEXT_TASKS: dict[str, TextTask] = {
         "name the color of a statement",
         _about(lambda s: sentence(s.object_adjective or ""), lambda s: s.object_adjective in COLORS),
     ),
-    "past_tense": TextTask("put a statement in the past tense", _about(lambda s: s.past), 1.5),
-    "substitution": TextTask("replace a word by another", _substitution, 1.5),
+    "past_tense": TextTask("put a statement in the past tense", _about(lambda s: s.past), 1.5, 0.7),
+    "substitution": TextTask("replace a word by another", _substitution, 1.5, 4.0),
     "title": TextTask("give a title", _about(answers.title)),
     "headline": TextTask(
         "sum a statement up in three words", _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}"))
     ),
-    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2.0),
+    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2.0, 3.0),
     "ask_back": TextTask(
         "ask why",
         _about(lambda s: f"Why does {s.who} {BASE[s.verb]} {s.what}?", lambda s: s.verb not in CHANCE),
@@ -321,9 +331,10 @@ TEXT_TASKS: dict[str, TextTask] = {
 # --- samples ---------------------------------------------------------------------------------------------------------
 
 
-def draw_tasks(n: int, rng: np.random.Generator) -> list[str]:
-    """The tasks of n training samples."""
-    names, weights = list(TEXT_TASKS), np.array([task.weight for task in TEXT_TASKS.values()])
+def draw_tasks(n: int, rng: np.random.Generator, late: bool = False) -> list[str]:
+    """The tasks of n training samples, of the first or of the second part of the training."""
+    names = list(TEXT_TASKS)
+    weights = np.array([task.late if late else task.weight for task in TEXT_TASKS.values()])
     return [names[i] for i in rng.choice(len(names), size=n, p=weights / weights.sum())]
 
 

@@ -270,34 +270,30 @@ class TextTask:
 
 
 TEXT_TASKS: dict[str, TextTask] = {
-    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5.0, 4.0),
-    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 1.5, 3.0),
-    "translation_zh": TextTask("translate into Chinese", _about(translate.to_chinese), 2.0, 1.5),
-    "translation_de": TextTask("translate into German", _about(translate.to_german), 2.5, 2.0),
+    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5, 4),
+    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 1.5, 3),
+    "translation_zh": TextTask("translate into Chinese", _about(translate.to_chinese), 2, 1.5),
+    "translation_de": TextTask("translate into German", _about(translate.to_german), 2.5, 2),
     "translation_ja": TextTask("translate into Japanese", _about(translate.to_japanese), 2.5, 1.5),
     "keywords": TextTask("list a statement's nouns", _about(answers.keywords), 1.5, 0.7),
-    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 3.0, 4.0),
-    "yes_no": TextTask("is something said in a statement?", _yes_no, 1.5, 5.0),
-    "spoken_query_qa": TextTask("answer a question about the world", _question, 3.0, 4.0),
-    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 1.5, 4.0),
-    "slot_filling": TextTask("name a slot of a command", _slots, 2.0, 1.0),
-    "story": TextTask("tell a story about a statement or about sounds", _story, 3.0, 1.5),
-    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2.0, 2.0),
+    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 3, 4),
+    "yes_no": TextTask("is something said in a statement?", _yes_no, 1.5, 5),
+    "spoken_query_qa": TextTask("answer a question about the world", _question, 3, 4),
+    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 1.5, 4),
+    "slot_filling": TextTask("name a slot of a command", _slots, 2, 1),
+    "story": TextTask("tell a story about a statement or about sounds", _story, 3, 1.5),
+    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2, 2),
     "first_word": TextTask("name the first word", _of_words(lambda w: w[0])),
     "last_word": TextTask("name the last word", _of_words(lambda w: w[-1])),
     "spelling": TextTask(
-        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 1.5, 4.0
+        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 1.5, 4
     ),
-    "capital_letters": TextTask(
-        "write the last word in capitals", _of_words(lambda w: w[-1].upper()), 1.0, 4.0
-    ),
+    "capital_letters": TextTask("write the last word in capitals", _of_words(lambda w: w[-1].upper()), 1, 4),
     "count_words": TextTask(
-        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True), 1.0, 3.0
+        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True), 1, 3
     ),
-    "reverse": TextTask(
-        "list the words backward", _of_words(lambda w: ", ".join(w[::-1]), listed=True), 1, 3
-    ),
-    "which_word": TextTask("find the word of a kind", _which_word, 1.0, 3.0),
+    "reverse": TextTask("list words backward", _of_words(lambda w: ", ".join(w[::-1]), listed=True), 1, 3),
+    "which_word": TextTask("find the word of a kind", _which_word, 1, 3),
     "category": TextTask("person or animal?", _about(answers.category)),
     "opposite": TextTask(
         "give the opposite of the adjective", _about(lambda s: answers.opposite(s) or "", answers.opposite)
@@ -307,12 +303,12 @@ TEXT_TASKS: dict[str, TextTask] = {
         _about(lambda s: sentence(s.object_adjective or ""), lambda s: s.object_adjective in COLORS),
     ),
     "past_tense": TextTask("put a statement in the past tense", _about(lambda s: s.past), 1.5, 0.7),
-    "substitution": TextTask("replace a word by another", _substitution, 1.5, 4.0),
+    "substitution": TextTask("replace a word by another", _substitution, 1.5, 4),
     "title": TextTask("give a title", _about(answers.title)),
     "headline": TextTask(
         "sum a statement up in three words", _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}"))
     ),
-    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2.0, 3.0),
+    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2, 3),
     "ask_back": TextTask(
         "ask why",
         _about(lambda s: f"Why does {s.who} {BASE[s.verb]} {s.what}?", lambda s: s.verb not in CHANCE),

@@ -143,17 +143,18 @@ def _speech_qa(rng: np.random.Generator, split: str) -> Draft:
 
 
 def _yes_no(rng: np.random.Generator, split: str) -> Draft:
+    """Whether something is said, and what is: a lone yes or no teaches a small model nothing for a long time."""
     one, other = _statement(rng, split), grammar.draw_statement(rng)
-    yes = rng.random() < 0.5
-    asked = one if yes else other
-    same = {
-        f"Is {asked.subject if asked.named else a(asked.subject)} mentioned?": one.subject == other.subject,
-        f"Is {a(asked.object)} mentioned?": one.object == other.object,
-    }
-    if one.place and other.place:
-        same[f"Does it happen {asked.place}?"] = one.place == other.place
-    question, equal = pick(rng, same.items())
-    return one.text, question, "Yes." if yes or equal else "No."
+    asked = one if rng.random() < 0.5 else other
+    parts = ["subject", "object", *(["place"] if one.place and other.place else [])]
+    part = pick(rng, parts)
+    yes = getattr(asked, part) == getattr(one, part)
+    if part == "place":
+        return one.text, f"Does it happen {asked.place}?", f"{'Yes' if yes else 'No'}, {one.place}."
+    noun = getattr(asked, part)
+    question = f"Is {noun if noun in NAMES else a(noun)} mentioned?"
+    said = one.who if part == "subject" else one.what
+    return one.text, question, f"{'Yes,' if yes else 'No, but'} {said} is."
 
 
 def _question(rng: np.random.Generator, split: str) -> Draft:
@@ -231,9 +232,9 @@ def _true_or_false(rng: np.random.Generator, split: str) -> Draft:
         kind = pick(rng, facts.AS_STATEMENT)
         gaps, answer = pick(rng, facts.FACTS[kind])
         said = answer if rng.random() < 0.5 else pick(rng, facts.FACTS[kind])[1]
-        text = sentence(facts.AS_STATEMENT[kind].format(*gaps, said))
+        text, right = (sentence(facts.AS_STATEMENT[kind].format(*gaps, what)) for what in (said, answer))
         if split_of(text) == split:
-            return text, "", "True." if said == answer else "False."
+            return text, "", "True." if said == answer else f"False. {right}"
 
 
 def _of_command(answer: Callable[[str], str]) -> Maker:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import nbformat
@@ -12,8 +11,7 @@ from salmonn_mini.files import replacing
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-COLAB, EXERCISE, INSTRUCTOR = "colab", "exercise", "instructor"  # cells' tags
-BADGE = re.compile(r"^\[!\[Open in Colab\].*$\n\n?", re.MULTILINE)
+EXERCISE, INSTRUCTOR = "exercise", "instructor"  # cells' tags
 
 
 def chapters() -> list[Path]:

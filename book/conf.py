@@ -23,7 +23,7 @@ exclude_patterns = ["download"]  # what readers take home is no page
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"
-nb_render_markdown_format = "gfm"  # an output's, with its tables
+nb_render_markdown_format = "myst"  # of outputs: they have tables
 
 html_theme = "furo"
 html_static_path = ["static"]
@@ -92,7 +92,7 @@ def ancestors(node: nodes.Node) -> list[nodes.Node]:
 
 
 def name_rows(document: nodes.document) -> None:
-    """Give each row of the glossary an id, for links to it, and its table a class: on a telephone it is a list."""
+    """Give each row of the glossary an id, for links to it, and its table a class: it is drawn as a list."""
     for table in document.findall(nodes.table):
         table["classes"].append("glossary")
         for row in table.findall(nodes.row):

@@ -35,7 +35,7 @@ def collect(folder: Path, repository: str) -> None:
     for path in chapters():
         shutil.copy2(path, folder / "download")
         download = f"{{download}}`Download the notebook <download/{path.name}>`"
-        line = " · ".join([download, *links(path.name, repository)])
+        line = " ".join([download, *links(path.name, repository)])
         write(folder / path.name, with_alt(with_line(read(path), line)))
 
 

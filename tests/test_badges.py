@@ -75,13 +75,15 @@ def test_the_cell_installs_once_and_goes_on_where_it_failed(tmp_path: Path) -> N
 def test_the_command_writes_a_folder_for_a_branch_of_its_own(tmp_path: Path) -> None:
     path, out = tmp_path / "01_sound.ipynb", tmp_path / "online"
     nbformat.write(TINY, path)
-    for _ in range(2):
-        assert badges.main([REPOSITORY, str(path), "--out", str(out)]) == 0
-        made = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
-        assert made == {"01_sound.ipynb", "README.md", "binder/postBuild", "binder/runtime.txt"}
+    assert badges.main([REPOSITORY, str(path), "--out", str(out)]) == 0
+    made = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
+    assert made == {"01_sound.ipynb", "README.md", "binder/postBuild", "binder/runtime.txt"}
     nbformat.validate(read(out / "01_sound.ipynb"))
     build = (out / "binder" / "postBuild").read_bytes()
     assert b"\r" not in build and f"https://github.com/{REPOSITORY} ~/course\n".encode() in build
+    with pytest.raises(SystemExit):
+        badges.main([REPOSITORY, str(path), "--out", str(tmp_path)])
+    assert path.exists()
 
 
 @pytest.mark.parametrize("wrong", ["jane", "https://github.com/jane/course", "jane/course/", "a b/c"])

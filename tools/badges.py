@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import copy
 import re
-import shutil
 import sys
 from pathlib import Path
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from tools.course import ROOT, chapters, read, write
+from tools.course import ROOT, chapters, make_way, read, write
 
 ONLINE = ROOT / "online"
 BRANCH = "online"
@@ -79,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebooks", nargs="*", type=Path, default=chapters())
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=ONLINE)
     asked = parser.parse_args(arguments)
-    shutil.rmtree(asked.out, ignore_errors=True)
+    make_way(asked.out, ONLINE, parser)
     for name, text in FILES.items():
         file = asked.out / name
         file.parent.mkdir(parents=True, exist_ok=True)

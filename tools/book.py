@@ -18,7 +18,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tools.badges import links, owner_name, with_line
-from tools.course import NOTEBOOKS, ROOT, chapters, read, write
+from tools.course import NOTEBOOKS, ROOT, chapters, make_way, read, write
 
 BOOK, SITE = ROOT / "book", ROOT / "site"
 PICTURE = ROOT / ".github" / "architecture.svg"
@@ -68,10 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     place = "where the course lies on GitHub"
     parser.add_argument("--repository", metavar="OWNER/NAME", type=owner_name, help=place)
     asked = parser.parse_args(arguments)
-    if asked.out == SITE:
-        shutil.rmtree(SITE, ignore_errors=True)
-    elif asked.out.exists():
-        parser.error(f"--out {asked.out}: it is there already; name a new folder, or remove it first")
+    make_way(asked.out, SITE, parser)
     status = build(asked.out, asked.repository or "")
     if not status:
         print(f"{asked.out}: {len(chapters())} chapters; open index.html there")

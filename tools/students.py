@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from tools.course import EXERCISE, INSTRUCTOR, NOTEBOOKS, ROOT, chapters, read, tags, write
+from tools.course import EXERCISE, INSTRUCTOR, NOTEBOOKS, ROOT, chapters, make_way, read, tags, write
 
 STUDENTS = ROOT / "students"
 FILES = (
@@ -73,10 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=STUDENTS)
     asked = parser.parse_args(arguments)
-    if asked.out == STUDENTS:
-        shutil.rmtree(STUDENTS, ignore_errors=True)
-    elif asked.out.exists():
-        parser.error(f"--out {asked.out}: it is there already; name a new folder, or remove it first")
+    make_way(asked.out, STUDENTS, parser)
     made = make_set(asked.out)
     print(f"{asked.out}: {len(made)} notebooks without outputs and solutions")
     return 0

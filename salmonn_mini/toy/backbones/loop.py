@@ -32,17 +32,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Schedule:
-    """Cosine with warmup, from `lr` down to MIN_LR_RATIO of it.
-
-    Attributes:
-        horizon: the step at which the cosine would end, if another schedule follows before it has; else `steps`.
-    """
+    """Cosine with warmup, from `lr` down to MIN_LR_RATIO of it."""
 
     steps: int
     lr: float
     warmup: int = 100
     weight_decay: float = 0.01
-    horizon: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,6 @@ def train(
     groups = decay_groups(trained, schedule.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=schedule.lr, betas=(0.9, 0.98))
     start, seconds = _resume(model, optimizer, place)
-    horizon = schedule.horizon or schedule.steps
     model.train()
 
     def part_of(items: Sequence[Item], number: int) -> tuple[float, tuple[Tensor, ...]]:
@@ -104,7 +98,7 @@ def train(
             items = batch_of(step + 1)  # meanwhile
             losses, gradients = zip(*parts, strict=True)
             for group in optimizer.param_groups:
-                group["lr"] = schedule.lr * lr_factor(step, horizon, schedule.warmup, MIN_LR_RATIO)
+                group["lr"] = schedule.lr * lr_factor(step, schedule.steps, schedule.warmup, MIN_LR_RATIO)
             for parameter, *shares in zip(trained, *gradients, strict=True):
                 parameter.grad = sum(shares) / PARTS
             nn.utils.clip_grad_norm_(trained, 1.0)

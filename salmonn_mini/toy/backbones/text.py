@@ -25,13 +25,9 @@ from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world.text_tasks import TextSample, draw_samples, draw_tasks
 from salmonn_mini.toy.world.wordings import add_affixes
 
-# Two parts, the second with larger shares of what is learned late: some 120 minutes on two cores with bfloat16.
-SCHEDULES = (
-    Schedule(steps=7_000, lr=2e-3, warmup=300, horizon=10_000),
-    Schedule(steps=5_000, lr=1e-3, warmup=200),
-)
-RANDOM_STEPS, RANDOM_SHARE = 1500, 0.1  # the first steps have random words alone, the later ones so many
-SOFT_STEPS = (3000, 5000)  # between these the share of softened contexts grows from 0 to soft.SHARE
+SCHEDULE = Schedule(steps=12_000, lr=2e-3, warmup=300)  # some 110 minutes on two cores with bfloat16
+RANDOM_STEPS, RANDOM_SHARE = 2000, 0.1  # the first steps have random words alone, the later ones so many
+SOFT_STEPS = (5000, 7000)  # between these the share of softened contexts grows from 0 to soft.SHARE
 BATCH = 64
 AFFIX_SHARE = 0.15  # samples whose instruction stands between an opening and an ending
 MAX_VOCABULARY = 2000
@@ -216,13 +212,13 @@ class TextPool:
 
     GROUP = 16
 
-    def __init__(self, samples: Sequence[TextSample], layout: Layout, seed: int, first: int = 0) -> None:
-        self.samples, self.layout, self.seed, self.first = samples, layout, seed, first
+    def __init__(self, samples: Sequence[TextSample], layout: Layout, seed: int) -> None:
+        self.samples, self.layout, self.seed = samples, layout, seed
         self._words = random_words.words_of(layout.prompt.tokenizer)
         self._group = lru_cache(maxsize=1)(self._draw)
 
     def rows(self, step: int) -> list[Row]:
-        """The rows of a step's batch, a function of (seed, step); steps count from `first`."""
+        """The rows of a step's batch, a function of (seed, step)."""
         group, place = divmod(step, self.GROUP)
         order = np.random.default_rng((self.seed, group)).permutation(self.GROUP)
         start = BATCH * int(order[place])
@@ -230,7 +226,7 @@ class TextPool:
 
     def _draw(self, group: int) -> list[Row]:
         rng = np.random.default_rng((self.seed, group, 2))
-        step = self.first + group * self.GROUP
+        step = group * self.GROUP
         random = RANDOM_SHARE if step >= RANDOM_STEPS else 1.0
         softened = soft.SHARE * float(np.interp(step, SOFT_STEPS, (0, 1)))
         return sorted((self._row(rng, random, softened) for _ in range(self.GROUP * BATCH)), key=len)
@@ -247,11 +243,11 @@ def _with_affixes(sample: TextSample, rng: np.random.Generator) -> TextSample:
 
 
 def train_llm(
-    place: Place, schedules: Sequence[Schedule] = SCHEDULES, seed: int = 0
+    place: Place, schedule: Schedule = SCHEDULE, seed: int = 0
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict]:
     """The toy's LLM and tokenizer trained from scratch, with the steps and seconds that it took."""
-    first, second = schedules
-    samples = _draw_pool(first, seed)
+    rng = np.random.default_rng(seed)
+    samples = draw_samples(draw_tasks(min(POOL, schedule.steps * BATCH), rng), rng, "train")
     tokenizer = train_tokenizer(samples[:CORPUS])
     llm = build(tokenizer, seed)
     layout = Layout(tokenizer)
@@ -260,13 +256,5 @@ def train_llm(
         batch = layout.pad(rows, np.random.default_rng(number))
         return answer_loss(llm, batch, torch.Generator().manual_seed(number))
 
-    pool = TextPool(samples, layout, seed)
-    done = train(llm, pool.rows, loss_of, first, place, seed=seed)
-    pool = TextPool(_draw_pool(second, seed + 1, late=True), layout, seed + 1, first.steps)
-    late = train(llm, pool.rows, loss_of, second, replace(place, name=f"{place.name}-late"), seed=seed + 1)
-    return llm, tokenizer, {key: done[key] + late[key] for key in done}
-
-
-def _draw_pool(schedule: Schedule, seed: int, late: bool = False) -> list[TextSample]:
-    rng = np.random.default_rng(seed)
-    return draw_samples(draw_tasks(min(POOL, schedule.steps * BATCH), rng, late), rng, "train")
+    stats = train(llm, TextPool(samples, layout, seed).rows, loss_of, schedule, place, seed=seed)
+    return llm, tokenizer, stats

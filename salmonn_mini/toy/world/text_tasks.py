@@ -132,6 +132,23 @@ def _of_words(answer: Callable[[list[str]], str], listed: bool = False) -> Maker
     return make
 
 
+def _neighbor(step: int) -> Maker:
+    """The word so many places after one that is said once."""
+
+    def make(rng: np.random.Generator, split: str) -> Draft:
+        while True:
+            text = _anything(rng, split)
+            words = _words(text)
+            places = [
+                i for i, word in enumerate(words) if words.count(word) == 1 and 0 <= i + step < len(words)
+            ]
+            if places:
+                place = pick(rng, places)
+                return text, words[place], words[place + step]
+
+    return make
+
+
 def _speech_qa(rng: np.random.Generator, split: str) -> Draft:
     """A question about a statement; at times about one of two."""
     first, second = _statement(rng, split), _statement(rng, split)
@@ -257,81 +274,83 @@ def _sentence_kind(rng: np.random.Generator, split: str) -> Draft:
 
 @dataclass(frozen=True)
 class TextTask:
-    """A row of TEXT_TASKS: what is asked for, in words, how a sample is made, and its shares of the training.
-
-    Attributes:
-        weight: in the first part of the training.
-        late: in the second part, in which the tasks that are learned late come more often.
-    """
+    """A row of TEXT_TASKS: what is asked for, in words, how a sample is made, and its share of the training."""
 
     about: str
     make: Maker
-    weight: float = 1.0
-    late: float = 0.5
+    weight: float
 
 
 TEXT_TASKS: dict[str, TextTask] = {
-    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5, 4),
-    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 1.5, 3),
-    "translation_zh": TextTask("translate into Chinese", _about(translate.to_chinese), 2, 1.5),
-    "translation_de": TextTask("translate into German", _about(translate.to_german), 2.5, 2),
-    "translation_ja": TextTask("translate into Japanese", _about(translate.to_japanese), 2.5, 1.5),
-    "keywords": TextTask("list a statement's nouns", _about(answers.keywords), 1.5, 0.7),
-    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 3, 4),
-    "yes_no": TextTask("is something said in a statement?", _yes_no, 1.5, 5),
-    "spoken_query_qa": TextTask("answer a question about the world", _question, 3, 4),
-    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 1.5, 4),
-    "slot_filling": TextTask("name a slot of a command", _slots, 2, 1),
-    "story": TextTask("tell a story about a statement or about sounds", _story, 3, 1.5),
-    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2, 2),
-    "first_word": TextTask("name the first word", _of_words(lambda w: w[0])),
-    "last_word": TextTask("name the last word", _of_words(lambda w: w[-1])),
+    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5),
+    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 2.5),
+    "translation_zh": TextTask("translate into Chinese", _about(translate.to_chinese), 1.5),
+    "translation_de": TextTask("translate into German", _about(translate.to_german), 2),
+    "translation_ja": TextTask("translate into Japanese", _about(translate.to_japanese), 2),
+    "keywords": TextTask("list a statement's nouns", _about(answers.keywords), 1),
+    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 4),
+    "yes_no": TextTask("is something said in a statement?", _yes_no, 4),
+    "spoken_query_qa": TextTask("answer a question about the world", _question, 4),
+    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 3),
+    "slot_filling": TextTask("name a slot of a command", _slots, 1.5),
+    "story": TextTask("tell a story about a statement or about sounds", _story, 2),
+    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2),
+    "next_word": TextTask("name the word after another", _neighbor(1), 2.5),
+    "previous_word": TextTask("name the word before another", _neighbor(-1), 2),
+    "first_word": TextTask("name the first word", _of_words(lambda w: w[0]), 0.5),
+    "last_word": TextTask("name the last word", _of_words(lambda w: w[-1]), 0.5),
     "spelling": TextTask(
-        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 1.5, 4
+        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 3
     ),
-    "capital_letters": TextTask("write the last word in capitals", _of_words(lambda w: w[-1].upper()), 1, 4),
+    "capital_letters": TextTask("write the last word in capitals", _of_words(lambda w: w[-1].upper()), 3),
     "count_words": TextTask(
-        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True), 1, 3
+        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True), 2
     ),
-    "reverse": TextTask("list words backward", _of_words(lambda w: ", ".join(w[::-1]), listed=True), 1, 3),
-    "which_word": TextTask("find the word of a kind", _which_word, 1, 3),
-    "category": TextTask("person or animal?", _about(answers.category)),
+    "reverse": TextTask("list words backward", _of_words(lambda w: ", ".join(w[::-1]), listed=True), 2),
+    "which_word": TextTask("find the word of a kind", _which_word, 2),
+    "category": TextTask("person or animal?", _about(answers.category), 0.5),
     "opposite": TextTask(
-        "give the opposite of the adjective", _about(lambda s: answers.opposite(s) or "", answers.opposite)
+        "give the opposite of the adjective",
+        _about(lambda s: answers.opposite(s) or "", answers.opposite),
+        0.7,
     ),
     "colors": TextTask(
         "name the color of a statement",
         _about(lambda s: sentence(s.object_adjective or ""), lambda s: s.object_adjective in COLORS),
+        0.5,
     ),
-    "past_tense": TextTask("put a statement in the past tense", _about(lambda s: s.past), 1.5, 0.7),
-    "substitution": TextTask("replace a word by another", _substitution, 1.5, 4),
-    "title": TextTask("give a title", _about(answers.title)),
+    "past_tense": TextTask("put a statement in the past tense", _about(lambda s: s.past), 1),
+    "substitution": TextTask("replace a word by another", _substitution, 3),
+    "title": TextTask("give a title", _about(answers.title), 0.5),
     "headline": TextTask(
-        "sum a statement up in three words", _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}"))
+        "sum a statement up in three words",
+        _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}")),
+        0.7,
     ),
-    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2, 3),
+    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2.5),
     "ask_back": TextTask(
         "ask why",
         _about(lambda s: f"Why does {s.who} {BASE[s.verb]} {s.what}?", lambda s: s.verb not in CHANCE),
+        1,
     ),
     "reply": TextTask(
         "reply to the speaker",
         _about(lambda s: f"Thank you for telling me about {s.who} and the {s.object}."),
+        0.5,
     ),
-    "polite": TextTask("make a command polite", _of_command(lambda c: f"Please {c}.")),
+    "polite": TextTask("make a command polite", _of_command(lambda c: f"Please {c}."), 0.5),
     "confirm": TextTask(
-        "agree to a command", _of_command(lambda c: f"Okay, I will {c.replace(' me ', ' you ')}.")
+        "agree to a command", _of_command(lambda c: f"Okay, I will {c.replace(' me ', ' you ')}."), 0.5
     ),
-    "sentence_kind": TextTask("statement, question or command?", _sentence_kind),
+    "sentence_kind": TextTask("statement, question or command?", _sentence_kind, 0.5),
 }
 
 # --- samples ---------------------------------------------------------------------------------------------------------
 
 
-def draw_tasks(n: int, rng: np.random.Generator, late: bool = False) -> list[str]:
-    """The tasks of n training samples, of the first or of the second part of the training."""
-    names = list(TEXT_TASKS)
-    weights = np.array([task.late if late else task.weight for task in TEXT_TASKS.values()])
+def draw_tasks(n: int, rng: np.random.Generator) -> list[str]:
+    """The tasks of n training samples."""
+    names, weights = list(TEXT_TASKS), np.array([task.weight for task in TEXT_TASKS.values()])
     return [names[i] for i in rng.choice(len(names), size=n, p=weights / weights.sum())]
 
 

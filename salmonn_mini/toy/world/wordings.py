@@ -55,6 +55,10 @@ _ROWS = """
     last_word       + (give me|tell me|write down|repeat) the last word(| that you hear| only).
     last_word         Which word comes last?
     last_word         What word does it end with?
+    next_word         (What|Which word) comes (|right )after "{}"?
+    next_word       + (give me|tell me|name) the word (|right )after "{}".
+    previous_word     (What|Which word) comes (|right )before "{}"?
+    previous_word   + (give me|tell me|name) the word (|right )before "{}".
     spelling        + spell the last word(| for me| letter by letter).
     spelling          How (do you spell the last word|is the last word spelled)?
     spelling        + give me the letters of the last word.

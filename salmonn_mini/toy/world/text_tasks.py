@@ -229,7 +229,7 @@ def _substitution(rng: np.random.Generator, split: str) -> Draft:
     while not (others := _others(one := _statement(rng, split))):
         pass
     part, other = "subject" if one.named else "object", pick(rng, others)
-    return one.text, f'"{getattr(one, part)}" with "{other}"', replace(one, **{part: other}).text
+    return one.text, f"{getattr(one, part)} with {other}", replace(one, **{part: other}).text
 
 
 def _others(one: Statement) -> list[str]:

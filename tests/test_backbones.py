@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -182,30 +183,37 @@ def test_random_words_come_first(samples, tokenizer):
 def test_tasks_on_random_words_are_right(tokenizer):
     words, rng = random_words.words_of(tokenizer), np.random.default_rng(0)
     assert {"the", "farmer", "Monday"} <= {*words}
-    drawn = [random_words.draw(rng, words) for _ in range(600)]
-    assert {sample.task for sample in drawn} == {task for task, _ in random_words.TASKS}
-    yes = [sample.answer == "Yes." for sample in drawn if sample.task == "yes_no"]
+    drawn = [random_words.draw(rng, words) for _ in range(800)]
+    assert {sample.task for sample in drawn} == {*random_words.SHARES} == {*random_words.LENGTHS}
+    yes = [sample.answer != "No." for sample in drawn if sample.task == "yes_no"]
     assert 0.3 < sum(yes) / len(yes) < 0.7
     for sample in drawn:
-        said = (
-            sample.context.split(", ")
-            if sample.task in ("reverse", "count_words")
-            else sample.context.split()
-        )
-        right = {
-            "asr": sample.context,
-            "phone_copy": sample.context,
-            "reverse": ", ".join(reversed(said)),
-            "first_word": said[0],
-            "last_word": said[-1],
-            "count_words": f"{dict(enumerate(NUMBERS, 1)).get(len(said), '').capitalize()}.",
-            "yes_no": "Yes."
-            if sample.prompt.split(" mentioned")[0].split("Is ", 1)[1:] in [[w] for w in said]
-            else "No.",
-        }
-        assert sample.answer == right[sample.task]
+        listed = sample.task in random_words.LISTS
+        said = sample.context.split(", " if listed else None)
+        assert random_words.LENGTHS[sample.task][0] <= len(said) <= random_words.LENGTHS[sample.task][1]
+        assert sample.answer in right_answers(sample, said)
         ids = tokenizer(sample.context, add_special_tokens=False).input_ids
         assert tokenizer.decode(ids) == sample.context
+
+
+def right_answers(sample, said: list[str]) -> list[str]:
+    """What may be answered to a task on random words, found by looking at its context and its prompt alone."""
+    neighbors = [*pairwise(said)]
+    if sample.task == "yes_no":
+        asked = [word for word in said if f"Is {word} mentioned?" in sample.prompt]
+        after = [f"Yes, before {second}." for first, second in neighbors if first in asked]
+        return (after + ["Yes, at the end."] * (said[-1] in asked)) if asked else ["No."]
+    if sample.task in ("next_word", "previous_word"):
+        pairs = neighbors if sample.task == "next_word" else [pair[::-1] for pair in neighbors]
+        return [answer for word, answer in pairs if sample.prompt.rstrip("?.").endswith(f" {word}")]
+    return {
+        "asr": [sample.context],
+        "phone_copy": [sample.context],
+        "reverse": [", ".join(reversed(said))],
+        "first_word": said[:1],
+        "last_word": said[-1:],
+        "count_words": [f"{dict(enumerate(NUMBERS, 1)).get(len(said), '').capitalize()}."],
+    }[sample.task]
 
 
 def test_batches_of_text_hold_little_padding(samples, tokenizer):

@@ -41,6 +41,7 @@ def text(source: str) -> NotebookNode:
         (code("show()", FIGURE, tag="nbval-ignore-output"), SKIP),
         (code("!pip", tag="colab"), SKIP),
         (code("print('for me')", SAID, tag="instructor"), SKIP),
+        (code("draw()", FIGURE, tag="handout"), SKIP),
         (code("card(minutes=1, gigabytes=1)", SAID), SKIP),
     ],
 )

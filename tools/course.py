@@ -12,7 +12,7 @@ from salmonn_mini.files import replacing
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-COLAB, EXERCISE, INSTRUCTOR = "colab", "exercise", "instructor"  # cells' tags
+COLAB, EXERCISE, INSTRUCTOR, HANDOUT = "colab", "exercise", "instructor", "handout"  # cells' tags
 BADGE = re.compile(r"^\[!\[Open in Colab\].*$\n\n?", re.MULTILINE)
 
 

@@ -7,6 +7,7 @@
 | whatever follows a prediction or an exercise: no slide shows a question and its answer | `subslide` |
 | other text, and code with an output | `-`: goes on below the cell before |
 | code without output, exercises' stubs, sliders, the card's last line, cells for instructors | `skip` |
+| what is tagged `handout`: read at home, not shown in class | `skip` |
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import re
 
 from nbformat import NotebookNode
 
-from tools.course import BADGE, COLAB, EXERCISE, INSTRUCTOR, tags
+from tools.course import BADGE, COLAB, EXERCISE, HANDOUT, INSTRUCTOR, tags
 
 NEW, BELOW, ON, SKIP = "slide", "subslide", "-", "skip"
 ROOM = 1_100  # characters of text and code on a slide, about
 SHOWN_LINES = 14  # longer code is left out, its output is shown
-LEFT_OUT = {COLAB, EXERCISE, INSTRUCTOR, "nbval-ignore-output"}
+LEFT_OUT = {COLAB, EXERCISE, INSTRUCTOR, HANDOUT, "nbval-ignore-output"}
 ASKS = re.compile(r"^\*\*(Predict|Exercise )", re.MULTILINE)
 LARGE = ("image/png", "image/svg+xml", "text/html")
 

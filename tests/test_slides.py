@@ -103,6 +103,19 @@ def test_short_code_is_shown_with_its_output_and_long_code_is_not() -> None:
     assert made.count("89 windows") == 2
 
 
+def test_links_lead_to_slides_or_stay_words() -> None:
+    made = page(
+        text(
+            "# 1 · A\n\n[*pitch*](GLOSSARY.md), [two](02_two.ipynb#Tokens), [paper](https://arxiv.org/abs/1)"
+        )
+    )
+    assert re.findall(r'<a href="([^"]+)"[^>]*>(?:two|paper|pitch)', made) == [
+        "02_two.html",
+        "https://arxiv.org/abs/1",
+    ]
+    assert "<em>pitch</em>, " in made and "GLOSSARY" not in made
+
+
 def test_formulas_are_pictures_and_those_beyond_matplotlib_are_text() -> None:
     made = page(
         text("# 1 · A\n\nIn line $q \\cdot k_j$ and\n\n$$\\frac{a}{\\sqrt d}$$\n\n```\n$(not a formula)\n```")

@@ -102,7 +102,7 @@ def test_sampling_folds_what_is_too_high_unless_it_is_filtered_out() -> None:
         spectrum = np.abs(np.fft.rfft(shown.X))
         assert len(shown.X) == len(TONE)
         assert np.abs(shown.X).max() < 1
-        assert ("filtered out first" in shown.title) == first
+        assert ("filtered first" in shown.title) == first
         if rate < 2 * 2700 and first:
             assert spectrum.max() < 1
         else:
@@ -121,7 +121,7 @@ def test_pictures_of_sound_can_be_drawn(X: np.ndarray) -> None:
     pictures = [
         spectrogram(X, waveform=True),
         windows.windowed(X, 0.2),
-        sound.time_frequency(X, 25),
+        sound.time_frequency_of(X, 25),
     ]
     for picture in pictures:
         assert isinstance(picture, Picture)

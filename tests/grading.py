@@ -29,7 +29,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from salmonn_mini.course.grading.report import MEANING
 from tools.course import EXERCISE, NOTEBOOKS, read, tags
-from tools.students import handed_out
+from tools.students import stripped
 
 CHAPTER = NOTEBOOKS / "03_windows.ipynb"
 SOLUTIONS = NOTEBOOKS / "solutions" / f"{CHAPTER.stem}.py"
@@ -49,7 +49,7 @@ class Case:
 
 def notebook(own: dict[str, str], before: str = "", chapter: Path = CHAPTER) -> bytes:
     """The handed-out notebook, with the source of some exercises, and a cell of the student's own before them."""
-    made = handed_out(read(chapter), chapter.name, "")
+    made = stripped(read(chapter))
     for cell in made.cells:
         if EXERCISE in tags(cell):
             (number,) = re.findall(r'\b(?:check|use)\("([\d.]+)", ', cell.source)

@@ -7,15 +7,15 @@ NOTEBOOKS ?= notebooks/*.ipynb
 CPU ?=
 # More arguments for JupyterLab, say: make lab LAB="--no-browser --port=9999"
 LAB ?=
-# Where the course lies on GitHub, say: make badges REPOSITORY=owner/name
+# Where the course lies on GitHub, say: make badges REPOSITORY=owner/name; the book then links to the copies online
 REPOSITORY ?=
 # `make lock UPGRADE=1` takes the newest of everything.
 UPGRADE ?=
 # What needs no make: Windows calls tools/make.py itself.
 MAKE_PY = python=$$(PYTHON="$(PYTHON)" .ci/find-python) || exit 2; exec "$$python" tools/make.py
 
-.PHONY: help env lab test lint coverage browser kill grading cards both failed wheel links samples notebooks badges slides \
-    students figures lock
+.PHONY: help env lab test lint coverage browser kill grading cards both failed wheel links samples notebooks tags badges \
+    book slides students figures lock
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -36,9 +36,10 @@ lint: ## ruff, mypy and the spelling alone
 coverage: env ## the unit tests, and which lines they reach
 	$(PY) -m pytest -n 2 --dist worksteal --cov
 
-browser: env ## drive `make lab` and the page in headless Chromium: needs chromium on the PATH
+browser: env ## drive `make lab`, the page and the book in headless Chromium: needs chromium on the PATH
 	$(PY) tests/browser/drive.py $(NOTEBOOKS)
 	$(PY) tests/browser/serve.py
+	PYTHONPATH=. $(PY) tests/browser/book.py
 
 kill: env ## SIGKILL a training run 50 times, and compare every resume bit for bit
 	$(PY) tests/kill.py --kills 50
@@ -67,14 +68,20 @@ samples: env ## make data_samples/ anew
 notebooks: env ## run and record the notebooks (NOTEBOOKS="…" for some)
 	$(PY) tests/record.py $(NOTEBOOKS)
 
-badges: env ## Colab badges and slide tags in the notebooks, brought up to date (REPOSITORY=owner/name)
-	$(PY) -m tools.badges $(if $(REPOSITORY),--repository $(REPOSITORY))
+tags: env ## slide tags in the notebooks and the table of cards, brought up to date
+	$(PY) -m tools.slide_tags
+
+badges: env ## copies of the notebooks to open in Colab and Binder, in online/ (REPOSITORY=owner/name)
+	$(PY) -m tools.badges "$(REPOSITORY)" $(NOTEBOOKS)
+
+book: env ## a site of all chapters, as they are committed, in site/ (REPOSITORY=owner/name: with links to Colab and Binder)
+	$(PY) -m tools.book $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 slides: env ## slides of all notebooks, in slides/: they need no network
 	$(PY) -m tools.slides
 
-students: env ## the students' set, in students/: no outputs, no solutions (REPOSITORY=owner/name)
-	$(PY) -m tools.students $(if $(REPOSITORY),--repository $(REPOSITORY))
+students: env ## the students' set, in students/: no outputs, no solutions
+	$(PY) -m tools.students
 
 figures: env ## draw the README's picture
 	$(PY) -m salmonn_mini.course.diagrams $(PICTURE)

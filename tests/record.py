@@ -122,17 +122,16 @@ def cell_faults(cell: NotebookNode) -> Iterator[str]:
 
 
 def record(path: Path) -> list[str]:
-    """Run one notebook and write it, cleaned, with badge and slide tags, unless it has faults, which are returned."""
-    from tools.badges import prepared, repository
+    """Run one notebook and write it, cleaned, with slide tags, unless it has faults, which are returned."""
     from tools.course import write
+    from tools.slide_tags import with_slide_tags
 
-    notebook = prepared(nbformat.read(path, as_version=4), path.name, repository())
+    notebook = nbformat.read(path, as_version=4)
     try:
         Client.of(notebook, path).execute()
     except CellExecutionError as error:
         return [str(error)]
-    # Again, for the slides' rule looks at the outputs.
-    notebook = clean(prepared(notebook, path.name, repository()))
+    notebook = clean(with_slide_tags(notebook))
     found = list(faults(notebook))
     if not found:
         write(path, notebook)

@@ -68,7 +68,7 @@ def test_the_shares_of_the_marks_come_to_all() -> None:
 
 
 def test_the_table_of_cards_is_the_notebooks() -> None:
-    assert cards.table() in PAGE, "run: make badges"
+    assert cards.table() in PAGE, "run: make tags"
     for number, path in CHAPTERS.items():
         own = [row for row in EXERCISES.values() if row.number.startswith(f"{number}.")]
         minutes, points = sum(row.minutes for row in own), sum(row.level for row in own)

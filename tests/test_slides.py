@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from record import clean
 
-from tools import slides
-from tools.course import chapters, read
+from tools import slide_tags, slides
+from tools.course import chapters, read, write
 from tools.slide_tags import BELOW, NEW, ON, ROOM, SKIP, asks, slide_type, with_slide_tags
 
 FIGURE = new_output("execute_result", data={"image/png": "iVBORw0KGgo=", "text/plain": "A curve."})
@@ -39,7 +40,6 @@ def text(source: str) -> NotebookNode:
         (code("guess = predict(1, 2)", tag="nbval-ignore-output"), SKIP),
         (code("check('3.1', f)", SAID, tag="exercise"), SKIP),
         (code("show()", FIGURE, tag="nbval-ignore-output"), SKIP),
-        (code("!pip", tag="colab"), SKIP),
         (code("print('for me')", SAID, tag="instructor"), SKIP),
         (code("card(minutes=1, gigabytes=1)", SAID), SKIP),
     ],
@@ -52,6 +52,21 @@ def test_a_full_slide_is_followed_by_another() -> None:
     long = [text("## Long"), *(text("word " * (ROOM // 15)) for _ in range(4))]
     kinds = [cell.metadata.slideshow.slide_type for cell in with_slide_tags(new_notebook(cells=long)).cells]
     assert kinds == [NEW, ON, ON, BELOW, ON]
+
+
+@pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
+def test_every_notebook_has_them_up_to_date(path: Path) -> None:
+    assert clean(with_slide_tags(read(path))) == read(path), "run: make tags"
+
+
+def test_the_command_writes_only_what_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "03_windows.ipynb"
+    write(path, new_notebook(cells=[text("# 3 · Windows\n\nFew."), code("n_windows(10, 3)", SAID)]))
+    slide_tags.main([str(path)])
+    once = path.read_bytes()
+    slide_tags.main([str(path)])
+    assert path.read_bytes() == once and b'"slide_type": "slide"' in once
+    assert capsys.readouterr().out == "03_windows.ipynb: brought up to date\n"
 
 
 @pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
@@ -77,7 +92,7 @@ def page(*cells: NotebookNode) -> str:
 
 def test_a_deck_has_a_slide_for_each_group_and_the_heading_over_those_that_go_on() -> None:
     made = page(
-        text("# 3 · Windows: few\n\n[![Open in Colab](colab.svg)](INSTRUCTORS.md#colab)\n\nStart."),
+        text("# 3 · Windows: few\n\nStart."),
         code("import torch"),
         text("## Cutting\n\nIt is cut."),
         code("draw(\n)", FIGURE),
@@ -86,7 +101,6 @@ def test_a_deck_has_a_slide_for_each_group_and_the_heading_over_those_that_go_on
     shown = re.findall(r"<section>(.*?)</section>", made, re.DOTALL)
     assert len(shown) == 5
     assert "Start." in shown[0]
-    assert "colab" not in made.lower()
     assert "import torch" not in made
     assert '<div class="where">Cutting</div>' in shown[2]
     assert "image/png" in shown[2]

@@ -10,8 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from salmonn_mini.course.exercises import EXERCISES
 from tools import students
-from tools.badges import install
-from tools.course import COLAB, INSTRUCTOR, chapters, read, tags
+from tools.course import INSTRUCTOR, chapters, read, tags
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def code(notebook: NotebookNode) -> list[str]:
     own = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [cell.source for cell in own if not {INSTRUCTOR, COLAB} & set(tags(cell))]
+    return [cell.source for cell in own if INSTRUCTOR not in tags(cell)]
 
 
 def test_all_chapters_run_as_they_did(made: Path) -> None:
@@ -34,7 +33,6 @@ def test_all_chapters_run_as_they_did(made: Path) -> None:
     for path in chapters():
         handed = read(made / "notebooks" / path.name)
         assert code(handed) == code(read(path))
-        assert tags(handed.cells[1]) == [COLAB]
         assert all(
             cell.outputs == [] and cell.execution_count is None for cell in handed.cells if "outputs" in cell
         )
@@ -68,22 +66,19 @@ def test_all_that_make_lab_needs_is_there(made: Path) -> None:
         assert link.startswith("https://") or (made / link).exists(), link
 
 
-def test_cells_for_instructors_and_badges_go_and_a_badge_of_its_own_comes() -> None:
+def test_cells_for_instructors_go() -> None:
     shown = new_output("stream", name="stdout", text="42\n")
     notebook = new_notebook(
         cells=[
-            new_markdown_cell("# 1 · A\n\n[![Open in Colab](colab.svg)](INSTRUCTORS.md#colab)\n\nB"),
+            new_markdown_cell("# 1 · A\n\nB"),
             new_code_cell("print(42)", outputs=[shown], execution_count=1),
             new_markdown_cell("Ask the class.", metadata={"tags": ["instructor"]}),
             new_markdown_cell("End.\n\n*Solutions to the exercises are in `solutions/01_a.py`.*"),
         ]
     )
-    plain = students.handed_out(notebook, "01_a.ipynb", "")
-    assert [cell.source for cell in plain.cells] == ["# 1 · A\n\nB", install(""), "print(42)", "End."]
+    plain = students.stripped(notebook)
+    assert [cell.source for cell in plain.cells] == ["# 1 · A\n\nB", "print(42)", "End."]
     assert notebook.cells[1].outputs == [shown]
-    own = students.handed_out(notebook, "01_a.ipynb", "jane/class")
-    assert "github/jane/class/blob/main/notebooks/01_a.ipynb" in own.cells[0].source
-    assert 'address = "https://github.com/jane/class"' in own.cells[1].source
 
 
 def test_a_folder_that_is_there_is_not_overwritten(

@@ -1,1 +1,1 @@
-"""What is made of the notebooks: badges and slide tags in them, slides from them, a set for students."""
+"""What is made of the notebooks: slide tags in them, slides, the book, copies to open online, a set for students."""

@@ -1,9 +1,10 @@
-"""Colab badges, the cell that installs the course there, and slide tags: put into notebooks, or brought up to date.
+"""Notebooks to open online: a copy of each, with links to Colab and Binder, and a cell that installs the course there.
 
-    python -m tools.badges                              # all notebooks, with the address that pyproject.toml has
-    python -m tools.badges --repository owner/name      # write the address into pyproject.toml first
+    python -m tools.badges owner/name                           # into online/
+    python -m tools.badges owner/name students/notebooks/*.ipynb
 
-Outputs stay, numbers follow. `make notebooks` does the same to each notebook that it records.
+The links lead to the branch `online` of that repository: push the folder there, as the workflow `book` does. The
+notebooks of the lab have neither links nor cell.
 """
 
 from __future__ import annotations
@@ -17,111 +18,76 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from tools import cards
-from tools.course import BADGE, COLAB, ROOT, chapters, is_code, read, tags, title, write
-from tools.slide_tags import with_slide_tags
+from tools.course import ROOT, chapters, make_way, read, write
 
-PYPROJECT = ROOT / "pyproject.toml"
+ONLINE = ROOT / "online"
+BRANCH = "online"
 OWNER_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-ADDRESS = re.compile(rf'^Repository = "(https://github\.com/({OWNER_NAME.pattern}))"$', re.MULTILINE)
-ASKED = 'input("Git address of this course: ")'  # while pyproject.toml names none
-COPY = "/content/course"  # on Colab
-INSTALL = f"""if "google.colab" in str(get_ipython()):  # elsewhere the course is installed already
-    address = {{address}}
-    !test -d {COPY} || (git clone --quiet --depth 1 {{{{address}}}} {COPY} && pip install --quiet {COPY})
-    %cd -q {COPY}/notebooks"""
+INSTALL = """# Online, install the course first: on Colab it takes some minutes, on Binder it is there.
+!test -d ~/course || git clone --quiet --depth 1 https://github.com/{repository} ~/course
+!pip show --quiet salmonn-mini 2>/dev/null || pip install --quiet ~/course
+%cd -q ~/course/notebooks"""
+# Binder runs this once, while it builds the machine; a CPU has no use for CUDA's libraries.
+POST_BUILD = """#!/bin/bash
+set -e
+git clone --quiet --depth 1 https://github.com/{repository} ~/course
+pip install --quiet uv
+uv pip install --quiet --python "$(command -v python)" --torch-backend cpu ~/course
+"""
+README = "These notebooks were made by `make badges`: change them in https://github.com/{repository}\n"
+FILES = {"README.md": README, "binder/runtime.txt": "python-3.12\n", "binder/postBuild": POST_BUILD}
 
 
-def repository(pyproject: Path = PYPROJECT) -> str:
-    """owner/name on GitHub, out of pyproject.toml's `[project.urls]`; empty if it names none."""
-    found = ADDRESS.search(pyproject.read_text(encoding="utf-8"))
-    return found[2] if found else ""
+def links(name: str, repository: str) -> list[str]:
+    """Links that open the online copy of a notebook, in Markdown; none if no repository is named."""
+    if not repository:
+        return []
+    colab = f"https://colab.research.google.com/github/{repository}/blob/{BRANCH}/{name}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/{BRANCH}?labpath={name}"
+    return [f"[Open in Colab]({colab})", f"[Open in Binder]({binder})"]
 
 
-def set_repository(name: str, pyproject: Path = PYPROJECT) -> None:
-    """Write owner/name into pyproject.toml, the one place where the address stands."""
-    text = pyproject.read_text(encoding="utf-8")
-    line = f'Repository = "https://github.com/{name}"'
-    if ADDRESS.search(text):
-        text = ADDRESS.sub(line, text)
-    else:
-        text = text.replace("[project.scripts]", f"[project.urls]\n{line}\n\n[project.scripts]", 1)
-    pyproject.write_text(text, encoding="utf-8")
-
-
-def prepared(notebook: NotebookNode, name: str, repository: str) -> NotebookNode:
-    """A copy with badge, Colab cell and slide tags; of a notebook without a title an unchanged one.
-
-    Args:
-        name: of its file, "03_windows.ipynb".
-        repository: owner/name on GitHub, or nothing.
-    """
+def with_line(notebook: NotebookNode, line: str) -> NotebookNode:
+    """A copy with a line of its own below the title."""
     notebook = copy.deepcopy(notebook)
-    if not title(notebook):
-        return notebook
-    first = notebook.cells[0]
-    heading, rest = BADGE.sub("", first.source).split("\n", 1)
-    first.source = f"{heading}\n\n{badge(name, repository)}\n\n{rest.lstrip()}"
-    _install_cell(notebook).source = install(repository)
-    _number(notebook)
-    return with_slide_tags(notebook)
+    heading, rest = notebook.cells[0].source.split("\n", 1)
+    notebook.cells[0].source = f"{heading}\n\n{line}\n{rest}"
+    return notebook
 
 
-def badge(name: str, repository: str) -> str:
-    """The badge's line: it opens the notebook in Colab, or leads to how that is done, if no address is known."""
-    colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name}"
-    return f"[![Open in Colab](colab.svg)]({colab if repository else 'INSTRUCTORS.md#colab'})"
+def online(notebook: NotebookNode, name: str, repository: str) -> NotebookNode:
+    """The copy of a notebook that is opened online: links below its title, then the cell that installs."""
+    notebook = with_line(notebook, " · ".join(links(name, repository)))
+    cell = new_code_cell(INSTALL.format(repository=repository), id="install")
+    notebook.cells.insert(1, cell)
+    return notebook
 
 
-def install(repository: str) -> str:
-    """The code that installs on Colab, and does and prints nothing elsewhere."""
-    return INSTALL.format(address=f'"https://github.com/{repository}"' if repository else ASKED)
-
-
-def _install_cell(notebook: NotebookNode) -> NotebookNode:
-    """The cell that installs, right below the first one; a new one if there is none."""
-    own = [cell for cell in notebook.cells if COLAB in tags(cell)]
-    cell = own[0] if own else new_code_cell(metadata={"tags": [COLAB]})
-    ran = any(other.execution_count for other in notebook.cells if is_code(other))
-    cell.execution_count = 1 if ran else None
-    others = [other for other in notebook.cells if COLAB not in tags(other)]
-    notebook.cells = [others[0], cell, *others[1:]]
-    return cell
-
-
-def _number(notebook: NotebookNode) -> None:
-    """Number the cells that have run in their order."""
-    number = 0
-    for cell in filter(is_code, notebook.cells):
-        if cell.execution_count is None:
-            continue
-        number += 1
-        cell.execution_count = number
-        for output in cell.outputs:
-            if "execution_count" in output:
-                output.execution_count = number
+def owner_name(text: str) -> str:
+    """owner/name as it stands; raises argparse's error for anything else."""
+    if not OWNER_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: write owner/name, such as jane/salmonn-mini")
+    return text
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="all, and INSTRUCTORS.md")
-    parser.add_argument("--repository", metavar="OWNER/NAME", help="where the course lies on GitHub")
+    parser.add_argument(
+        "repository", metavar="OWNER/NAME", type=owner_name, help="where the course lies on GitHub"
+    )
+    parser.add_argument("notebooks", nargs="*", type=Path, default=chapters())
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=ONLINE)
     asked = parser.parse_args(arguments)
-    if asked.repository:
-        if not OWNER_NAME.fullmatch(asked.repository):
-            parser.error(f"--repository {asked.repository!r}: write owner/name, such as jane/salmonn-mini")
-        set_repository(asked.repository)
-    sys.path.insert(0, str(ROOT / "tests"))
-    from record import clean
-
-    for path in asked.notebooks or chapters():
-        before = read(path)
-        after = clean(prepared(before, path.name, repository()))
-        if after != before:
-            write(path, after)
-            print(f"{path.name}: brought up to date")
-    if not asked.notebooks and cards.update():
-        print("INSTRUCTORS.md: brought up to date")
+    make_way(asked.out, ONLINE, parser)
+    for name, text in FILES.items():
+        file = asked.out / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.format(repository=asked.repository), encoding="utf-8", newline="\n")
+    for path in asked.notebooks:
+        write(asked.out / path.name, online(read(path), path.name, asked.repository))
+    print(
+        f"{asked.out}: {len(asked.notebooks)} notebooks; push it to the branch {BRANCH} of {asked.repository}"
+    )
     return 0
 
 

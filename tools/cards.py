@@ -1,4 +1,4 @@
-"""What the notebooks' cards and exercises say, as one table in INSTRUCTORS.md; `make badges` keeps it up to date."""
+"""What the notebooks' cards and exercises say, as one table in INSTRUCTORS.md; `make tags` keeps it up to date."""
 
 from __future__ import annotations
 

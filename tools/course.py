@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import shutil
+from argparse import ArgumentParser
 from pathlib import Path
 
 import nbformat
@@ -12,8 +13,7 @@ from salmonn_mini.files import replacing
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-COLAB, EXERCISE, INSTRUCTOR = "colab", "exercise", "instructor"  # cells' tags
-BADGE = re.compile(r"^\[!\[Open in Colab\].*$\n\n?", re.MULTILINE)
+EXERCISE, INSTRUCTOR = "exercise", "instructor"  # cells' tags
 
 
 def chapters() -> list[Path]:
@@ -29,6 +29,14 @@ def write(path: Path, notebook: NotebookNode) -> None:
     """Write it completely or not at all."""
     with replacing(path.parent) as temporary:
         nbformat.write(notebook, temporary / path.name)
+
+
+def make_way(out: Path, own: Path, parser: ArgumentParser) -> None:
+    """Clear the folder that a tool writes anew each time; any other must not be there yet, or the parser says so."""
+    if out == own:
+        shutil.rmtree(out, ignore_errors=True)
+    elif out.exists():
+        parser.error(f"--out {out}: it is there already; name a new folder, or remove it first")
 
 
 def tags(cell: NotebookNode) -> list[str]:

@@ -1,5 +1,7 @@
 """Which cells become slides: a rule, written into the cells as Jupyter's own slide types.
 
+    python -m tools.slide_tags [NOTEBOOK …]     # outputs stay; `make notebooks` does the same to what it records
+
 | cell | slide type |
 |---|---|
 | text that begins with # or ## | `slide`: a new slide, a new section |
@@ -11,22 +13,28 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
 import re
+import sys
+from pathlib import Path
 
 from nbformat import NotebookNode
 
-from tools.course import BADGE, COLAB, EXERCISE, INSTRUCTOR, tags
+from tools import cards
+from tools.course import EXERCISE, INSTRUCTOR, ROOT, chapters, read, tags, write
 
 NEW, BELOW, ON, SKIP = "slide", "subslide", "-", "skip"
 ROOM = 1_100  # characters of text and code on a slide, about
 SHOWN_LINES = 14  # longer code is left out, its output is shown
-LEFT_OUT = {COLAB, EXERCISE, INSTRUCTOR, "nbval-ignore-output"}
+LEFT_OUT = {EXERCISE, INSTRUCTOR, "nbval-ignore-output"}
 ASKS = re.compile(r"^\*\*(Predict|Exercise )", re.MULTILINE)
 LARGE = ("image/png", "image/svg+xml", "text/html")
 
 
 def with_slide_tags(notebook: NotebookNode) -> NotebookNode:
-    """The notebook, each of its cells with the slide type that the rule gives it."""
+    """A copy, each of its cells with the slide type that the rule gives it."""
+    notebook = copy.deepcopy(notebook)
     used, asked = 0, False
     for cell in notebook.cells:
         kind, size = slide_type(cell), room(cell)
@@ -68,10 +76,34 @@ def shows_code(cell: NotebookNode) -> bool:
 def room(cell: NotebookNode) -> int:
     """The characters that a cell takes on a slide; a picture takes it whole."""
     if cell.cell_type == "markdown":
-        return len(BADGE.sub("", cell.source))
+        return len(cell.source)
     if is_large(cell):
         return ROOM
     said = sum(
         len(output.get("text", "") or output.get("data", {}).get("text/plain", "")) for output in cell.outputs
     )
     return said + (len(cell.source) if shows_code(cell) else 0)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "notebooks", nargs="*", type=Path, help="all, and the table of cards in INSTRUCTORS.md"
+    )
+    asked = parser.parse_args(arguments)
+    sys.path.insert(0, str(ROOT / "tests"))
+    from record import clean
+
+    for path in asked.notebooks or chapters():
+        before = read(path)
+        after = clean(with_slide_tags(before))
+        if after != before:
+            write(path, after)
+            print(f"{path.name}: brought up to date")
+    if not asked.notebooks and cards.update():
+        print("INSTRUCTORS.md: brought up to date")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

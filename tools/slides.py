@@ -28,7 +28,7 @@ from nbformat.v4 import new_notebook
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
-from tools.course import BADGE, ROOT, chapters, is_code, read, title
+from tools.course import ROOT, chapters, is_code, read, title
 from tools.slide_tags import BELOW, NEW, SKIP, shows_code
 
 SLIDES = ROOT / "slides"
@@ -132,10 +132,9 @@ def deck(notebook: NotebookNode, folder: Path) -> str:
 
 
 def _plain(cell: NotebookNode) -> NotebookNode:
-    """A cell without its badge; without its code, where a slide has no room for it."""
-    cell = NotebookNode(cell | {"source": BADGE.sub("", cell.source)})
+    """A cell; without its code, where a slide has no room for it."""
     if is_code(cell) and not shows_code(cell):
-        cell.metadata = NotebookNode(cell.metadata | {"tags": [HIDE]})
+        return NotebookNode(cell | {"metadata": NotebookNode(cell.metadata | {"tags": [HIDE]})})
     return cell
 
 

@@ -1,7 +1,6 @@
 """The students' set: the course without outputs, without what is for instructors, without solutions.
 
-    python -m tools.students                            # into students/, a folder that `make lab` runs in
-    python -m tools.students --repository owner/name    # with Colab badges that lead to where it will lie
+    python -m tools.students    # into students/, a folder that `make lab` runs in
 
 Stubs stay as they are, and every other cell with them: the notebooks run from top to bottom.
 """
@@ -17,8 +16,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from tools.badges import prepared
-from tools.course import BADGE, COLAB, EXERCISE, INSTRUCTOR, NOTEBOOKS, ROOT, chapters, read, tags, write
+from tools.course import EXERCISE, INSTRUCTOR, NOTEBOOKS, ROOT, chapters, make_way, read, tags, write
 
 STUDENTS = ROOT / "students"
 FILES = (
@@ -32,7 +30,7 @@ FILES = (
 )
 FILES += ("tools/make.py", ".github/architecture.svg")
 FOLDERS = (".ci", "salmonn_mini", "data_samples")
-PAGES = ("GLOSSARY.md", "colab.svg")  # beside the notebooks
+GLOSSARY = "GLOSSARY.md"  # beside the notebooks
 SOLUTIONS = re.compile(r"^\*Solutions to the exercises .*\*$\n?", re.MULTILINE)
 LEFT_OUT = re.compile(
     r"\[([^\]]+)\]\((?:tests/|CONTRIBUTING|EXTENDING|notebooks/INSTRUCTORS)[^)]*\)"
@@ -44,8 +42,7 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
     notebook = copy.deepcopy(notebook)
     notebook.cells = [cell for cell in notebook.cells if INSTRUCTOR not in tags(cell)]
     for cell in notebook.cells:
-        own = [tag for tag in tags(cell) if tag in (EXERCISE, COLAB)]
-        cell.metadata = NotebookNode({"tags": own} if own else {})
+        cell.metadata = NotebookNode({"tags": [EXERCISE]} if EXERCISE in tags(cell) else {})
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
@@ -53,15 +50,7 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def handed_out(notebook: NotebookNode, name: str, repository: str) -> NotebookNode:
-    """The students' copy of a notebook, with a badge to `repository`, or with none."""
-    notebook = stripped(prepared(notebook, name, repository))
-    if not repository:
-        notebook.cells[0].source = BADGE.sub("", notebook.cells[0].source)
-    return notebook
-
-
-def make_set(folder: Path, repository: str = "") -> list[Path]:
+def make_set(folder: Path) -> list[Path]:
     """Write the set into a new folder; give its notebooks."""
     inside = folder / NOTEBOOKS.name
     inside.mkdir(parents=True)
@@ -70,13 +59,12 @@ def make_set(folder: Path, repository: str = "") -> list[Path]:
     for name in FILES:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
-    for name in PAGES:
-        shutil.copy2(NOTEBOOKS / name, inside / name)
+    shutil.copy2(NOTEBOOKS / GLOSSARY, inside)
     readme = folder / "README.md"
     readme.write_text(LEFT_OUT.sub(r"\1", readme.read_text(encoding="utf-8")), encoding="utf-8")
     made = []
     for path in chapters():
-        write(inside / path.name, handed_out(read(path), path.name, repository))
+        write(inside / path.name, stripped(read(path)))
         made.append(inside / path.name)
     return made
 
@@ -84,15 +72,9 @@ def make_set(folder: Path, repository: str = "") -> list[Path]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=STUDENTS)
-    parser.add_argument(
-        "--repository", metavar="OWNER/NAME", default="", help="where the set will lie on GitHub"
-    )
     asked = parser.parse_args(arguments)
-    if asked.out == STUDENTS:
-        shutil.rmtree(STUDENTS, ignore_errors=True)
-    elif asked.out.exists():
-        parser.error(f"--out {asked.out}: it is there already; name a new folder, or remove it first")
-    made = make_set(asked.out, asked.repository)
+    make_way(asked.out, STUDENTS, parser)
+    made = make_set(asked.out)
     print(f"{asked.out}: {len(made)} notebooks without outputs and solutions")
     return 0
 

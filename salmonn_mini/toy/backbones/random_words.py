@@ -16,17 +16,16 @@ from salmonn_mini.toy.world.pronunciation import PHONES
 from salmonn_mini.toy.world.text_tasks import TextSample
 from salmonn_mini.toy.world.wordings import wordings
 
-# Rows of (task, longest context in words); asr and phone_copy, the longest, come more often.
-TASKS = (("asr", 24),) * 4 + (("phone_copy", 40),) * 2 + (("reverse", 7),) * 2 + (("yes_no", 14),) * 2 + (
-    ("first_word", 14), ("last_word", 14), ("count_words", 7)
-)  # fmt: skip
-ANSWERS: dict[str, Callable[[list[str]], str]] = {
-    "asr": " ".join,
-    "reverse": lambda said: ", ".join(said[::-1]),
-    "first_word": lambda said: said[0],
-    "last_word": lambda said: said[-1],
-    "count_words": lambda said: sentence(NUMBERS[len(said) - 1]),
-}
+# How long the contexts are, in words, and each task's share.
+LENGTHS = {
+    "asr": (1, 24), "phone_copy": (4, 40), "reverse": (2, 7), "count_words": (1, 7), "first_word": (1, 14),
+    "last_word": (1, 14), "yes_no": (1, 14), "next_word": (2, 14), "previous_word": (2, 14),
+}  # fmt: skip
+SHARES = {
+    "asr": 3, "phone_copy": 2, "reverse": 2, "count_words": 1, "first_word": 1,
+    "last_word": 1, "yes_no": 3, "next_word": 3, "previous_word": 2,
+}  # fmt: skip
+LISTS = ("reverse", "count_words")  # have commas
 UNKNOWN = 0.05  # words of characters that no sentence has
 CHARACTERS = [chr(i) for i in range(0x21, 0x250) if chr(i).isprintable() and not chr(i).isspace()]
 
@@ -40,18 +39,46 @@ def words_of(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
 
 def draw(rng: np.random.Generator, words: Sequence[str]) -> TextSample:
     """A task on some of `words`, which may occur twice, and now and then on characters that no word has."""
-    task, longest = pick(rng, TASKS)
-    prompt = pick(rng, wordings(task, False))
-    if task == "phone_copy":
-        text = " ".join(pick(rng, PHONES) for _ in range(rng.integers(4, longest + 1)))
-        return TextSample(task, text, prompt, text)
-    said = [_word(rng, words) for _ in range(rng.integers(2 if task == "reverse" else 1, longest + 1))]
-    text = (", " if task in ("reverse", "count_words") else " ").join(said)
-    if task == "yes_no":
-        asked = pick(rng, said) if rng.random() < 0.5 else _word(rng, words)
-        answer = "Yes." if asked in said else "No."
-        return TextSample(task, text, prompt.replace("{}", f"Is {asked} mentioned?"), answer)
-    return TextSample(task, text, prompt, ANSWERS[task](said))
+    task = pick(rng, [task for task, share in SHARES.items() for _ in range(share)])
+    shortest, longest = LENGTHS[task]
+    n = int(rng.integers(shortest, longest + 1))
+    said = [pick(rng, PHONES) if task == "phone_copy" else _word(rng, words) for _ in range(n)]
+    fill, answer = ASKED[task](rng, said, words) if task in ASKED else ("", ANSWERS[task](said))
+    context = (", " if task in LISTS else " ").join(said)
+    return TextSample(task, context, pick(rng, wordings(task)).replace("{}", fill), answer)
+
+
+ANSWERS: dict[str, Callable[[list[str]], str]] = {
+    "asr": " ".join,
+    "phone_copy": " ".join,
+    "reverse": lambda said: ", ".join(said[::-1]),
+    "count_words": lambda said: sentence(NUMBERS[len(said) - 1]),
+    "first_word": lambda said: said[0],
+    "last_word": lambda said: said[-1],
+}
+
+
+def _yes_no(rng: np.random.Generator, said: list[str], words: Sequence[str]) -> tuple[str, str]:
+    """Whether a word is there; if so, with the one after it: a lone yes teaches nothing for a long time."""
+    asked = pick(rng, said) if rng.random() < 0.5 else _word(rng, words)
+    question = f"Is {asked} mentioned?"
+    if asked not in said:
+        return question, "No."
+    after = said[said.index(asked) + 1 :]
+    return question, f"Yes, before {after[0]}." if after else "Yes, at the end."
+
+
+def _neighbor(step: int) -> Callable[[np.random.Generator, list[str], Sequence[str]], tuple[str, str]]:
+    def make(rng: np.random.Generator, said: list[str], words: Sequence[str]) -> tuple[str, str]:
+        """A word that is there once, unless all are there twice, and the one `step` places after it."""
+        places = [i for i in range(len(said)) if 0 <= i + step < len(said)]
+        place = pick(rng, [i for i in places if said.count(said[i]) == 1] or places)
+        return said[place], said[place + step]
+
+    return make
+
+
+ASKED = {"yes_no": _yes_no, "next_word": _neighbor(1), "previous_word": _neighbor(-1)}
 
 
 def _word(rng: np.random.Generator, words: Sequence[str]) -> str:

@@ -25,9 +25,9 @@ from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world.text_tasks import TextSample, draw_samples, draw_tasks
 from salmonn_mini.toy.world.wordings import add_affixes
 
-SCHEDULE = Schedule(steps=10_000, lr=2e-3, warmup=300)  # some 100 to 140 minutes on two cores with bfloat16
-RANDOM_STEPS, RANDOM_SHARE = 1500, 0.1  # the first steps have random words alone, the later ones so many
-SOFT_STEPS = (3000, 5000)  # between these the share of softened contexts grows from 0 to soft.SHARE
+SCHEDULE = Schedule(steps=12_000, lr=2e-3, warmup=300)  # some 110 minutes on two cores with bfloat16
+RANDOM_STEPS, RANDOM_SHARE = 2000, 0.1  # the first steps have random words alone, the later ones so many
+SOFT_STEPS = (5000, 7000)  # between these the share of softened contexts grows from 0 to soft.SHARE
 BATCH = 64
 AFFIX_SHARE = 0.15  # samples whose instruction stands between an opening and an ending
 MAX_VOCABULARY = 2000

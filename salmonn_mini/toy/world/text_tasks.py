@@ -132,6 +132,23 @@ def _of_words(answer: Callable[[list[str]], str], listed: bool = False) -> Maker
     return make
 
 
+def _neighbor(step: int) -> Maker:
+    """The word so many places after one that is said once."""
+
+    def make(rng: np.random.Generator, split: str) -> Draft:
+        while True:
+            text = _anything(rng, split)
+            words = _words(text)
+            places = [
+                i for i, word in enumerate(words) if words.count(word) == 1 and 0 <= i + step < len(words)
+            ]
+            if places:
+                place = pick(rng, places)
+                return text, words[place], words[place + step]
+
+    return make
+
+
 def _speech_qa(rng: np.random.Generator, split: str) -> Draft:
     """A question about a statement; at times about one of two."""
     first, second = _statement(rng, split), _statement(rng, split)
@@ -143,17 +160,18 @@ def _speech_qa(rng: np.random.Generator, split: str) -> Draft:
 
 
 def _yes_no(rng: np.random.Generator, split: str) -> Draft:
+    """Whether something is said, and what is: a lone yes or no teaches a small model nothing for a long time."""
     one, other = _statement(rng, split), grammar.draw_statement(rng)
-    yes = rng.random() < 0.5
-    asked = one if yes else other
-    same = {
-        f"Is {asked.subject if asked.named else a(asked.subject)} mentioned?": one.subject == other.subject,
-        f"Is {a(asked.object)} mentioned?": one.object == other.object,
-    }
-    if one.place and other.place:
-        same[f"Does it happen {asked.place}?"] = one.place == other.place
-    question, equal = pick(rng, same.items())
-    return one.text, question, "Yes." if yes or equal else "No."
+    asked = one if rng.random() < 0.5 else other
+    parts = ["subject", "object", *(["place"] if one.place and other.place else [])]
+    part = pick(rng, parts)
+    yes = getattr(asked, part) == getattr(one, part)
+    if part == "place":
+        return one.text, f"Does it happen {asked.place}?", f"{'Yes' if yes else 'No'}, {one.place}."
+    noun = getattr(asked, part)
+    question = f"Is {noun if noun in NAMES else a(noun)} mentioned?"
+    said = one.who if part == "subject" else one.what
+    return one.text, question, f"{'Yes,' if yes else 'No, but'} {said} is."
 
 
 def _question(rng: np.random.Generator, split: str) -> Draft:
@@ -211,7 +229,7 @@ def _substitution(rng: np.random.Generator, split: str) -> Draft:
     while not (others := _others(one := _statement(rng, split))):
         pass
     part, other = "subject" if one.named else "object", pick(rng, others)
-    return one.text, f'"{getattr(one, part)}" with "{other}"', replace(one, **{part: other}).text
+    return one.text, f"{getattr(one, part)} with {other}", replace(one, **{part: other}).text
 
 
 def _others(one: Statement) -> list[str]:
@@ -231,9 +249,9 @@ def _true_or_false(rng: np.random.Generator, split: str) -> Draft:
         kind = pick(rng, facts.AS_STATEMENT)
         gaps, answer = pick(rng, facts.FACTS[kind])
         said = answer if rng.random() < 0.5 else pick(rng, facts.FACTS[kind])[1]
-        text = sentence(facts.AS_STATEMENT[kind].format(*gaps, said))
+        text, right = (sentence(facts.AS_STATEMENT[kind].format(*gaps, what)) for what in (said, answer))
         if split_of(text) == split:
-            return text, "", "True." if said == answer else "False."
+            return text, "", "True." if said == answer else f"False. {right}"
 
 
 def _of_command(answer: Callable[[str], str]) -> Maker:
@@ -260,62 +278,71 @@ class TextTask:
 
     about: str
     make: Maker
-    weight: float = 1.0
+    weight: float
 
 
 TEXT_TASKS: dict[str, TextTask] = {
-    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5.0),
-    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 1.5),
-    "translation_zh": TextTask("translate a statement into Chinese", _about(translate.to_chinese), 2.0),
-    "translation_de": TextTask("translate a statement into German", _about(translate.to_german), 2.5),
-    "translation_ja": TextTask("translate a statement into Japanese", _about(translate.to_japanese), 2.5),
-    "keywords": TextTask("list a statement's nouns", _about(answers.keywords), 1.5),
-    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 3.0),
-    "yes_no": TextTask("is something said in a statement?", _yes_no, 1.5),
-    "spoken_query_qa": TextTask("answer a question about the world", _question, 3.0),
-    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 1.5),
-    "slot_filling": TextTask("name a slot of a command", _slots, 2.0),
-    "story": TextTask("tell a story about a statement or about sounds", _story, 3.0),
-    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2.0),
-    "first_word": TextTask("name the first word", _of_words(lambda w: w[0])),
-    "last_word": TextTask("name the last word", _of_words(lambda w: w[-1])),
+    "asr": TextTask("copy one to three sentences, as a transcript", _copy, 5),
+    "phone_copy": TextTask("copy the symbols of phones", _phone_copy, 2.5),
+    "translation_zh": TextTask("translate into Chinese", _about(translate.to_chinese), 1.5),
+    "translation_de": TextTask("translate into German", _about(translate.to_german), 2),
+    "translation_ja": TextTask("translate into Japanese", _about(translate.to_japanese), 2),
+    "keywords": TextTask("list a statement's nouns", _about(answers.keywords), 1),
+    "speech_qa": TextTask("answer who, what, where, when about one of two statements", _speech_qa, 4),
+    "yes_no": TextTask("is something said in a statement?", _yes_no, 4),
+    "spoken_query_qa": TextTask("answer a question about the world", _question, 4),
+    "true_or_false": TextTask("is a statement about the world true?", _true_or_false, 3),
+    "slot_filling": TextTask("name a slot of a command", _slots, 1.5),
+    "story": TextTask("tell a story about a statement or about sounds", _story, 2),
+    "co_reasoning": TextTask("answer a question by a sound that is described", _co_reasoning, 2),
+    "next_word": TextTask("name the word after another", _neighbor(1), 2.5),
+    "previous_word": TextTask("name the word before another", _neighbor(-1), 2),
+    "first_word": TextTask("name the first word", _of_words(lambda w: w[0]), 0.5),
+    "last_word": TextTask("name the last word", _of_words(lambda w: w[-1]), 0.5),
     "spelling": TextTask(
-        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 1.5
+        "spell the last word", _of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 3
     ),
-    "capital_letters": TextTask("write the last word in capital letters", _of_words(lambda w: w[-1].upper())),
+    "capital_letters": TextTask("write the last word in capitals", _of_words(lambda w: w[-1].upper()), 3),
     "count_words": TextTask(
-        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True)
+        "count the words of a list", _of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True), 2
     ),
-    "reverse": TextTask("list the words backwards", _of_words(lambda w: ", ".join(w[::-1]), listed=True)),
-    "which_word": TextTask("find the word of a kind", _which_word),
-    "category": TextTask("person or animal?", _about(answers.category)),
+    "reverse": TextTask("list words backward", _of_words(lambda w: ", ".join(w[::-1]), listed=True), 2),
+    "which_word": TextTask("find the word of a kind", _which_word, 2),
+    "category": TextTask("person or animal?", _about(answers.category), 0.5),
     "opposite": TextTask(
-        "give the opposite of the adjective", _about(lambda s: answers.opposite(s) or "", answers.opposite)
+        "give the opposite of the adjective",
+        _about(lambda s: answers.opposite(s) or "", answers.opposite),
+        0.7,
     ),
     "colors": TextTask(
         "name the color of a statement",
         _about(lambda s: sentence(s.object_adjective or ""), lambda s: s.object_adjective in COLORS),
+        0.5,
     ),
-    "past_tense": TextTask("put a statement in the past tense", _about(lambda s: s.past), 1.5),
-    "substitution": TextTask("replace a word by another", _substitution, 1.5),
-    "title": TextTask("give a title", _about(answers.title)),
+    "past_tense": TextTask("put a statement in the past tense", _about(lambda s: s.past), 1),
+    "substitution": TextTask("replace a word by another", _substitution, 3),
+    "title": TextTask("give a title", _about(answers.title), 0.5),
     "headline": TextTask(
-        "sum a statement up in three words", _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}"))
+        "sum a statement up in three words",
+        _about(lambda s: sentence(f"{s.subject} {s.verb} {s.object}")),
+        0.7,
     ),
-    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2.0),
+    "detail": TextTask("tell at length what is said", _about(answers.detail, answers.has_details), 2.5),
     "ask_back": TextTask(
         "ask why",
         _about(lambda s: f"Why does {s.who} {BASE[s.verb]} {s.what}?", lambda s: s.verb not in CHANCE),
+        1,
     ),
     "reply": TextTask(
         "reply to the speaker",
         _about(lambda s: f"Thank you for telling me about {s.who} and the {s.object}."),
+        0.5,
     ),
-    "polite": TextTask("make a command polite", _of_command(lambda c: f"Please {c}.")),
+    "polite": TextTask("make a command polite", _of_command(lambda c: f"Please {c}."), 0.5),
     "confirm": TextTask(
-        "agree to a command", _of_command(lambda c: f"Okay, I will {c.replace(' me ', ' you ')}.")
+        "agree to a command", _of_command(lambda c: f"Okay, I will {c.replace(' me ', ' you ')}."), 0.5
     ),
-    "sentence_kind": TextTask("statement, question or command?", _sentence_kind),
+    "sentence_kind": TextTask("statement, question or command?", _sentence_kind, 0.5),
 }
 
 # --- samples ---------------------------------------------------------------------------------------------------------

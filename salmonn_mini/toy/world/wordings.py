@@ -55,6 +55,10 @@ _ROWS = """
     last_word       + (give me|tell me|write down|repeat) the last word(| that you hear| only).
     last_word         Which word comes last?
     last_word         What word does it end with?
+    next_word         (What|Which word) comes (|right )after the word {}?
+    next_word       + (give me|tell me|name) the word (|right )after {}.
+    previous_word     (What|Which word) comes (|right )before the word {}?
+    previous_word   + (give me|tell me|name) the word (|right )before {}.
     spelling        + spell the last word(| for me| letter by letter).
     spelling          How (do you spell the last word|is the last word spelled)?
     spelling        + give me the letters of the last word.
@@ -87,8 +91,8 @@ _ROWS = """
     colors          + (name|give me|tell me) the color(| that is mentioned| in the sentence).
     past_tense      + (put|say|write) (it|this|the sentence) in the past tense.
     past_tense      + change (it|this|the sentence) to the past tense.
-    substitution    + replace {}(| in the sentence).
-    substitution      What if you replace {}?
+    substitution    + replace the word {}(| in the sentence).
+    substitution      What if you replace the word {}?
     true_or_false     (|is (it|this|that|the statement) )true or false?
     true_or_false   + (tell me|say|decide) (whether|if) (it|this|that|the statement) is true or false.
     polite          + (say|put) (it|this|that) (politely|more politely|in a polite way).

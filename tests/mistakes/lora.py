@@ -149,7 +149,7 @@ MISTAKES = {
         (begins(lambda self, r, alpha: nn.init.ones_(self.lora_B.weight)), "B must start at zero"),
         (runs(lambda self, x: self.scale * self.change(x)), "base_layer is missing"),
         (begins(lambda self, r, alpha: self.base_layer.requires_grad_(True)), "W is still trained"),
-        (begins(lambda self, r, alpha: self.lora_A.requires_grad_(False)), "Trained are lora_B.weight."),
+        (begins(lambda self, r, alpha: self.lora_A.requires_grad_(False)), "lora_A is frozen"),
         (runs(lambda self, x: self.base_layer(x)), "A and B are not used"),
         (runs(lambda self, x: self.base_layer(x) + self.change(x)), "The factor s is missing"),
         (runs(lambda self, x: self.base_layer(x) + 2 * self.scale * self.change(x)), "The factor is alpha."),
@@ -184,7 +184,7 @@ MISTAKES = {
         (attached(among, freeze=False), "Freeze the whole model"),
     ],
     "5.3": [
-        (lambda A, B: (B @ A).norm(), "a tensor of 63 numbers"),
+        (lambda A, B: (B @ A).norm(), "BA was computed"),
         (lambda A, B: ((B.T @ B) * (A @ A.T)).sum(), "the square of it"),
         (lambda A, B: A.norm() * B.norm(), "only an upper bound"),
         (lambda A, B: torch.linalg.matrix_norm(B @ A, 2), "the spectral norm"),

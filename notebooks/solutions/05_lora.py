@@ -3,8 +3,6 @@
 From the root of the project: python notebooks/solutions/05_lora.py
 """
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from salmonn_mini.course.exercises import check, use
@@ -31,7 +29,7 @@ LoraLinear = use("5.1", LoraLinear)
 
 
 # Exercise 5.2: LoRA on q and v (●●○, 15 minutes)
-def attach(model: nn.Module, names: Sequence[str], r: int, alpha: float) -> nn.Module:
+def attach(model: nn.Module, names: tuple[str, ...], r: int, alpha: float) -> nn.Module:
     model.requires_grad_(False)  # first: what is put in below is trained
     for parent in list(model.modules()):  # a list, for the tree changes meanwhile
         for name, child in parent.named_children():

@@ -33,7 +33,7 @@ def attach(model: nn.Module, names: tuple[str, ...], r: int, alpha: float) -> nn
     model.requires_grad_(False)  # first: what is put in below is trained
     for parent in list(model.modules()):  # a list, for the tree changes meanwhile
         for name, child in parent.named_children():
-            if name in names:
+            if name in names and isinstance(child, nn.Linear):
                 setattr(parent, name, LoraLinear(child, r, alpha))
     return model
 

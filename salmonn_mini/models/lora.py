@@ -63,7 +63,7 @@ def attach(model: nn.Module, names: Sequence[str], r: int, alpha: float) -> nn.M
     model.requires_grad_(False)
     for parent in list(model.modules()):
         for name, child in parent.named_children():
-            if name in names:
+            if name in names and isinstance(child, nn.Linear):
                 setattr(parent, name, LoraLinear(child, r, alpha))
     return model
 

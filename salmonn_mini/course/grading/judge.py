@@ -219,6 +219,12 @@ class _Far:
             raise AttributeError(name)
         return self._desk.given(self._desk.ask("get", self._place, name))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+        else:
+            self._desk.given(self._desk.ask("set", self._place, name, value))
+
     def __repr__(self) -> str:
         return self._text
 

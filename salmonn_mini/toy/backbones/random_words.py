@@ -19,11 +19,11 @@ from salmonn_mini.toy.world.wordings import wordings
 # How long the contexts are, in words, and each task's share.
 LENGTHS = {
     "asr": (1, 24), "phone_copy": (4, 40), "reverse": (2, 7), "count_words": (1, 7), "first_word": (1, 14),
-    "last_word": (1, 14), "yes_no": (1, 14), "next_word": (2, 14), "previous_word": (2, 14),
+    "last_word": (1, 14), "next_word": (2, 14), "previous_word": (2, 14),
 }  # fmt: skip
 SHARES = {  # with less of copying it comes late, and with it all that looks words up
     "asr": 6, "phone_copy": 3, "reverse": 3, "count_words": 1, "first_word": 1,
-    "last_word": 1, "yes_no": 2, "next_word": 2, "previous_word": 1,
+    "last_word": 1, "next_word": 2, "previous_word": 1,
 }  # fmt: skip
 LISTS = ("reverse", "count_words")  # have commas
 UNKNOWN = 0.05  # words of characters that no sentence has
@@ -58,16 +58,6 @@ ANSWERS: dict[str, Callable[[list[str]], str]] = {
 }
 
 
-def _yes_no(rng: np.random.Generator, said: list[str], words: Sequence[str]) -> tuple[str, str]:
-    """Whether a word is there; if so, with the one after it: a lone yes teaches nothing for a long time."""
-    asked = pick(rng, said) if rng.random() < 0.5 else _word(rng, words)
-    question = f"Is {asked} mentioned?"
-    if asked not in said:
-        return question, "No."
-    after = said[said.index(asked) + 1 :]
-    return question, f"Yes, before {after[0]}." if after else "Yes, at the end."
-
-
 def _neighbor(step: int) -> Callable[[np.random.Generator, list[str], Sequence[str]], tuple[str, str]]:
     def make(rng: np.random.Generator, said: list[str], words: Sequence[str]) -> tuple[str, str]:
         """A word that is there once, unless all are there twice, and the one `step` places after it."""
@@ -78,7 +68,7 @@ def _neighbor(step: int) -> Callable[[np.random.Generator, list[str], Sequence[s
     return make
 
 
-ASKED = {"yes_no": _yes_no, "next_word": _neighbor(1), "previous_word": _neighbor(-1)}
+ASKED = {"next_word": _neighbor(1), "previous_word": _neighbor(-1)}
 
 
 def _word(rng: np.random.Generator, words: Sequence[str]) -> str:

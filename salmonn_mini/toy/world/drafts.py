@@ -17,7 +17,7 @@ from salmonn_mini.toy.world import answers, facts, grammar
 from salmonn_mini.toy.world import story as stories
 from salmonn_mini.toy.world.answers import caption, draw_sounds
 from salmonn_mini.toy.world.events import EVENTS
-from salmonn_mini.toy.world.grammar import Command, Statement, a, bare, pick, sentence, split_of
+from salmonn_mini.toy.world.grammar import Command, Statement, bare, pick, sentence, split_of
 from salmonn_mini.toy.world.lexicon import ANIMALS, COLORS, FOOD, NAMES, NUMBERS
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
 from salmonn_mini.toy.world.pronunciation import phonemes
@@ -143,21 +143,6 @@ def speech_qa(rng: np.random.Generator, split: str) -> Draft:
     return " ".join(pick(rng, (both[:1], both, both[::-1]))), *asked
 
 
-def yes_no(rng: np.random.Generator, split: str) -> Draft:
-    """Whether something is said, and what is: a lone yes or no teaches a small model nothing for a long time."""
-    one, other = _statement(rng, split), grammar.draw_statement(rng)
-    asked = one if rng.random() < 0.5 else other
-    parts = ["subject", "object", *(["place"] if one.place and other.place else [])]
-    part = pick(rng, parts)
-    yes = getattr(asked, part) == getattr(one, part)
-    if part == "place":
-        return one.text, f"Does it happen {asked.place}?", f"{'Yes' if yes else 'No'}, {one.place}."
-    noun = getattr(asked, part)
-    question = f"Is {noun if noun in NAMES else a(noun)} mentioned?"
-    said = one.who if part == "subject" else one.what
-    return one.text, question, f"{'Yes,' if yes else 'No, but'} {said} is."
-
-
 def question(rng: np.random.Generator, split: str) -> Draft:
     question = grammar.draw(grammar.draw_question, rng, split)
     return question.text, "", question.answer
@@ -226,16 +211,6 @@ def _others(one: Statement) -> list[str]:
         and one.object_adjective in (None, *grammar.adjectives_of(one.verb, thing))
         and one.place in (None, *grammar.places_of(one.subject, one.verb, thing))
     ]
-
-
-def true_or_false(rng: np.random.Generator, split: str) -> Draft:
-    while True:
-        kind = pick(rng, facts.AS_STATEMENT)
-        gaps, answer = pick(rng, facts.FACTS[kind])
-        said = answer if rng.random() < 0.5 else pick(rng, facts.FACTS[kind])[1]
-        text, right = (sentence(facts.AS_STATEMENT[kind].format(*gaps, what)) for what in (said, answer))
-        if split_of(text) == split:
-            return text, "", "True." if said == answer else f"False. {right}"
 
 
 def of_command(answer: Callable[[str], str]) -> Maker:

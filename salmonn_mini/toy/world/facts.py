@@ -72,20 +72,6 @@ WORDINGS: dict[str, tuple[str, str, str]] = {
     "tool": ("What do I need to {}?", "Tell me what I need to {}.", "What do people use to {}?"),
 }  # fmt: skip
 
-# A fact as a statement, true or false; those that a second answer would fit as well are left out.
-AS_STATEMENT: dict[str, str] = {
-    "capital": "The capital of {} is {}.",
-    "country": "{} is in {}.",
-    "color": "The color of {} is {}.",
-    "day_after": "The day after {} is {}.",
-    "day_before": "The day before {} is {}.",
-    "month": "The month after {} is {}.",
-    "sum": "{} plus {} is {}.",
-    "opposite": "The opposite of {} is {}.",
-    "legs": "{} has {} legs.",
-    "tool": "To {}, you need {}.",
-}
-
 # Spoken questions about the sound behind the voice (speech-audio co-reasoning): question -> column of SOUND_FACTS.
 SOUND_QUESTIONS: dict[str, str] = {
     "What is that sound?": "source",

@@ -40,34 +40,26 @@ class TextTask:
 
 
 TEXT_TASKS: dict[str, TextTask] = {
-    "asr": TextTask("copy one to three sentences, as a transcript", drafts.copy, 5),
-    "phone_copy": TextTask("copy the symbols of phones", drafts.phone_copy, 2.5),
+    "asr": TextTask("copy one to three sentences, as a transcript", drafts.copy, 7),
+    "phone_copy": TextTask("copy the symbols of phones", drafts.phone_copy, 3),
     "translation_zh": TextTask("translate into Chinese", drafts.about(translate.to_chinese), 1.5),
     "translation_de": TextTask("translate into German", drafts.about(translate.to_german), 2),
     "translation_ja": TextTask("translate into Japanese", drafts.about(translate.to_japanese), 2),
     "keywords": TextTask("list a statement's nouns", drafts.about(answers.keywords), 1),
-    "speech_qa": TextTask("answer who, what, where, when about one of two statements", drafts.speech_qa, 4),
-    "yes_no": TextTask("is something said in a statement?", drafts.yes_no, 4),
+    "speech_qa": TextTask("answer who, what, where, when about one of two statements", drafts.speech_qa, 6),
     "spoken_query_qa": TextTask("answer a question about the world", drafts.question, 4),
-    "true_or_false": TextTask("is a statement about the world true?", drafts.true_or_false, 3),
     "slot_filling": TextTask("name a slot of a command", drafts.slots, 1.5),
     "story": TextTask("tell a story about a statement or about sounds", drafts.story, 2),
-    "co_reasoning": TextTask("answer a question by a sound that is described", drafts.co_reasoning, 2),
-    "next_word": TextTask("name the word after another", drafts.neighbor(1), 2.5),
-    "previous_word": TextTask("name the word before another", drafts.neighbor(-1), 2),
+    "co_reasoning": TextTask("answer a question by a sound that is described", drafts.co_reasoning, 3),
+    "next_word": TextTask("name the word after another", drafts.neighbor(1), 3),
+    "previous_word": TextTask("name the word before another", drafts.neighbor(-1), 3),
     "first_word": TextTask("name the first word", drafts.of_words(lambda w: w[0]), 0.5),
     "last_word": TextTask("name the last word", drafts.of_words(lambda w: w[-1]), 0.5),
-    "spelling": TextTask(
-        "spell the last word", drafts.of_words(lambda w: " ".join(filter(str.isalpha, w[-1].upper()))), 3
-    ),
-    "capital_letters": TextTask(
-        "write the last word in capitals", drafts.of_words(lambda w: w[-1].upper()), 3
-    ),
     "count_words": TextTask(
         "count the words of a list", drafts.of_words(lambda w: sentence(NUMBERS[len(w) - 1]), listed=True), 2
     ),
     "reverse": TextTask("list words backward", drafts.of_words(lambda w: ", ".join(w[::-1]), listed=True), 2),
-    "which_word": TextTask("find the word of a kind", drafts.which_word, 2),
+    "which_word": TextTask("find the word of a kind", drafts.which_word, 3),
     "category": TextTask("person or animal?", drafts.about(answers.category), 0.5),
     "opposite": TextTask(
         "give the opposite of the adjective",

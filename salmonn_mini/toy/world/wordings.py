@@ -59,11 +59,6 @@ _ROWS = """
     next_word       + (give me|tell me|name) the word (|right )after {}.
     previous_word     (What|Which word) comes (|right )before the word {}?
     previous_word   + (give me|tell me|name) the word (|right )before {}.
-    spelling        + spell the last word(| for me| letter by letter).
-    spelling          How (do you spell the last word|is the last word spelled)?
-    spelling        + give me the letters of the last word.
-    capital_letters + (write|put) the last word in (capital letters|capitals|all caps).
-    capital_letters   What is the last word in (capital letters|capitals|all caps)?
     count_words       How many words (are there|do you hear|are on the list|were said)?
     count_words     + count the words(| for me| on the list).
     count_words     + tell me how many words there are(| on the list).
@@ -93,8 +88,6 @@ _ROWS = """
     past_tense      + change (it|this|the sentence) to the past tense.
     substitution    + replace the word {}(| in the sentence).
     substitution      What if you replace the word {}?
-    true_or_false     (|is (it|this|that|the statement) )true or false?
-    true_or_false   + (tell me|say|decide) (whether|if) (it|this|that|the statement) is true or false.
     polite          + (say|put) (it|this|that) (politely|more politely|in a polite way).
     polite          + make (it|this|the command) (polite|more polite).
     confirm         + confirm (the request|that you will do it).

@@ -36,8 +36,9 @@ lint: ## ruff, mypy and the spelling alone
 coverage: env ## the unit tests, and which lines they reach
 	$(PY) -m pytest -n 2 --dist worksteal --cov
 
-browser: env ## drive `make lab`, the page and the book in headless Chromium: needs chromium on the PATH
+browser: env ## drive `make lab`, the recorder, the page and the book in headless Chromium: needs chromium on the PATH
 	$(PY) tests/browser/drive.py $(NOTEBOOKS)
+	$(PY) tests/browser/microphone.py
 	$(PY) tests/browser/serve.py
 	PYTHONPATH=. $(PY) tests/browser/book.py
 

@@ -349,19 +349,19 @@ def test_ffmpeg_decodes_what_soundfile_cannot_and_may_open_nothing_else(tmp_path
     program.chmod(0o755)
     memo.write_bytes(b"\0\0\0\x20ftypM4A ")
     monkeypatch.setenv("PATH", str(tmp_path))
-    X, notes = tour.read_clip(memo, "my memo")
-    assert len(X) == SAMPLE_RATE // 2 and notes == ["MPEG-4 (M4A), decoded by ffmpeg, 30 s at most"]
+    clip = tour.Clip.read(memo, "my memo")
+    assert len(clip.X) == SAMPLE_RATE // 2 and clip.notes == ["MPEG-4 (M4A), decoded by ffmpeg, 30 s at most"]
     line = (tmp_path / "line").read_text()
     assert f"-protocol_whitelist file -f mov -t 30 -i file:{memo} " in line
     program.write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(
         SalmonnError, match=r"my memo: MPEG-4 \(M4A\) without sound that ffmpeg can decode; re-enc"
     ):
-        tour.read_clip(memo, "my memo")
+        tour.Clip.read(memo, "my memo")
     playlist = tmp_path / "list.m3u8"
     playlist.write_text("#EXTM3U\nfile:///etc/passwd\n")
     with pytest.raises(SalmonnError, match="a text file, not audio"):
-        tour.read_clip(playlist, "list.m3u8")
+        tour.Clip.read(playlist, "list.m3u8")
 
 
 def test_without_gradio_it_says_how_to_get_it(capsys, monkeypatch):

@@ -101,7 +101,7 @@ def power(power_spectrogram: Student) -> None:
     given = power_spectrogram(X.clone(), 400, 160)
     hint(
         isinstance(given, Tensor) and given.is_complex(),
-        "The transform gives complex numbers. Take their size with .abs(), then square it.",
+        "The transform gives complex numbers. Take their magnitude with .abs(), then square it.",
     )
     hint(same(given, right.T), "One frame a row: the frames come first, then the frequencies.")
     _name_wrong_frames(given, right)
@@ -112,7 +112,7 @@ def power(power_spectrogram: Student) -> None:
     hint(same(given, right.sqrt()), "This is the amplitude. The power is its square.")
     hint(
         same(given, torch.fft.rfft(frames * window).real ** 2),
-        "This is the square of the real part alone. The size of a complex number needs both parts: .abs().",
+        "This is the square of the real part alone. The magnitude of a complex number needs both parts: .abs().",
     )
     hint(
         same(given, torch.fft.fft(frames * window).abs() ** 2),

@@ -257,7 +257,7 @@ def moods(spoken: Mapping[str, Speech]) -> Picture:
     """One sentence in several moods: spectrograms on one axis of time with their words, and all pitches below."""
     seconds = {mood: len(speech.wave) / SAMPLE_RATE for mood, speech in spoken.items()}
     lasts = ", ".join(f"{mood} {value:.2f} s" for mood, value in seconds.items())
-    alt = f"Spectrograms of one sentence on one axis of time, with its words: {lasts}. Below, the pitch of each."
+    alt = f"Spectrograms of one sentence on one axis of time, with its words: {lasts}. Below, the F0 of each."
     picture = Picture(alt, width=7.0, height=6.4)
     *rows, last = picture.subplots(len(spoken) + 1, sharex=True, height_ratios=[1] * len(spoken) + [1.5])
     for number, (axes, (mood, speech)) in enumerate(zip(rows, spoken.items(), strict=True)):
@@ -265,7 +265,7 @@ def moods(spoken: Mapping[str, Speech]) -> Picture:
         _mel_row(axes, speech.wave, mood, look["color"], speech.words)
         f0 = pitch(speech.wave)
         last.plot(np.arange(len(f0)) / 100, f0, label=mood, **look)
-    dress(last, xlabel="seconds", ylabel="pitch in Hz", xlim=(0, max(seconds.values())))
+    dress(last, xlabel="seconds", ylabel="F0 in Hz", xlim=(0, max(seconds.values())))
     last.grid(axis="y", alpha=0.25)
     last.legend(**RIGHT_OF_AXES)
     return picture

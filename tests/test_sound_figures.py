@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchaudio.compliance import kaldi
 
 from salmonn_mini.audio import fbank, log_mel, spectra
+from salmonn_mini.course import plots
 from salmonn_mini.course.figures import sound
 from salmonn_mini.course.player import spectrogram, words_of
 from salmonn_mini.models.config import SAMPLE_RATE
@@ -43,9 +45,46 @@ def test_what_the_exercises_ask_for_makes_the_package_s_log_mel() -> None:
     X = torch.from_numpy(buzz(140, 0.4))
     mirrored = torch.nn.functional.pad(X[None], (200, 200), mode="reflect")[0]
     power = sound.power_spectrogram(mirrored, 400, 160)[:-1]
-    torch.testing.assert_close(
-        sound.to_log_mel(power, spectra.mel_filters(80)), log_mel(X), rtol=0, atol=1e-5
-    )
+    log = (spectra.mel_filters(80) @ power.T).clamp(min=1e-10).log10()
+    torch.testing.assert_close((log.clamp(min=log.max() - 8) + 4) / 4, log_mel(X), rtol=0, atol=1e-5)
+
+
+def test_what_the_exercises_ask_for_makes_the_package_s_filter_bank() -> None:
+    X = torch.from_numpy(buzz(140, 0.4))
+    window = torch.hann_window(400, periodic=False, dtype=torch.float64) ** 0.85
+    power = sound.kaldi_power(X, window, 2.0**15, True, 0.97, 512)
+    filters, _ = kaldi.get_mel_banks(128, 512, SAMPLE_RATE, 20.0, 0.0, 100.0, -500.0, 1.0)
+    log = (power[:, :-1] @ filters.double().T).clamp(min=torch.finfo(torch.float32).eps).log()
+    own = ((log - spectra.FBANK_MEAN) / (2 * spectra.FBANK_STD)).float()
+    torch.testing.assert_close(own, fbank(X.double()), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("N", [1, 7, 8, 400])
+def test_the_fourier_matrix_transforms(N: int) -> None:
+    x = torch.from_numpy(np.random.default_rng(N).normal(size=N)).to(torch.complex64)
+    torch.testing.assert_close(sound.fourier_matrix(N) @ x, torch.fft.rfft(x.real), rtol=1e-4, atol=1e-3)
+
+
+def test_the_formants_of_a_buzz_are_its_resonances() -> None:
+    pulses = np.zeros(2000)
+    pulses[:: SAMPLE_RATE // 100] = 1.0
+    for f, width in ((500, 80), (1500, 100), (2500, 120)):
+        r, turn = np.exp(-np.pi * width / SAMPLE_RATE), np.cos(2 * np.pi * f / SAMPLE_RATE)
+        for i in range(2, len(pulses)):  # a resonator, sample by sample
+            pulses[i] += 2 * r * turn * pulses[i - 1] - r * r * pulses[i - 2]
+    found = sound.formants(pulses)
+    assert all(min(abs(f - own) for own in found) < 60 for f in (500, 1500, 2500)), found
+
+
+def test_the_share_above_a_frequency() -> None:
+    t = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    X = np.sin(2 * np.pi * 1000 * t) + 0.5 * np.sin(2 * np.pi * 3000 * t)
+    assert sound.share_above(X, 2000) == pytest.approx(0.2)
+
+
+def test_each_image_gets_one_scale() -> None:
+    picture = sound.with_scale(plots.log_mel(np.random.default_rng(0).normal(size=(80, 50))), "value")
+    assert [axes.get_ylabel() for axes in picture.axes] == ["Hz", "value"]
 
 
 def test_a_tone_is_drawn_at_its_frequency_and_its_moment() -> None:
@@ -53,8 +92,7 @@ def test_a_tone_is_drawn_at_its_frequency_and_its_moment() -> None:
     X[8000:] = torch.sin(2 * torch.pi * 1000 * torch.arange(8000) / SAMPLE_RATE)
     power = sound.power_spectrogram(X, 400, 40)
     picture = sound.time_frequency((power, 40), (sound.power_spectrogram(X, 1600, 80), 80), words=WORDS)
-    upper, lower = picture.axes
-    for axes in (upper, lower):
+    for axes in picture.axes[:2]:
         image = axes.images[0]
         left, right, bottom, top = image.get_extent()
         decibels = np.asarray(image.get_array())
@@ -65,15 +103,13 @@ def test_a_tone_is_drawn_at_its_frequency_and_its_moment() -> None:
         onset = (decibels.max(0) > decibels.max() - 6).argmax()  # half of the frame's window holds the tone
         assert left + (onset + 0.5) * (right - left) / columns == pytest.approx(0.5, abs=0.01)
         assert {text.get_text() for text in axes.texts} == {"a", "dog"}
-    assert (
-        "Window of 25 ms, frequencies 40 Hz apart. Window of 100 ms, frequencies 10 Hz apart." in picture.alt
-    )
+    assert "Window of 25 ms, bins 40 Hz apart. Window of 100 ms, bins 10 Hz apart." in picture.alt
 
 
 def test_the_wave_stands_over_its_own_power() -> None:
     X = torch.from_numpy(buzz(200))
     picture = sound.wave_over_power(X, sound.power_spectrogram(X, 80, 8), 8, 0.2, 0.35, 4000)
-    upper, lower = picture.axes
+    upper, lower = picture.axes[:2]
     assert upper.get_xlim() == lower.get_xlim() == (0.2, 0.35)
     assert lower.get_ylim() == (0, 4)
 
@@ -94,11 +130,12 @@ def test_moods_and_sounds_share_one_axis_of_time() -> None:
 def test_each_dot_of_a_filter_lies_on_its_triangle(n_mels: int) -> None:
     lines = sound.filter_bank(spectra.mel_filters(n_mels)).axes[0].lines
     triangles, dots = lines[::2], lines[1::2]
-    assert len(triangles) == len(range(5, n_mels, 10))
+    assert len(triangles) == 2 * len(range(5, n_mels, 10))
     for triangle, dot in zip(triangles, dots, strict=True):
-        np.testing.assert_allclose(triangle.get_ydata(), (0, 1, 0))
+        (left, _, right), height = triangle.get_xdata(), max(triangle.get_ydata())
+        assert height * (right - left) / 2 == pytest.approx(1)
         on_it = np.interp(dot.get_xdata(), triangle.get_xdata(), triangle.get_ydata())
-        np.testing.assert_allclose(dot.get_ydata(), on_it, atol=2e-3)
+        np.testing.assert_allclose(dot.get_ydata(), on_it, atol=5e-5)
 
 
 @pytest.mark.parametrize("S", [34_400, 30_439, 16_000])

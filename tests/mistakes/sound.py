@@ -54,22 +54,28 @@ def bank(corners):
     return of_area_1(triangles(corners), corners)
 
 
-def log(power, filters):
-    return (filters @ power.T).clamp(min=1e-10).log10()
+def angles(N, rows=None):
+    k, n = torch.arange(rows or N // 2 + 1)[:, None], torch.arange(N)
+    return 2 * torch.pi * k * n / N
 
 
-def scaled(x, floor):
-    return (x.maximum(torch.as_tensor(floor)) + 4) / 4
+def by_kaldi(X, window, scale=1.0, centered=True, emphasis=0.97, points=512, first=1.0):
+    frames = X.double().unfold(0, 400, 160) * scale
+    if centered:
+        frames = frames - frames.mean(1, keepdim=True)
+    frames = frames - emphasis * torch.cat([first * frames[:, :1], frames[:, :-1]], 1)
+    return torch.fft.rfft(frames * window, n=points).abs() ** 2
 
 
-def floorless(power, filters):
-    x = (filters @ power.T).log10()
-    return (x.clamp(min=x.max() - 8) + 4) / 4 - torch.where(filters @ power.T > 0, 0, torch.inf)
+def late_mean(X, window, scale, centered, emphasis, points):
+    frames = X.double().unfold(0, 400, 160) * scale
+    frames = frames - emphasis * torch.cat([frames[:, :1], frames[:, :-1]], 1)
+    return torch.fft.rfft((frames - frames.mean(1, keepdim=True)) * window, n=points).abs() ** 2
 
 
-def natural(power, filters):
-    x = (filters @ power.T).clamp(min=1e-10).log()
-    return scaled(x, x.max() - 8)
+def whole_wave(X, window, scale, centered, emphasis, points):
+    X = X.double() * scale
+    return by_kaldi(X - emphasis * torch.cat([X[:1], X[:-1]]), window, 1.0, centered, 0.0, points)
 
 
 MISTAKES = {
@@ -81,6 +87,14 @@ MISTAKES = {
         (lambda f, rate: f % rate, "4,000 samples a second cannot carry"),
     ],
     "1.2": [
+        (lambda N: torch.exp(-1j * angles(N)).T, "k counts the rows"),
+        (lambda N: torch.exp(1j * angles(N)), "minus sign"),
+        (lambda N: torch.exp(-1j * angles(N, N)), "all N frequencies"),
+        (lambda N: torch.exp(-1j * angles(N, N // 2)), "last row is missing"),
+        (lambda N: torch.exp(-1j * angles(N) / (2 * torch.pi)), "2 pi is missing"),
+        (lambda N: torch.cos(angles(N)), "real numbers"),
+    ],
+    "1.3": [
         (lambda X, length, hop: power(cut(X, length, length)), "they touch"),
         (lambda X, length, hop: power(cut(X, length, hop))[:-1], "last frame is missing"),
         (lambda X, length, hop: power(cut(F.pad(X, (0, length)), length, hop)), "hold 4 whole ones"),
@@ -96,7 +110,7 @@ MISTAKES = {
         (lambda X, length, hop: even(cut(X, length, hop)), "the periodic one"),
         (lambda X, length, hop: spectrum(cut(X, length, hop)) ** 2, "complex numbers"),
     ],
-    "1.3": [
+    "1.4": [
         (lambda n: triangles(corners(n + 2)).float(), "Every peak is 1"),
         (lambda n: bank(torch.linspace(0, 8000, n + 2, dtype=torch.float64)), "evenly spaced in Hz"),
         (lambda n: bank(corners(n)), "Take n_mels + 2 corners"),
@@ -111,13 +125,16 @@ MISTAKES = {
         ),
         (lambda n: F.normalize(bank(corners(n + 2)), p=1, dim=1), "sum to 1"),
     ],
-    "1.4": [
-        (floorless, "minus infinity"),
-        (natural, "natural logarithm"),
-        (lambda *given: scaled(log(*given), -8.0), "8 below the loudest"),
-        (lambda *given: (log(*given) + 4) / 4, "The floor is missing"),
-        (lambda *given: scaled(log(*given), log(*given).amax(0) - 8), "of the whole clip"),
-        (lambda *given: scaled(log(*given), log(*given).max() - 8).T, "bands as rows"),
-        (lambda *given: log(*given).maximum(log(*given).max() - 8), "last scaling is missing"),
+    "1.5": [
+        (lambda X, window, *own: by_kaldi(X, window, *own[:3], 400), "not zero-padded"),
+        (lambda *own: by_kaldi(*own, first=0.0), "has none before it"),
+        (lambda X, window, *own: by_kaldi(X, window, own[0], own[1], 0.0, own[3]), "Pre-emphasis is missing"),
+        (late_mean, "mean is taken off first"),
+        (lambda X, window, *own: by_kaldi(X, window, own[0], False, *own[2:]), "mean is taken off first"),
+        (whole_wave, "over the whole wave"),
+        (lambda *own: by_kaldi(*own).sqrt(), "This is the amplitude"),
+        (lambda *own: by_kaldi(*own).float(), "Single precision"),
+        (lambda X, window, *own: by_kaldi(X, window, 1.0, *own[1:]), "`scale` changes nothing"),
+        (lambda X, window, *own: by_kaldi(X, window, own[0], True, *own[2:]), "`centered` changes nothing"),
     ],
 }

@@ -8,12 +8,12 @@ from torch import Tensor
 from salmonn_mini.audio import spectra
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
 from salmonn_mini.course.exercises.quiz import enter
-from salmonn_mini.course.figures.sound import power_spectrogram, to_log_mel
+from salmonn_mini.course.figures.sound import fourier_matrix, kaldi_power, power_spectrogram
 
 
 @exercise("1.1", "what a slow sampler hears", level=2, minutes=8)
 def alias(alias: Student) -> None:
-    """the frequency in Hz, from 0 to half the rate, that is heard of a tone of f Hz after sampling at `rate` Hz"""
+    """the frequency in Hz, from 0 to half the rate, at which a tone of f Hz appears after sampling at `rate` Hz"""
     given = alias(3000, 4000)
     hint(
         same(given, 3000),
@@ -31,11 +31,67 @@ def alias(alias: Student) -> None:
         same(alias(5000, 4000), -1000) or same(alias(7000, 4000), -3000),
         "A frequency below zero: 7,000 Hz is one whole rate above 3,000 Hz, which is folded back to 1,000 Hz.",
     )
-    for f, rate in ((3000, 4000), (1500, 4000), (4100, 4000), (5000, 4000), (7000, 4000), (440, 16000)):
+    for f, rate in (
+        (3000, 4000),
+        (1500, 4000),
+        (4000, 4000),
+        (4100, 4000),
+        (5000, 4000),
+        (7000, 4000),
+        (440, 16000),
+    ):
         expect(alias(f, rate), abs(f - rate * round(f / rate)), f"{f} Hz sampled at {rate} Hz")
 
 
-@exercise("1.2", "from a wave to power", level=3, minutes=20, reference=power_spectrogram)
+@exercise("1.2", "the Fourier transform as a matrix", level=2, minutes=12, reference=fourier_matrix)
+def matrix(fourier_matrix: Student) -> None:
+    """a tensor of complex numbers, N // 2 + 1 rows and N columns"""
+    given, right = fourier_matrix(8), _turns(8)
+    hint(
+        isinstance(given, Tensor) and not given.is_complex(),
+        "These are real numbers. Each entry is complex: a cosine and, times -i, a sine.",
+    )
+    pair = (
+        torch.view_as_real(given.resolve_conj().to(torch.complex128)) if isinstance(given, Tensor) else given
+    )
+    hint(same(pair, _pair(right.T)), "One frequency a row: k counts the rows, n the columns.")
+    hint(
+        same(pair, _pair(right.conj())),
+        "The exponent has a minus sign: this matrix turns the other way.",
+    )
+    k, n = torch.arange(8)[:, None], torch.arange(8)
+    hint(
+        same(pair, _pair(torch.exp(-2j * torch.pi * k * n / 8).to(torch.complex128))),
+        "These are all N frequencies. Above N / 2 they mirror the ones below: keep the rows from 0 to N // 2.",
+    )
+    hint(
+        same(pair, _pair(right[:-1])),
+        "The last row is missing: half the sample rate, k = N // 2, belongs to it.",
+    )
+    hint(
+        same(pair, _pair(torch.exp(-1j * k[:5] * n / 8).to(torch.complex128))),
+        "The 2 pi is missing: row 1 must go around once in N samples.",
+    )
+    for N in (8, 10, 7):
+        given = fourier_matrix(N)
+        hint(not (isinstance(given, Tensor) and given.is_complex()), f"N = {N}: this is no complex tensor.")
+        expect(
+            torch.view_as_real(given.resolve_conj().to(torch.complex128)),
+            _pair(_turns(N)),
+            f"N = {N}, the real and imaginary parts",
+        )
+
+
+def _turns(N: int) -> Tensor:
+    """The right matrix, from the transform of the N unit vectors."""
+    return torch.fft.rfft(torch.eye(N, dtype=torch.float64)).T
+
+
+def _pair(x: Tensor) -> Tensor:
+    return torch.view_as_real(x.resolve_conj().contiguous())
+
+
+@exercise("1.3", "from a wave to power", level=2, minutes=15, reference=power_spectrogram)
 def power(power_spectrogram: Student) -> None:
     """a tensor, one row a whole frame of `length` samples, one frame every `hop` samples; in each row the power of
     the frequencies from 0 Hz to half the sample rate, 201 of them where `length` is 400"""
@@ -45,7 +101,7 @@ def power(power_spectrogram: Student) -> None:
     given = power_spectrogram(X.clone(), 400, 160)
     hint(
         isinstance(given, Tensor) and given.is_complex(),
-        "The transform gives complex numbers. Take their size with .abs(), then square it.",
+        "The transform gives complex numbers. Take their magnitude with .abs(), then square it.",
     )
     hint(same(given, right.T), "One frame a row: the frames come first, then the frequencies.")
     _name_wrong_frames(given, right)
@@ -56,7 +112,7 @@ def power(power_spectrogram: Student) -> None:
     hint(same(given, right.sqrt()), "This is the amplitude. The power is its square.")
     hint(
         same(given, torch.fft.rfft(frames * window).real ** 2),
-        "This is the square of the real part alone. The size of a complex number needs both parts: .abs().",
+        "This is the square of the real part alone. The magnitude of a complex number needs both parts: .abs().",
     )
     hint(
         same(given, torch.fft.fft(frames * window).abs() ** 2),
@@ -92,7 +148,7 @@ def _name_wrong_frames(given: object, right: Tensor) -> None:
     )
 
 
-@exercise("1.3", "a bank of mel filters", level=3, minutes=20, reference=spectra.mel_filters)
+@exercise("1.4", "a bank of mel filters", level=3, minutes=20, reference=spectra.mel_filters)
 def filters(mel_filters: Student) -> None:
     """a tensor, one row a filter, n_mels of them; in each row the weights of the 201 frequencies, 40 Hz apart"""
     right = spectra.mel_filters(80)
@@ -148,48 +204,77 @@ def _triangles(corners: Tensor, which=torch.minimum) -> Tensor:
     return _slopes(corners, which).clamp(min=0)
 
 
-@exercise("1.4", "from power to Whisper's log-mel", level=2, minutes=12, reference=to_log_mel)
-def squash(to_log_mel: Student) -> None:
-    """a tensor, one row a mel band and one column a frame, as Whisper scales it"""
-    power = torch.tensor([[4.0, 1.0, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0], [0.2, 1e-9, 0.0, 0.0]])  # (F, bins)
-    filters = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])  # (n_mels, bins)
-    mel = filters @ power.T
-    log = mel.clamp(min=1e-10).log10()
-    right = (log.clamp(min=log.max() - 8) + 4) / 4
-    given = to_log_mel(power.clone(), filters.clone())
+@exercise("1.5", "from a wave to BEATs' power", level=3, minutes=20, reference=kaldi_power)
+def power_of_beats(kaldi_power: Student) -> None:
+    """a tensor of float64, one row a whole frame of 400 samples, one frame every 160 samples; in each row the power
+    of the frequencies from 0 Hz to half the sample rate, 257 of them where `points` is 512"""
+    X = torch.sin(torch.arange(1000) ** 1.5) + 0.3
+    window = torch.hamming_window(400, dtype=torch.float64)  # no zero at its end: the first sample counts
+    own, frames = (window, 1.0, True, 0.97, 512), X.double().unfold(0, 400, 160)
+    level = frames - frames.mean(1, keepdim=True)
+    before = torch.cat([level[:, :1], level[:, :-1]], 1)
+
+    def power(frames: Tensor) -> Tensor:
+        return torch.fft.rfft(frames * window, n=512).abs() ** 2
+
+    given = kaldi_power(X.clone(), *own)
     hint(
-        isinstance(given, Tensor) and not given.isfinite().all(),
-        "The logarithm of 0 is minus infinity: raise the power to at least 1e-10 first.",
-    )
-    hint(same(given, right.T), "Frames are the rows here. Whisper reads bands as rows, frames as columns.")
-    natural = mel.clamp(min=1e-10).log()
-    hint(
-        same(given, (natural.clamp(min=natural.max() - 8) + 4) / 4),
-        "This is the natural logarithm. Whisper takes log10.",
-    )
-    hint(
-        same(given, (log.clamp(min=-8) + 4) / 4),
-        "The floor is not -8 but 8 below the loudest value. So loud and soft clips look alike.",
+        isinstance(given, Tensor) and given.shape == (4, 201),
+        "201 frequencies: the frames are not zero-padded. Each must be `points` samples long in the transform.",
     )
     hint(
-        same(given, (log + 4) / 4),
-        "The floor is missing: nothing may lie more than 8 below the loudest value.",
+        same(given, power(level - 0.97 * torch.cat([0 * level[:, :1], level[:, :-1]], 1))),
+        "The first sample of a frame has none before it. Kaldi takes 0.97 of itself off.",
     )
     hint(
-        same(given, (log.maximum(log.amax(0, keepdim=True) - 8) + 4) / 4)
-        or same(given, (log.maximum(log.amax(1, keepdim=True) - 8) + 4) / 4),
-        "The loudest value is that of the whole clip, not of each frame or band.",
+        same(given, power(level)),
+        "Pre-emphasis is missing: take `emphasis` times the sample before off each.",
     )
-    hint(same(given, log.clamp(min=log.max() - 8)), "The last scaling is missing: add 4, then divide by 4.")
-    expect(given, right, "3 frames of 4 frequencies, and 2 filters")
+    rough = frames - 0.97 * torch.cat([frames[:, :1], frames[:, :-1]], 1)
+    hint(
+        same(given, power(rough)) or same(given, power(rough - rough.mean(1, keepdim=True))),
+        "The mean is taken off first, and of each frame by itself; pre-emphasis comes after it.",
+    )
+    whole = X.double() - 0.97 * torch.cat([X[:1], X[:-1]]).double()
+    cut = whole.unfold(0, 400, 160)
+    hint(
+        same(given, power(cut)) or same(given, power(cut - cut.mean(1, keepdim=True))),
+        "Pre-emphasis ran over the whole wave. It is done within each frame, after the mean is off.",
+    )
+    hint(same(given, power(level - 0.97 * before).sqrt()), "This is the amplitude. The power is its square.")
+    hint(
+        isinstance(given, Tensor) and given.dtype == torch.float32,
+        "Single precision: turn X into float64 first, X.double(). The published code computes so as well.",
+    )
+    expect(given, power(level - 0.97 * before), "1,000 samples under a window of Hamming's")
+    hint(
+        same(kaldi_power(X.clone(), window, 4.0, True, 0.97, 512), given),
+        "`scale` changes nothing: it is a factor on every sample.",
+    )
+    hint(
+        same(kaldi_power(X.clone(), window, 1.0, False, 0.97, 512), given),
+        "`centered` changes nothing: where it is False the mean stays.",
+    )
+    for scale, centered, emphasis, points in (
+        (4.0, True, 0.97, 512),
+        (1.0, False, 0.0, 400),
+        (2.0, False, 0.5, 800),
+    ):
+        ready = scale * (level if centered else frames)
+        ready = ready - emphasis * torch.cat([ready[:, :1], ready[:, :-1]], 1)
+        expect(
+            kaldi_power(X.clone(), window, scale, centered, emphasis, points),
+            torch.fft.rfft(ready * window, n=points).abs() ** 2,
+            f"1,000 samples with scale {scale:g}, centered {centered}, emphasis {emphasis:g} and {points} points",
+        )
 
 
 enter(
     1,
     """
-A clip lasts 2 s at 16 kHz. What is the shape of its log-mel spectrogram for Whisper?
+A clip lasts 2 s at 16 kHz. What is the shape of its log-mel spectrogram, before Whisper pads it to 30 s?
 + (80, 200)
-  80 mel bands, and a frame every 10 ms: 200 in 2 s.
+  80 mel bands, and a frame every 10 ms: 200 in 2 s. Padded to 30 s, there are 3,000.
 - (80, 32000)
   There is a frame every 160 samples, not one a sample.
 - (201, 200)
@@ -206,8 +291,8 @@ You multiply all samples by 10. By how many decibels does the power rise?
   100 is the factor on the power. Its decibels are 10 · log10(100).
 
 Why does Whisper's mel scale have narrow bands below 1 kHz and wide ones above?
-+ Our ears are the same: we easily tell 200 from 300 Hz, but hardly 7,000 from 7,100 Hz.
-  The scale was made by asking listeners which steps sound equally wide.
++ It follows our ears: the step from 200 to 300 Hz sounds far larger than the one from 7,000 to 7,100 Hz.
+  Listeners judged which steps sound equally wide, and mel scales follow them.
 - There is no sound above 4 kHz.
   There is: an s hisses up to 8 kHz and beyond.
 - It makes the Fourier transform faster.
@@ -221,17 +306,17 @@ You play a 6 kHz whistle, sampled at 8 kHz without a filter before. What do you 
 + A whistle at 2 kHz.
   6 kHz is folded back at 4 kHz: 8 - 6 = 2 kHz. That is aliasing.
 
-You double the length of the window from 25 to 50 ms. What becomes sharper in the spectrogram?
-+ Frequencies: bins lie 20 Hz apart instead of 40.
-  And moments get blurred: nothing shorter than 50 ms stands out by itself.
-- Moments.
-  They get blurred: everything within 50 ms falls into one frame.
-- Both.
-  Time and frequency are traded against each other. You cannot sharpen both.
+Under Hann's window of 25 ms, tones of 400 and 440 Hz make one peak. What shows two?
++ A window of 50 ms.
+  It resolves half the distance in frequency. In return, timing is blurred over 50 ms.
+- Zero-padding the 25 ms to 4,000 samples.
+  The bins then lie 4 Hz apart, and draw the one peak more finely. What 400 samples cannot tell apart stays one.
+- A window of 5 ms.
+  It shows timing, and blurs frequencies five times as much.
 
 The spectrum of a vowel has lines 200 Hz apart, and broad bumps near 600 and 1,200 Hz. What are the bumps?
 - The pitch of the voice.
-  The pitch is the distance of the lines: 200 Hz.
+  The lines are multiples of F0, the voice's lowest frequency: it is their distance, 200 Hz.
 + Formants, the resonances of mouth and throat.
   They stay where they are when the pitch changes, and they tell vowels apart.
 - Aliasing.

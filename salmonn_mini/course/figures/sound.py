@@ -1,6 +1,6 @@
 """Figures of chapter 1, sound: sampling, windows of any length, moods and pitch, mel filters, a ladder of shapes.
 
-`power_spectrogram` and `to_log_mel` are what the chapter's core exercises ask for.
+`fourier_matrix`, `power_spectrogram` and `kaldi_power` are what the chapter's core exercises ask for.
 """
 
 from __future__ import annotations
@@ -52,10 +52,29 @@ def power_spectrogram(X: Tensor, length: int, hop: int) -> Tensor:
     return torch.stft(X, length, hop, window=window, center=False, return_complex=True).abs().square().T
 
 
-def to_log_mel(power: Tensor, filters: Tensor) -> Tensor:
-    """Power (F, 201) and mel filters (n_mels, 201) → log-mel (n_mels, F), with Whisper's floor and scale."""
-    log = (filters @ power.T).clamp(min=1e-10).log10()
-    return (log.clamp(min=log.max() - 8) + 4) / 4
+def fourier_matrix(N: int) -> Tensor:
+    """The discrete Fourier transform of N real samples as a matrix (N // 2 + 1, N): row k is exp(-2 pi i k n / N)."""
+    k, n = torch.arange(N // 2 + 1)[:, None], torch.arange(N)
+    return torch.exp(-2j * torch.pi * (k * n % N) / N)
+
+
+def kaldi_power(
+    X: Tensor, window: Tensor, scale: float, centered: bool, emphasis: float, points: int
+) -> Tensor:
+    """X (S,) → power (F, points / 2 + 1), float64, of whole frames of 400 samples, one every 160, as Kaldi does it.
+
+    Args:
+        window: (400,).
+        scale: a factor on the samples.
+        centered: whether each frame's mean is taken off.
+        emphasis: the share of the sample before that is taken off, of itself at a frame's first sample.
+        points: the length of the Fourier transform; frames are zero-padded to it.
+    """
+    frames = X.double().unfold(0, 400, HOP) * scale
+    if centered:
+        frames = frames - frames.mean(1, keepdim=True)
+    frames = frames - emphasis * torch.cat([frames[:, :1], frames[:, :-1]], 1)
+    return torch.fft.rfft(frames * window, n=points).abs() ** 2
 
 
 # --- sampling --------------------------------------------------------------------------------------------------------
@@ -99,11 +118,11 @@ def _lowpass(X: np.ndarray, hertz: float) -> np.ndarray:
 
 def time_frequency(*spectrograms: tuple[Tensor, int], words: Sequence[Word] = ()) -> Picture:
     """Draw power (F, length / 2 + 1) and its hop in samples, frequencies evenly spaced; several below each other."""
-    alt = f"{'. '.join(_resolution(power) for power, _ in spectrograms)}.{of_words(words)}"
+    alt = f"{'. '.join(_grid(power) for power, _ in spectrograms)}.{of_words(words)}"
     picture = Picture(alt, width=6.5, height=0.3 + 1.9 * len(spectrograms))
     rows = picture.subplots(len(spectrograms), sharex=True, squeeze=False)[:, 0]
     for axes, (power, hop) in zip(rows, spectrograms, strict=True):
-        _power_image(dress(axes, _resolution(power), ylabel="kHz"), power, hop)
+        _power_image(dress(axes, _grid(power), ylabel="kHz"), power, hop)
         mark_words(axes, words, 7.0)
     power, hop = spectrograms[0]
     samples = (len(power) - 1) * hop + 2 * (power.shape[1] - 1)
@@ -130,30 +149,31 @@ def explore_time_frequency(X: ArrayLike, words: Sequence[Word] = ()) -> Explorer
 
 def wave_over_power(X: Tensor, power: Tensor, hop: int, begin: float, end: float, top: float) -> Picture:
     """X (S,) from `begin` to `end` seconds over its power (F, length / 2 + 1) up to `top` Hz."""
-    alt = f"The wave from {begin:.2f} to {end:.2f} s, below it its power up to {top:,.0f} Hz. {_resolution(power)}."
+    alt = f"The wave from {begin:.2f} to {end:.2f} s, below it its power up to {top:,.0f} Hz. {_grid(power)}."
     picture = Picture(alt, width=7.0, height=3.6)
     upper, lower = picture.subplots(2, sharex=True, height_ratios=(1, 1.6))
     shown = slice(round(begin * SAMPLE_RATE), round(end * SAMPLE_RATE))
     dress(upper, ylabel="amplitude")
     upper.plot(np.arange(len(X))[shown] / SAMPLE_RATE, X[shown].numpy(), color=BLUE, linewidth=0.8)
-    _power_image(dress(lower, _resolution(power), xlabel="seconds", ylabel="kHz"), power, hop)
+    _power_image(dress(lower, _grid(power), xlabel="seconds", ylabel="kHz"), power, hop)
     lower.set(xlim=(begin, end), ylim=(0, top / 1000))
     return picture
 
 
-def _resolution(power: Tensor) -> str:
+def _grid(power: Tensor) -> str:
     milliseconds = 1000 * 2 * (power.shape[1] - 1) / SAMPLE_RATE
-    return f"Window of {milliseconds:g} ms, frequencies {1000 / milliseconds:.0f} Hz apart"
+    return f"Window of {milliseconds:g} ms, bins {1000 / milliseconds:.0f} Hz apart"
 
 
 def _power_image(axes: Axes, power: Tensor, hop: int) -> None:
-    """Power (F, bins) in decibels: a frame's column around its middle, a bin's row around its frequency."""
+    """Power (F, bins) in decibels, with a color scale: columns around frames' middles, rows around frequencies."""
     decibels = 10 * power.clamp(min=1e-12).log10()
     length, bin_khz = 2 * (power.shape[1] - 1), SAMPLE_RATE / (2000 * (power.shape[1] - 1))
     first = (length - hop) / 2 / SAMPLE_RATE
     extent = (first, first + len(power) * hop / SAMPLE_RATE, -bin_khz / 2, SAMPLE_RATE / 2000 + bin_khz / 2)
-    top = float(decibels.max())
-    axes.imshow(decibels.T.numpy(), extent=extent, vmin=top - RANGE_DB, vmax=top, **SHADES)
+    decibels -= decibels.max()
+    image = axes.imshow(decibels.T.numpy(), extent=extent, vmin=-RANGE_DB, vmax=0, **SHADES)
+    axes.figure.colorbar(image, ax=axes, label="dB", pad=0.01)
     axes.set_ylim(0, SAMPLE_RATE / 2000)
 
 
@@ -190,6 +210,37 @@ def _steady(f0: np.ndarray) -> np.ndarray:
     return np.array([np.nanmedian(five) if keep else np.nan for five, keep in zip(around, kept, strict=True)])
 
 
+def formants(X: ArrayLike, order: int = 18) -> list[float]:
+    """The resonances below 4,000 Hz of a steady voice X (S,), in Hz, by linear prediction, without any spectrum.
+
+    Each sample is predicted from the `order` before it, with the least squared error. The poles of the prediction
+    that ring longest, with bandwidths below 300 Hz, are the resonances.
+    """
+    x = np.asarray(X, dtype=np.float64)
+    x = np.append(x[:1], x[1:] - 0.97 * x[:-1]) * np.hanning(len(x))
+    alike = np.correlate(x, x, "full")[len(x) - 1 :][: order + 1]
+    lags = np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
+    weights = np.linalg.solve(alike[lags] + 1e-9 * alike[0] * np.eye(order), alike[1:])
+    poles = np.roots(np.append(1, -weights))
+    poles = poles[(poles.imag > 0) & (-np.log(np.abs(poles)) * SAMPLE_RATE / np.pi < 300)]
+    hz = np.sort(np.angle(poles)) * SAMPLE_RATE / (2 * np.pi)
+    return hz[hz < 4000].tolist()
+
+
+def share_above(X: ArrayLike, hertz: float) -> float:
+    """Which share of the power of X (S,) lies above `hertz`."""
+    X = np.asarray(X)
+    power = np.abs(np.fft.rfft(X)) ** 2
+    return float(power[np.fft.rfftfreq(len(X), 1 / SAMPLE_RATE) > hertz].sum() / power.sum())
+
+
+def with_scale(picture: Picture, label: str) -> Picture:
+    """The picture, with a scale of colors beside each of its images."""
+    for image in [image for axes in picture.axes for image in axes.images]:
+        picture.colorbar(image, ax=image.axes, label=label, pad=0.01)
+    return picture
+
+
 def spectrograms(sounds: Mapping[str, ArrayLike]) -> Picture:
     """The log-mel of each sound (S,), below each other on one axis of time."""
     lasts = ", ".join(f"{name} {len(X) / SAMPLE_RATE:.1f} s" for name, X in sounds.items())
@@ -206,7 +257,7 @@ def moods(spoken: Mapping[str, Speech]) -> Picture:
     """One sentence in several moods: spectrograms on one axis of time with their words, and all pitches below."""
     seconds = {mood: len(speech.wave) / SAMPLE_RATE for mood, speech in spoken.items()}
     lasts = ", ".join(f"{mood} {value:.2f} s" for mood, value in seconds.items())
-    alt = f"Spectrograms of one sentence on one axis of time, with its words: {lasts}. Below, the pitch of each."
+    alt = f"Spectrograms of one sentence on one axis of time, with its words: {lasts}. Below, the F0 of each."
     picture = Picture(alt, width=7.0, height=6.4)
     *rows, last = picture.subplots(len(spoken) + 1, sharex=True, height_ratios=[1] * len(spoken) + [1.5])
     for number, (axes, (mood, speech)) in enumerate(zip(rows, spoken.items(), strict=True)):
@@ -214,7 +265,7 @@ def moods(spoken: Mapping[str, Speech]) -> Picture:
         _mel_row(axes, speech.wave, mood, look["color"], speech.words)
         f0 = pitch(speech.wave)
         last.plot(np.arange(len(f0)) / 100, f0, label=mood, **look)
-    dress(last, xlabel="seconds", ylabel="pitch in Hz", xlim=(0, max(seconds.values())))
+    dress(last, xlabel="seconds", ylabel="F0 in Hz", xlim=(0, max(seconds.values())))
     last.grid(axis="y", alpha=0.25)
     last.legend(**RIGHT_OF_AXES)
     return picture
@@ -231,7 +282,7 @@ def _mel_row(axes: Axes, X: ArrayLike, name: str, color: str, words: Sequence[Wo
 
 
 def filter_bank(filters: Tensor, every: int = 10) -> Picture:
-    """Draw every so-manieth of filters (n_mels, 201): its triangle, peak at 1, and its weights at the bins."""
+    """Draw one in `every` of filters (n_mels, 201), and its right neighbor: triangles, and the weights at the bins."""
     count, bins = filters.shape
     hz = np.arange(bins) * SAMPLE_RATE / 2 / (bins - 1)
     corners = np.interp(
@@ -240,34 +291,33 @@ def filter_bank(filters: Tensor, every: int = 10) -> Picture:
         np.arange(SAMPLE_RATE / 2 + 1),
     )
     shown = range(every // 2, count, every)
-    peaks = ", ".join(f"{corners[band + 1]:,.0f}" for band in shown)
-    alt = f"Mel filters: every {every}th of {count}, triangles with their peaks at {peaks} Hz."
+    heights = ", ".join(
+        f"{2 / (corners[band + 2] - corners[band]):.4f} at {corners[band + 1]:,.0f}" for band in shown
+    )
+    alt = f"Mel filters: every {every}th of {count} with its right neighbor; peaks, in 1/Hz, of {heights} Hz."
     picture = Picture(alt, height=2.6)
-    axes = picture.panel(f"Every {every}th of {count} mel filters", xlabel="Hz", ylabel="weight / peak")
-    for number, band in enumerate(shown):
+    title = f"Every {every}th of {count} mel filters, and its right neighbor"
+    axes = picture.panel(title, xlabel="Hz", ylabel="weight in 1/Hz")
+    for number, band in enumerate(band for first in shown for band in (first, first + 1)):
         left, peak, right = corners[band : band + 3]
         color = PALETTE[number % len(PALETTE)]
-        axes.plot((left, peak, right), (0, 1, 0), color=color, linewidth=1.2)
+        axes.plot((left, peak, right), (0, 2 / (right - left), 0), color=color, linewidth=1.2)
         own = (hz > left) & (hz < right)
-        axes.plot(hz[own], filters[band].numpy()[own] * (right - left) / 2, "o", color=color, markersize=3)
+        axes.plot(hz[own], filters[band].numpy()[own], "o", color=color, markersize=3)
     axes.margins(x=0.01)
+    axes.set_ylim(bottom=0)
     return picture
 
 
 def ladder(S: int) -> Picture:
     """Draw the shapes from S samples to what each encoder reads, one row an encoder."""
     steps = -(-S // HOP), 1 + (S - 400) // HOP
+    frames, power = (
+        [f"{F} × {n}" for F, n in zip(steps, both, strict=True)] for both in ((400, 400), (201, 257))
+    )
     rows = {
-        "Whisper": (
-            ("frames", f"{steps[0]} × 400"),
-            ("power", f"{steps[0]} × 201"),
-            ("log-mel", f"80 × {steps[0]}"),
-        ),
-        "BEATs": (
-            ("frames", f"{steps[1]} × 400"),
-            ("power", f"{steps[1]} × 257"),
-            ("filter bank", f"{steps[1]} × {BEATS_MELS}"),
-        ),
+        "Whisper": (("frames", frames[0]), ("power", power[0]), ("log-mel", f"80 × {steps[0]}")),
+        "BEATs": (("frames", frames[1]), ("power", power[1]), ("filter bank", f"{steps[1]} × {BEATS_MELS}")),
     }
     said = "; ".join(
         f"{name} reads " + ", ".join(f"{what} {shape}" for what, shape in row) for name, row in rows.items()

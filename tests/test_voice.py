@@ -171,12 +171,12 @@ def test_a_word_is_heard_in_its_time(name):
         said = speak(text, name)
         hisses = [_hiss(said, word) for word in said.words]
         assert [i for i, hiss in enumerate(hisses) if hiss is not None] == [at]
-        assert hisses[at] == pytest.approx(0, abs=0.05)
+        assert -0.015 <= hisses[at] <= 0.05
 
 
 def _hiss(said, word):
     """When more than half of the power is above 4 kHz, in seconds from the word's beginning."""
-    for begin in np.arange(word.begin - 0.03, word.end - 0.02, 0.01):
+    for begin in np.arange(word.begin - 0.03, word.end - 0.02, 0.005):
         frame = said.wave[round(begin * SAMPLE_RATE) :][: SAMPLE_RATE // 50]
         power = np.abs(np.fft.rfft(frame)) ** 2
         if power[len(frame) // 4 :].sum() > 0.5 * power.sum():

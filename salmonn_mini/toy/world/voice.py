@@ -195,13 +195,17 @@ def _checked(speaker: str | Speaker, mood: str, tempo: float) -> tuple[Speaker, 
 
 
 def _words(said: Sequence[pronunciation.Said], bounds: np.ndarray, start: float) -> list[Word]:
-    """The words of a sentence that begins at `start` seconds; symbol i lies from frame bounds[i] to bounds[i + 1]."""
-    words, at = [], 0
+    """The words of a sentence that begins at `start` seconds; symbol i lies from frame bounds[i] to bounds[i + 1].
+
+    The space before a word belongs to the word: its first sound is heard there already.
+    """
+    words, first, at = [], 0, 0
     for word in said:
         last = at + len(word.symbols)
-        begin, end = (start + float(bounds[i]) * FRAME_SECONDS for i in (at, last))
+        begin, end = (start + float(bounds[i]) * FRAME_SECONDS for i in (first, last))
         words.append(Word(word.text, begin, end))
-        at = last + len(word.pause) + 1  # and the space
+        first = last + len(word.pause)
+        at = first + 1
     return words
 
 

@@ -78,6 +78,12 @@ def whole_wave(X, window, scale, centered, emphasis, points):
     return by_kaldi(X - emphasis * torch.cat([X[:1], X[:-1]]), window, 1.0, centered, 0.0, points)
 
 
+def folded_twice(f, rate):
+    for _ in range(2):
+        f = abs(f - rate) if f > rate / 2 else f
+    return f
+
+
 MISTAKES = {
     "1.1": [
         (lambda f, rate: f, "folded back"),
@@ -85,6 +91,8 @@ MISTAKES = {
         (lambda f, rate: abs(rate - f), "stays where it is"),
         (lambda f, rate: f if f < rate / 2 else rate - f, "below zero"),
         (lambda f, rate: f % rate, "4,000 samples a second cannot carry"),
+        (lambda f, rate: abs(f - 4000 * round(f / 4000)), "not always 4,000"),
+        (folded_twice, "more than twice"),
     ],
     "1.2": [
         (lambda N: torch.exp(-1j * angles(N)).T, "k counts the rows"),

@@ -31,15 +31,16 @@ def alias(alias: Student) -> None:
         same(alias(5000, 4000), -1000) or same(alias(7000, 4000), -3000),
         "A frequency below zero: 7,000 Hz is one whole rate above 3,000 Hz, which is folded back to 1,000 Hz.",
     )
-    for f, rate in (
-        (3000, 4000),
-        (1500, 4000),
-        (4000, 4000),
-        (4100, 4000),
-        (5000, 4000),
-        (7000, 4000),
-        (440, 16000),
-    ):
+    hint(
+        same(alias(3000, 5000), 1000),
+        "The rate is not always 4,000: at 5,000 samples a second, 3,000 Hz appears at 2,000 Hz.",
+    )
+    hint(
+        same(alias(5000, 4000), 1000) and not same(alias(11000, 4000), 1000),
+        "11,000 Hz sampled at 4,000 Hz: it is folded more than twice. All tones a whole rate apart are alike.",
+    )
+    at_4000 = (3000, 1500, 2000, 4000, 4100, 5000, 7000, 11000, 43_210)
+    for f, rate in (*((f, 4000) for f in at_4000), (3000, 5000), (440, 16000), (23.5, 10)):
         expect(alias(f, rate), abs(f - rate * round(f / rate)), f"{f} Hz sampled at {rate} Hz")
 
 
@@ -51,44 +52,28 @@ def matrix(fourier_matrix: Student) -> None:
         isinstance(given, Tensor) and not given.is_complex(),
         "These are real numbers. Each entry is complex: a cosine and, times -i, a sine.",
     )
-    pair = (
-        torch.view_as_real(given.resolve_conj().to(torch.complex128)) if isinstance(given, Tensor) else given
-    )
-    hint(same(pair, _pair(right.T)), "One frequency a row: k counts the rows, n the columns.")
-    hint(
-        same(pair, _pair(right.conj())),
-        "The exponent has a minus sign: this matrix turns the other way.",
-    )
+    hint(same(given, right.T), "One frequency per row: k counts the rows, n the columns.")
+    hint(same(given, right.conj()), "The exponent has a minus sign: this matrix turns the other way.")
     k, n = torch.arange(8)[:, None], torch.arange(8)
     hint(
-        same(pair, _pair(torch.exp(-2j * torch.pi * k * n / 8).to(torch.complex128))),
+        same(given, torch.exp(-2j * torch.pi * k * n / 8)),
         "These are all N frequencies. Above N / 2 they mirror the ones below: keep the rows from 0 to N // 2.",
     )
     hint(
-        same(pair, _pair(right[:-1])),
+        same(given, right[:-1]),
         "The last row is missing: half the sample rate, k = N // 2, belongs to it.",
     )
     hint(
-        same(pair, _pair(torch.exp(-1j * k[:5] * n / 8).to(torch.complex128))),
+        same(given, torch.exp(-1j * k[:5] * n / 8)),
         "The 2 pi is missing: row 1 must go around once in N samples.",
     )
     for N in (8, 10, 7):
-        given = fourier_matrix(N)
-        hint(not (isinstance(given, Tensor) and given.is_complex()), f"N = {N}: this is no complex tensor.")
-        expect(
-            torch.view_as_real(given.resolve_conj().to(torch.complex128)),
-            _pair(_turns(N)),
-            f"N = {N}, the real and imaginary parts",
-        )
+        expect(fourier_matrix(N), _turns(N), f"N = {N}")
 
 
 def _turns(N: int) -> Tensor:
     """The right matrix, from the transform of the N unit vectors."""
-    return torch.fft.rfft(torch.eye(N, dtype=torch.float64)).T
-
-
-def _pair(x: Tensor) -> Tensor:
-    return torch.view_as_real(x.resolve_conj().contiguous())
+    return torch.fft.rfft(torch.eye(N)).T
 
 
 @exercise("1.3", "from a wave to power", level=2, minutes=15, reference=power_spectrogram)

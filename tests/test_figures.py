@@ -113,7 +113,7 @@ def test_a_longer_window_tells_closer_frequencies_apart() -> None:
     explorer = sound.explore_time_frequency(TONE)
     for at in sweep(explorer):
         milliseconds = at["milliseconds"]
-        assert f"frequencies {1000 / milliseconds:.0f} Hz apart" in explorer.figure(**at).alt
+        assert f"bins {1000 / milliseconds:.0f} Hz apart" in explorer.figure(**at).alt
 
 
 @pytest.mark.parametrize("X", [np.zeros(0), np.zeros(100), TONE], ids=["no", "little", "some"])

@@ -10,7 +10,7 @@ from torchaudio.compliance import kaldi
 
 from salmonn_mini.audio import fbank, log_mel, spectra
 from salmonn_mini.course import plots
-from salmonn_mini.course.figures import sound
+from salmonn_mini.course.figures import sound, voices
 from salmonn_mini.course.player import spectrogram, words_of
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.toy.world.voice import Speech, Word
@@ -27,7 +27,7 @@ def buzz(f0: float, seconds: float = 1.0) -> np.ndarray:
 
 @pytest.mark.parametrize("f0", [80, 120, 200, 250, 333, 500])
 def test_the_pitch_of_a_buzz_is_its_f0_and_no_octave_of_it(f0: float) -> None:
-    found = sound.pitch(buzz(f0))
+    found = voices.pitch(buzz(f0))
     assert len(found) == pytest.approx(100, abs=1)
     assert np.nanmedian(found) == pytest.approx(f0, rel=0.03)
     assert np.isfinite(found).mean() > 0.9
@@ -35,10 +35,10 @@ def test_the_pitch_of_a_buzz_is_its_f0_and_no_octave_of_it(f0: float) -> None:
 
 def test_noise_and_silence_have_no_pitch() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE)
-    assert np.isfinite(sound.pitch(noise)).mean() < 0.1
-    assert np.isnan(sound.pitch(np.zeros(SAMPLE_RATE))).all()
+    assert np.isfinite(voices.pitch(noise)).mean() < 0.1
+    assert np.isnan(voices.pitch(np.zeros(SAMPLE_RATE))).all()
     half = np.concatenate([buzz(200), 1e-3 * buzz(200)])
-    assert np.isnan(sound.pitch(half)[110:]).all()
+    assert np.isnan(voices.pitch(half)[110:]).all()
 
 
 def test_what_the_exercises_ask_for_makes_the_package_s_log_mel() -> None:
@@ -65,6 +65,28 @@ def test_the_fourier_matrix_transforms(N: int) -> None:
     torch.testing.assert_close(sound.fourier_matrix(N) @ x, torch.fft.rfft(x.real), rtol=1e-4, atol=1e-3)
 
 
+def test_the_fourier_sums_are_the_transform_s_real_and_imaginary_parts() -> None:
+    x = torch.cos(2 * torch.pi * (3 * torch.arange(80) / 80 - 1 / 8))
+    picture = sound.fourier_sums({"a tone": (x, 3), "another k": (x, 5)})
+    assert torch.fft.rfft(x)[3].item() == pytest.approx(28.28 - 28.28j, abs=0.01)
+    assert "a tone, x · cos sums to 28, x · sin sums to 28; another k, x · cos sums to 0," in picture.alt
+    assert [axes.get_title("left") for axes in picture.axes[2:4]] == ["x · cos: sum 28", "x · cos: sum 0"]
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_resampling_keeps_low_tones_and_rings_nowhere(filtered: bool) -> None:
+    X = np.zeros(SAMPLE_RATE)
+    X[8000:12000] = buzz(100, 0.25) * np.hanning(4000)  # harmonics up to 1,000 Hz
+    back = sound.resampled(X, 4000, filtered)
+    np.testing.assert_allclose(back.X, X, atol=0.02 * np.abs(X).max())
+    click = np.zeros(SAMPLE_RATE)
+    click[8000] = 1.0
+    rings = np.abs(sound.resampled(click, 4000, filtered).X)
+    assert rings[:7600].max() < 2e-3 * rings.max()
+    assert back.picture.axes[0].get_ylim() == (0, 2.5)
+    np.testing.assert_array_equal(sound.resampled(X, SAMPLE_RATE, filtered).X, X)
+
+
 def test_the_formants_of_a_buzz_are_its_resonances() -> None:
     pulses = np.zeros(2000)
     pulses[:: SAMPLE_RATE // 100] = 1.0
@@ -72,14 +94,14 @@ def test_the_formants_of_a_buzz_are_its_resonances() -> None:
         r, turn = np.exp(-np.pi * width / SAMPLE_RATE), np.cos(2 * np.pi * f / SAMPLE_RATE)
         for i in range(2, len(pulses)):  # a resonator, sample by sample
             pulses[i] += 2 * r * turn * pulses[i - 1] - r * r * pulses[i - 2]
-    found = sound.formants(pulses)
+    found = voices.formants(pulses)
     assert all(min(abs(f - own) for own in found) < 60 for f in (500, 1500, 2500)), found
 
 
 def test_the_share_above_a_frequency() -> None:
     t = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     X = np.sin(2 * np.pi * 1000 * t) + 0.5 * np.sin(2 * np.pi * 3000 * t)
-    assert sound.share_above(X, 2000) == pytest.approx(0.2)
+    assert voices.share_above(X, 2000) == pytest.approx(0.2)
 
 
 def test_each_image_gets_one_scale() -> None:
@@ -115,15 +137,20 @@ def test_the_wave_stands_over_its_own_power() -> None:
 
 
 def test_moods_and_sounds_share_one_axis_of_time() -> None:
-    slow, quick = Speech(buzz(150, 2.0), WORDS, ()), Speech(buzz(250, 1.0), WORDS, ())
-    picture = sound.moods({"slow": slow, "quick": quick})
+    own = np.full(80, 150.0, np.float32)
+    own[40:] = 0.0
+    slow, quick = Speech(buzz(150, 2.0), WORDS, (), own), Speech(buzz(250, 1.0), WORDS, (), own[:40])
+    picture = voices.moods({"slow": slow, "quick": quick})
     assert "slow 2.00 s, quick 1.00 s" in picture.alt
     assert {axes.get_xlim() for axes in picture.axes} == {(0.0, 2.0)}
-    drawn = {line.get_label(): np.nanmedian(line.get_ydata()) for line in picture.axes[-1].lines}
-    assert drawn == {"slow": pytest.approx(150, rel=0.03), "quick": pytest.approx(250, rel=0.03)}
+    spoken, *lines = picture.axes[-1].lines
+    assert spoken.get_label() == "as spoken" and np.isfinite(spoken.get_ydata()).sum() == 40
+    drawn = {line.get_label(): np.nanmedian(line.get_ydata()) for line in lines}
+    found = {"slow": pytest.approx(150, rel=0.03), "quick": pytest.approx(250, rel=0.03)}
+    assert found.items() <= drawn.items()
     rows = sound.spectrograms({"A": slow.wave, "B": quick.wave})
     assert {axes.get_xlim() for axes in rows.axes} == {(0.0, 2.0)}
-    assert "A 2.0 s, B 1.0 s" in rows.alt
+    assert "A 2.00 s, B 1.00 s" in rows.alt
 
 
 @pytest.mark.parametrize("n_mels", [80, 128])

@@ -115,6 +115,10 @@ def test_moods_change_tempo_pitch_and_level_of_everyone(moods, name):
     said = {mood: moods[name, mood].wave for mood in MOODS}
     assert len(said["happy"]) < len(said["neutral"]) < len(said["sad"]) > 1.1 * len(said["angry"])
     f0 = {mood: median_f0(wave) for mood, wave in said.items()}
+    for mood in MOODS:
+        own = moods[name, mood].f0
+        assert len(own) * vocoder.FRAME_SECONDS == pytest.approx(len(said[mood]) / SAMPLE_RATE, abs=0.03)
+        assert np.median(own[own > 0]) == pytest.approx(f0[mood], rel=0.2)
     assert f0["sad"] < f0["neutral"] < f0["happy"]
     level = {mood: acoustics.rms(wave) for mood, wave in said.items()}
     assert level["sad"] < level["neutral"] < level["angry"]

@@ -1,4 +1,4 @@
-"""Figures of chapter 1, sound: sampling, windows of any length, moods and pitch, mel filters, a ladder of shapes.
+"""Figures of chapter 1, sound: sampling, the Fourier sum, windows of any length, mel filters, a ladder of shapes.
 
 `fourier_matrix`, `power_spectrogram` and `kaldi_power` are what the chapter's core exercises ask for.
 """
@@ -20,12 +20,9 @@ from salmonn_mini.course.player import Sound
 from salmonn_mini.course.plots import (
     BLUE,
     CENTERED,
-    DASHES,
     GRAY,
-    GREEN,
     INK,
     PALETTE,
-    RIGHT_OF_AXES,
     SKY,
     SPECTRAL,
     VERMILION,
@@ -36,9 +33,8 @@ from salmonn_mini.course.plots import (
 )
 from salmonn_mini.course.word_times import mark_words, of_words
 from salmonn_mini.models.config import BEATS_MELS, HOP, SAMPLE_RATE
-from salmonn_mini.toy.world.voice import Speech, Word
+from salmonn_mini.toy.world.voice import Word
 
-PITCH = (70.0, 600.0)  # Hz, in which a voice's f0 is looked for
 SHADES = {"origin": "lower", "aspect": "auto", "cmap": SPECTRAL, "interpolation": "nearest"}
 RANGE_DB = 70.0  # what is more than this below the loudest is black
 
@@ -66,8 +62,8 @@ def kaldi_power(
     Args:
         window: (400,).
         scale: a factor on the samples.
-        centered: whether each frame's mean is taken off.
-        emphasis: the share of the sample before that is taken off, of itself at a frame's first sample.
+        centered: whether each frame's mean is subtracted.
+        emphasis: the share of the sample before that is subtracted; a frame's first sample is its own.
         points: the length of the Fourier transform; frames are zero-padded to it.
     """
     frames = X.double().unfold(0, 400, HOP) * scale
@@ -93,7 +89,8 @@ def resampled(X: ArrayLike, rate: int, filtered: bool, words: Sequence[Word] = (
     back = _lowpass(held, rate / 2)
     back *= min(1.0, 0.99 / max(np.abs(back).max(initial=0.0), 1e-9))
     manner = "filtered first" if filtered else "no filter"
-    return Sound(back, f"{rate:,} samples a second, {manner}", time_frequency_of(back, 25, words))
+    picture = time_frequency_of(back, 25, words, top=0.625 * rate)
+    return Sound(back, f"{rate:,} samples a second, {manner}", picture)
 
 
 def explore_sampling(X: ArrayLike, words: Sequence[Word] = ()) -> Explorer:
@@ -107,22 +104,56 @@ def explore_sampling(X: ArrayLike, words: Sequence[Word] = ()) -> Explorer:
 
 
 def _lowpass(X: np.ndarray, hertz: float) -> np.ndarray:
-    """X (S,) without all that is above `hertz`."""
-    spectrum = np.fft.rfft(X)
-    spectrum[np.fft.rfftfreq(len(X), 1 / SAMPLE_RATE) >= hertz] = 0
-    return np.fft.irfft(spectrum, len(X))
+    """X (S,) without what is above `hertz`; the highest fifth below it fades, for a sharp edge would ring."""
+    if hertz >= SAMPLE_RATE / 2:
+        return X
+    share = np.fft.rfftfreq(len(X), 1 / SAMPLE_RATE) / hertz
+    fade = np.cos(np.pi / 2 * np.clip((share - 0.8) / 0.2, 0, 1)) ** 2
+    return np.fft.irfft(np.fft.rfft(X) * fade, len(X))
+
+
+# --- the Fourier sum -------------------------------------------------------------------------------------------------
+
+
+def fourier_sums(columns: Mapping[str, tuple[Tensor, int]]) -> Picture:
+    """For each frame x (N,) and k: x, and x times a cosine and a sine of k swings, with what these products sum to."""
+    picture = Picture("", width=7.5, height=4.0)
+    rows = picture.subplots(3, len(columns), sharex=True, sharey=True)
+    said = []
+    for place, (name, (x, k)) in enumerate(columns.items()):
+        turns = 2 * torch.pi * k * torch.arange(len(x)) / len(x)
+        waves = {"x": 1.0, "x · cos": turns.cos(), "x · sin": turns.sin()}
+        for axes, (what, wave) in zip(rows[:, place], waves.items(), strict=True):
+            product, n = (x * wave).numpy(), np.arange(len(x))
+            total = f"{product.sum():.0f}".replace("-0", "0")
+            title = name if what == "x" else f"{what}: sum {total}"
+            dress(axes, title, xlim=(0, len(x)), ylim=(-1.1, 1.1), yticks=(-1, 0, 1))
+            axes.axhline(0, color=GRAY, linewidth=0.6)
+            if what == "x":
+                axes.plot(n, product, color=INK, linewidth=1)
+                said.append(name)
+                continue
+            axes.fill_between(n, product.clip(min=0), color=BLUE, linewidth=0)
+            axes.fill_between(n, product.clip(max=0), color=VERMILION, linewidth=0)
+            said[-1] += f", {what} sums to {total}"
+        rows[-1, place].set_xlabel("n")
+    picture.alt = f"Frames x, multiplied by a cosine and a sine: {'; '.join(said)}."
+    return picture
 
 
 # --- windows of any length -------------------------------------------------------------------------------------------
 
 
-def time_frequency(*spectrograms: tuple[Tensor, int], words: Sequence[Word] = ()) -> Picture:
-    """Draw power (F, length / 2 + 1) and its hop in samples, frequencies evenly spaced; several below each other."""
+def time_frequency(
+    *spectrograms: tuple[Tensor, int], words: Sequence[Word] = (), top: float = 8000
+) -> Picture:
+    """Draw power (F, length / 2 + 1) and its hop in samples, up to `top` Hz; several one below another."""
     alt = f"{'. '.join(_grid(power) for power, _ in spectrograms)}.{of_words(words)}"
     picture = Picture(alt, width=6.5, height=0.3 + 1.9 * len(spectrograms))
     rows = picture.subplots(len(spectrograms), sharex=True, squeeze=False)[:, 0]
     for axes, (power, hop) in zip(rows, spectrograms, strict=True):
         _power_image(dress(axes, _grid(power), ylabel="kHz"), power, hop)
+        axes.set_ylim(0, min(top, SAMPLE_RATE / 2) / 1000)
         mark_words(axes, words, 7.0)
     power, hop = spectrograms[0]
     samples = (len(power) - 1) * hop + 2 * (power.shape[1] - 1)
@@ -130,12 +161,14 @@ def time_frequency(*spectrograms: tuple[Tensor, int], words: Sequence[Word] = ()
     return picture
 
 
-def time_frequency_of(X: ArrayLike, milliseconds: float, words: Sequence[Word] = ()) -> Picture:
+def time_frequency_of(
+    X: ArrayLike, milliseconds: float, words: Sequence[Word] = (), top: float = 8000
+) -> Picture:
     """The same of X (S,), with a window of so many milliseconds every 5 ms; X is filled up to one frame."""
     X = torch.as_tensor(np.asarray(X)).float()
     length, hop = round(SAMPLE_RATE * milliseconds / 1000), SAMPLE_RATE // 200
     X = torch.nn.functional.pad(X, (0, max(0, length - len(X))))
-    return time_frequency((power_spectrogram(X, length, hop), hop), words=words)
+    return time_frequency((power_spectrogram(X, length, hop), hop), words=words, top=top)
 
 
 def explore_time_frequency(X: ArrayLike, words: Sequence[Word] = ()) -> Explorer:
@@ -174,64 +207,6 @@ def _power_image(axes: Axes, power: Tensor, hop: int) -> None:
     decibels -= decibels.max()
     image = axes.imshow(decibels.T.numpy(), extent=extent, vmin=-RANGE_DB, vmax=0, **SHADES)
     axes.figure.colorbar(image, ax=axes, label="dB", pad=0.01)
-    axes.set_ylim(0, SAMPLE_RATE / 2000)
-
-
-# --- a voice's pitch -------------------------------------------------------------------------------------------------
-
-
-def pitch(X: ArrayLike, least: float = 0.5) -> np.ndarray:
-    """X (S,) → f0 (F,) in Hz, one every 10 ms, NaN where the sound does not repeat itself.
-
-    The lag at which 40 ms of sound resemble themselves most. `least` is the correlation below which, and a
-    thousandth of the loudest power that below which, a frame has no pitch.
-    """
-    X = torch.as_tensor(np.asarray(X)).float()
-    length, lags = SAMPLE_RATE // 25, [round(SAMPLE_RATE / f) for f in reversed(PITCH)]
-    frames = torch.nn.functional.pad(X, (length // 2, length // 2)).unfold(0, length, HOP)
-    frames = frames - frames.mean(1, keepdim=True)
-    alike = torch.fft.irfft(torch.fft.rfft(frames, 2 * length).abs().square())[:, : lags[1] + 1]
-    energy = alike[:, :1]
-    # Fewer samples overlap at longer lags: that is made up for.
-    alike = alike / energy.clamp(min=1e-9) * (length / (length - torch.arange(lags[1] + 1)))
-    alike[:, : lags[0]] = 0
-    best = alike.max(1)
-    # A voice that repeats after one lag repeats after two as well: of nearly equal ones the shortest counts.
-    good = (alike >= 0.93 * best.values[:, None]) & (alike >= alike.roll(1, 1)) & (alike >= alike.roll(-1, 1))
-    f0 = (SAMPLE_RATE / good.float().argmax(1).clamp(min=1)).numpy()
-    voiced = ((best.values >= least) & (energy[:, 0] > energy.max() / 1000) & good.any(1)).numpy()
-    return _steady(np.where(voiced, f0, np.nan))
-
-
-def _steady(f0: np.ndarray) -> np.ndarray:
-    """The median of five frames (F,) around each, of which four must have a pitch: single slips are gone."""
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(f0, 2, constant_values=np.nan), 5)
-    kept = ~np.isnan(f0) & ((~np.isnan(around)).sum(1) >= 4)
-    return np.array([np.nanmedian(five) if keep else np.nan for five, keep in zip(around, kept, strict=True)])
-
-
-def formants(X: ArrayLike, order: int = 18) -> list[float]:
-    """The resonances below 4,000 Hz of a steady voice X (S,), in Hz, by linear prediction, without any spectrum.
-
-    Each sample is predicted from the `order` before it, with the least squared error. The poles of the prediction
-    that ring longest, with bandwidths below 300 Hz, are the resonances.
-    """
-    x = np.asarray(X, dtype=np.float64)
-    x = np.append(x[:1], x[1:] - 0.97 * x[:-1]) * np.hanning(len(x))
-    alike = np.correlate(x, x, "full")[len(x) - 1 :][: order + 1]
-    lags = np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
-    weights = np.linalg.solve(alike[lags] + 1e-9 * alike[0] * np.eye(order), alike[1:])
-    poles = np.roots(np.append(1, -weights))
-    poles = poles[(poles.imag > 0) & (-np.log(np.abs(poles)) * SAMPLE_RATE / np.pi < 300)]
-    hz = np.sort(np.angle(poles)) * SAMPLE_RATE / (2 * np.pi)
-    return hz[hz < 4000].tolist()
-
-
-def share_above(X: ArrayLike, hertz: float) -> float:
-    """Which share of the power of X (S,) lies above `hertz`."""
-    X = np.asarray(X)
-    power = np.abs(np.fft.rfft(X)) ** 2
-    return float(power[np.fft.rfftfreq(len(X), 1 / SAMPLE_RATE) > hertz].sum() / power.sum())
 
 
 def with_scale(picture: Picture, label: str) -> Picture:
@@ -243,35 +218,17 @@ def with_scale(picture: Picture, label: str) -> Picture:
 
 def spectrograms(sounds: Mapping[str, ArrayLike]) -> Picture:
     """The log-mel of each sound (S,), below each other on one axis of time."""
-    lasts = ", ".join(f"{name} {len(X) / SAMPLE_RATE:.1f} s" for name, X in sounds.items())
+    lasts = ", ".join(f"{name} {len(X) / SAMPLE_RATE:.2f} s" for name, X in sounds.items())
     alt = f"Log-mel spectrograms on one axis of time: {lasts}."
     picture = Picture(alt, width=6.5, height=0.4 + 0.85 * len(sounds))
     rows = picture.subplots(len(sounds), sharex=True, squeeze=False)[:, 0]
     for axes, (name, X) in zip(rows, sounds.items(), strict=True):
-        _mel_row(axes, X, name, INK)
+        mel_row(axes, X, name, INK)
     rows[-1].set(xlabel="seconds", xlim=(0, max(map(len, sounds.values())) / SAMPLE_RATE))
     return picture
 
 
-def moods(spoken: Mapping[str, Speech]) -> Picture:
-    """One sentence in several moods: spectrograms on one axis of time with their words, and all pitches below."""
-    seconds = {mood: len(speech.wave) / SAMPLE_RATE for mood, speech in spoken.items()}
-    lasts = ", ".join(f"{mood} {value:.2f} s" for mood, value in seconds.items())
-    alt = f"Spectrograms of one sentence on one axis of time, with its words: {lasts}. Below, the F0 of each."
-    picture = Picture(alt, width=7.0, height=6.4)
-    *rows, last = picture.subplots(len(spoken) + 1, sharex=True, height_ratios=[1] * len(spoken) + [1.5])
-    for number, (axes, (mood, speech)) in enumerate(zip(rows, spoken.items(), strict=True)):
-        look = {"color": (BLUE, VERMILION, GREEN, INK)[number % 4], "linestyle": DASHES[number % 4]}
-        _mel_row(axes, speech.wave, mood, look["color"], speech.words)
-        f0 = pitch(speech.wave)
-        last.plot(np.arange(len(f0)) / 100, f0, label=mood, **look)
-    dress(last, xlabel="seconds", ylabel="F0 in Hz", xlim=(0, max(seconds.values())))
-    last.grid(axis="y", alpha=0.25)
-    last.legend(**RIGHT_OF_AXES)
-    return picture
-
-
-def _mel_row(axes: Axes, X: ArrayLike, name: str, color: str, words: Sequence[Word] = ()) -> None:
+def mel_row(axes: Axes, X: ArrayLike, name: str, color: str, words: Sequence[Word] = ()) -> None:
     mel = audio.log_mel(torch.as_tensor(np.asarray(X))).numpy()
     mel_image(dress(axes), mel, mel.shape[1] / 100)
     mark_words(axes, words, 7.0)

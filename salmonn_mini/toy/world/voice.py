@@ -57,11 +57,15 @@ class Word:
 
 @dataclass(frozen=True)
 class Speech:
-    """What `speak` returns: wave float32 (S,) at 16 kHz, its words in order, and its phones."""
+    """What `speak` returns: wave float32 (S,) at 16 kHz, its words in order, its phones, and its f0.
+
+    f0 (F,) is in Hz, one every `FRAME_SECONDS`, 0 where nothing is voiced.
+    """
 
     wave: np.ndarray
     words: tuple[Word, ...]
     phones: tuple[str, ...]
+    f0: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -169,17 +173,18 @@ def speak(text: str, speaker: str | Speaker, mood: str = "neutral", tempo: float
     who, manner = _checked(speaker, mood, tempo)
     pace = who.tempo * manner.tempo * tempo
     rng = np.random.default_rng(zlib.crc32(f"{text} {who} {mood} {tempo}".encode()))
-    waves, words, seconds = [], [], 0.0
+    waves, f0, words, seconds = [], [], [], 0.0
     sentences = pronunciation.pronounce(text)
     for said in sentences:
         symbols = " ".join(word.symbols + word.pause for word in said)
-        spectra = vocoder.analyze(symbols, pace)
+        spectra = _as_said_by(who, manner, vocoder.analyze(symbols, pace))
         words += _words(said, spectra.bounds, seconds)
-        waves.append(vocoder.synthesize(_as_said_by(who, manner, spectra), rng))
+        waves.append(vocoder.synthesize(spectra, rng))
+        f0.append(spectra.f0)
         seconds += len(waves[-1]) / SAMPLE_RATE
-    wave, words = _cut(np.concatenate(waves), words)
+    wave, words, f0 = _cut(np.concatenate(waves), words, np.concatenate(f0))
     phones = tuple(phone for said in sentences for word in said for phone in pronunciation.phones_of(word))
-    return Speech(acoustics.normalize(wave, manner.level), tuple(words), phones)
+    return Speech(acoustics.normalize(wave, manner.level), tuple(words), phones, f0)
 
 
 def _checked(speaker: str | Speaker, mood: str, tempo: float) -> tuple[Speaker, _Manner]:
@@ -233,12 +238,15 @@ def _as_said_by(who: Speaker, manner: _Manner, spectra: Spectra) -> Spectra:
     )
 
 
-def _cut(wave: np.ndarray, words: Sequence[Word]) -> tuple[np.ndarray, list[Word]]:
-    """What lies `MARGIN_SECONDS` around the words, faded in and out, and the words' times in it."""
-    start = max(0.0, words[0].begin - MARGIN_SECONDS)
-    first, last = (round(at * SAMPLE_RATE) for at in (start, words[-1].end + MARGIN_SECONDS))
+def _cut(
+    wave: np.ndarray, words: Sequence[Word], f0: np.ndarray
+) -> tuple[np.ndarray, list[Word], np.ndarray]:
+    """What lies `MARGIN_SECONDS` around the words, faded in and out, the words' times in it, and its f0."""
+    start, end = max(0.0, words[0].begin - MARGIN_SECONDS), words[-1].end + MARGIN_SECONDS
+    first, last = (round(at * SAMPLE_RATE) for at in (start, end))
     wave = wave[first:last].copy()
     ramp = np.linspace(0, 1, round(FADE_SECONDS * SAMPLE_RATE), dtype=np.float32)
     wave[: len(ramp)] *= ramp
     wave[-len(ramp) :] *= ramp[::-1]
-    return wave, [Word(word.text, word.begin - start, word.end - start) for word in words]
+    inside = slice(*(round(at / FRAME_SECONDS) for at in (start, end)))
+    return wave, [Word(word.text, word.begin - start, word.end - start) for word in words], f0[inside]

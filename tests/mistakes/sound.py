@@ -135,10 +135,10 @@ MISTAKES = {
     ],
     "1.5": [
         (lambda X, window, *own: by_kaldi(X, window, *own[:3], 400), "not zero-padded"),
-        (lambda *own: by_kaldi(*own, first=0.0), "has none before it"),
+        (lambda *own: by_kaldi(*own, first=0.0), "serves as its own"),
         (lambda X, window, *own: by_kaldi(X, window, own[0], own[1], 0.0, own[3]), "Pre-emphasis is missing"),
-        (late_mean, "mean is taken off first"),
-        (lambda X, window, *own: by_kaldi(X, window, own[0], False, *own[2:]), "mean is taken off first"),
+        (late_mean, "mean is subtracted first"),
+        (lambda X, window, *own: by_kaldi(X, window, own[0], False, *own[2:]), "mean is subtracted first"),
         (whole_wave, "over the whole wave"),
         (lambda *own: by_kaldi(*own).sqrt(), "This is the amplitude"),
         (lambda *own: by_kaldi(*own).float(), "Single precision"),

@@ -46,7 +46,7 @@ def alias(alias: Student) -> None:
 
 @exercise("1.2", "the Fourier transform as a matrix", level=2, minutes=12, reference=fourier_matrix)
 def matrix(fourier_matrix: Student) -> None:
-    """a tensor of complex numbers, N // 2 + 1 rows and N columns"""
+    """a tensor of complex64, N // 2 + 1 rows and N columns"""
     given, right = fourier_matrix(8), _turns(8)
     hint(
         isinstance(given, Tensor) and not given.is_complex(),
@@ -78,8 +78,8 @@ def _turns(N: int) -> Tensor:
 
 @exercise("1.3", "from a wave to power", level=2, minutes=15, reference=power_spectrogram)
 def power(power_spectrogram: Student) -> None:
-    """a tensor, one row a whole frame of `length` samples, one frame every `hop` samples; in each row the power of
-    the frequencies from 0 Hz to half the sample rate, 201 of them where `length` is 400"""
+    """a tensor of float32, one row per whole frame of `length` samples, one frame every `hop` samples; in each row
+    the power of the frequencies from 0 Hz to half the sample rate, 201 of them where `length` is 400"""
     X = torch.sin(2 * torch.pi * 450 * torch.arange(1000) / 16_000) + 0.2
     frames, window = X.unfold(0, 400, 160), torch.hann_window(400)
     right = torch.fft.rfft(frames * window).abs() ** 2
@@ -88,7 +88,7 @@ def power(power_spectrogram: Student) -> None:
         isinstance(given, Tensor) and given.is_complex(),
         "The transform gives complex numbers. Take their magnitude with .abs(), then square it.",
     )
-    hint(same(given, right.T), "One frame a row: the frames come first, then the frequencies.")
+    hint(same(given, right.T), "One frame per row: the frames come first, then the frequencies.")
     _name_wrong_frames(given, right)
     hint(
         same(given, torch.fft.rfft(frames).abs() ** 2),
@@ -135,10 +135,11 @@ def _name_wrong_frames(given: object, right: Tensor) -> None:
 
 @exercise("1.4", "a bank of mel filters", level=3, minutes=20, reference=spectra.mel_filters)
 def filters(mel_filters: Student) -> None:
-    """a tensor, one row a filter, n_mels of them; in each row the weights of the 201 frequencies, 40 Hz apart"""
+    """a tensor of float32, one row per filter, n_mels of them; in each row the weights of the 201 frequencies,
+    40 Hz apart"""
     right = spectra.mel_filters(80)
     given = mel_filters(80)
-    hint(same(given, right.T), "One filter a row: the filters come first, then the frequencies.")
+    hint(same(given, right.T), "One filter per row: the filters come first, then the frequencies.")
     hint(
         isinstance(given, Tensor) and given.shape == (78, 201),
         "80 corners make 78 triangles: each needs a left and a right neighbor. Take n_mels + 2 corners.",
@@ -191,7 +192,7 @@ def _triangles(corners: Tensor, which=torch.minimum) -> Tensor:
 
 @exercise("1.5", "from a wave to BEATs' power", level=3, minutes=20, reference=kaldi_power)
 def power_of_beats(kaldi_power: Student) -> None:
-    """a tensor of float64, one row a whole frame of 400 samples, one frame every 160 samples; in each row the power
+    """a tensor of float64, one row per whole frame of 400 samples, one frame every 160 samples; in each row the power
     of the frequencies from 0 Hz to half the sample rate, 257 of them where `points` is 512"""
     X = torch.sin(torch.arange(1000) ** 1.5) + 0.3
     window = torch.hamming_window(400, dtype=torch.float64)  # no zero at its end: the first sample counts
@@ -209,22 +210,22 @@ def power_of_beats(kaldi_power: Student) -> None:
     )
     hint(
         same(given, power(level - 0.97 * torch.cat([0 * level[:, :1], level[:, :-1]], 1))),
-        "The first sample of a frame has none before it. Kaldi takes 0.97 of itself off.",
+        "The first sample of a frame has none before it: it serves as its own, and 0.97 of it is subtracted.",
     )
     hint(
         same(given, power(level)),
-        "Pre-emphasis is missing: take `emphasis` times the sample before off each.",
+        "Pre-emphasis is missing: subtract `emphasis` times the sample before from each.",
     )
     rough = frames - 0.97 * torch.cat([frames[:, :1], frames[:, :-1]], 1)
     hint(
         same(given, power(rough)) or same(given, power(rough - rough.mean(1, keepdim=True))),
-        "The mean is taken off first, and of each frame by itself; pre-emphasis comes after it.",
+        "The mean is subtracted first, and of each frame by itself; pre-emphasis comes after it.",
     )
     whole = X.double() - 0.97 * torch.cat([X[:1], X[:-1]]).double()
     cut = whole.unfold(0, 400, 160)
     hint(
         same(given, power(cut)) or same(given, power(cut - cut.mean(1, keepdim=True))),
-        "Pre-emphasis ran over the whole wave. It is done within each frame, after the mean is off.",
+        "Pre-emphasis ran over the whole wave. It is done within each frame, after the mean is gone.",
     )
     hint(same(given, power(level - 0.97 * before).sqrt()), "This is the amplitude. The power is its square.")
     hint(
@@ -261,7 +262,7 @@ A clip lasts 2 s at 16 kHz. What is the shape of its log-mel spectrogram, before
 + (80, 200)
   80 mel bands, and a frame every 10 ms: 200 in 2 s. Padded to 30 s, there are 3,000.
 - (80, 32000)
-  There is a frame every 160 samples, not one a sample.
+  There is a frame every 160 samples, not one per sample.
 - (201, 200)
   201 are the bins of the Fourier transform. Mel filters gather them into 80 bands.
 - (80, 100)
@@ -291,7 +292,7 @@ You play a 6 kHz whistle, sampled at 8 kHz without a filter before. What do you 
 + A whistle at 2 kHz.
   6 kHz is folded back at 4 kHz: 8 - 6 = 2 kHz. That is aliasing.
 
-Under Hann's window of 25 ms, tones of 400 and 440 Hz make one peak. What shows two?
+Under Hann's window of 25 ms, tones of 400 and 440 Hz make one peak, averaged over their phases. What shows two?
 + A window of 50 ms.
   It resolves half the distance in frequency. In return, timing is blurred over 50 ms.
 - Zero-padding the 25 ms to 4,000 samples.

@@ -261,8 +261,7 @@ def filter_bank(filters: Tensor, every: int = 10) -> Picture:
         axes.plot((left, peak, right), (0, 2 / (right - left), 0), color=color, linewidth=1.2)
         own = (hz > left) & (hz < right)
         axes.plot(hz[own], filters[band].numpy()[own], "o", color=color, markersize=3)
-    axes.margins(x=0.01)
-    axes.set_ylim(bottom=0)
+    axes.set(xlim=(0, SAMPLE_RATE / 2), ylim=(0, None))
     return picture
 
 

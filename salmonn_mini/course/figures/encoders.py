@@ -159,6 +159,7 @@ def patches(
     if token is not None:
         corner = (token // BANDS * seconds, token % BANDS)
         axes.add_patch(Rectangle(corner, seconds, 1, fill=False, edgecolor=SKY, linewidth=3))
+    axes.set(xlim=extent[:2], ylim=extent[2:])
     mark_words(axes, words)
     return picture
 

@@ -3,12 +3,13 @@
 From the root of the project: python notebooks/solutions/02_encoders.py
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from salmonn_mini.course.exercises import use
-from salmonn_mini.models.encoders.beats import relative_buckets
 
 
 # Exercise 2.1: cut the filter bank into patches (●●○, 12 minutes)
@@ -21,8 +22,10 @@ def cut_patches(bank: Tensor) -> Tensor:
 cut_patches = use("2.1", cut_patches)
 
 
-def bucket(distance: Tensor) -> Tensor:
-    return relative_buckets(distance, 320, 800)
+def bucket(distance: Tensor) -> Tensor:  # as in the notebook
+    far = distance.abs()
+    shared = 80 + (80 * torch.log(far.clamp(min=80) / 80) / math.log(10)).long()
+    return torch.where(far < 80, far, shared.clamp(max=159)) + 160 * (distance > 0)
 
 
 # Exercise 2.2: a bias for every pair (●●○, 12 minutes)

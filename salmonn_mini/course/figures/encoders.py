@@ -201,7 +201,8 @@ def attention_maps(maps: Mapping[str, ArrayLike], title: str = "", words: Sequen
     for axes, (name, weights) in zip(row, arrays.items(), strict=True):
         seconds = len(weights) / FRAMES_PER_SECOND
         # The square root: a few large weights would leave all others black.
-        axes.imshow(weights**0.5, cmap=SPECTRAL, extent=(0, seconds, seconds, 0), interpolation="nearest")
+        look = {"cmap": SPECTRAL, "interpolation": "nearest", "aspect": "auto"}
+        axes.imshow(weights**0.5, extent=(0, seconds, seconds, 0), **look)
         dress(axes, name, xlabel="key (seconds)")
         mark_words(axes, words, 6.0)
         for edge in sorted({edge for word in words for edge in (word.begin, word.end)}):
@@ -247,23 +248,29 @@ def gated_bias(bias: ArrayLike, gate: ArrayLike) -> Picture:
     return picture
 
 
-def streams(Z: ArrayLike, own: Mapping[str, tuple[int, int]], words: Sequence[Word] = ()) -> Picture:
-    """Draw Z (T, D), time across, one stream above the other; `own` gives each stream's width and its frames."""
+def streams(
+    Z: ArrayLike, own: Mapping[str, tuple[int, int]], words: Sequence[Word] = (), first: int = 0
+) -> Picture:
+    """Draw Z (T, D) from frame `first` on, time across, one stream above the other.
+
+    `own` gives each stream's width and its frames; the zeros beyond them are hatched.
+    """
     Z = np.asarray(Z)
+    begin, end = first / FRAMES_PER_SECOND, len(Z) / FRAMES_PER_SECOND
+    words = [word for word in words if word.begin >= begin]
     parts = [f"{name}: {width} numbers, {frames} frames" for name, (width, frames) in own.items()]
-    alt = f"Z of {Z.shape[0]} frames and {Z.shape[1]} numbers each. {'; '.join(parts)}.{of_words(words)}"
-    picture = Picture(alt, width=8.0, height=3.4)
+    said = f"Z of {Z.shape[0]} frames and {Z.shape[1]} numbers each, from {begin:.2f} s on."
+    picture = Picture(f"{said} {'; '.join(parts)}.{of_words(words)}", width=8.0, height=4.0)
     axes = picture.panel("Z", xlabel="seconds, 50 frames each", ylabel="number")
-    seconds = len(Z) / FRAMES_PER_SECOND
-    look = {"cmap": "PuOr", "vmin": -3, "vmax": 3, "interpolation": "nearest"}
-    image = axes.imshow(Z.T, aspect="auto", extent=(0, seconds, Z.shape[1], 0), **look)
+    look = {"cmap": "PuOr", "vmin": -3, "vmax": 3, "interpolation": "nearest", "aspect": "auto"}
+    image = axes.imshow(Z[first:].T, extent=(begin, end, Z.shape[1], 0), **look)
     picture.colorbar(image, ax=axes, label="value", pad=0.01)
     top = 0
     for name, (width, frames) in own.items():
-        begin = frames / FRAMES_PER_SECOND
         rest = {"fill": False, "hatch": "////", "edgecolor": INK, "linewidth": 0.0}
-        axes.add_patch(Rectangle((begin, top), seconds - begin, width, **rest))
-        axes.text(0.01 * seconds, top + width / 2, name, **_label(11))
+        last = frames / FRAMES_PER_SECOND
+        axes.add_patch(Rectangle((last, top), end - last, width, **rest))
+        axes.text(begin + 0.01 * (end - begin), top + width / 2, name, **_label(11))
         top += width
         axes.axhline(top, color=INK, linewidth=1)
     mark_words(axes, words)

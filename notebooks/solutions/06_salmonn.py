@@ -14,7 +14,7 @@ from salmonn_mini.course.exercises import check, use
 
 
 # Exercise 6.1: splice a batch (●●●, 20 minutes)
-def splice(
+def splice_batch(
     embed: nn.Module,
     H: Tensor,
     lengths: Tensor,
@@ -34,7 +34,7 @@ def splice(
     )
 
 
-splice = use("6.1", splice)
+splice_batch = use("6.1", splice_batch)
 
 
 # Exercise 6.2: label the rows (●●○, 10 minutes)

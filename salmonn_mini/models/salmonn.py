@@ -39,7 +39,7 @@ from salmonn_mini.models.splice import (
     Prompt,
     Spliced,
     answer_labels,
-    splice,
+    splice_batch,
 )
 from salmonn_mini.models.state import check_fit
 
@@ -203,7 +203,7 @@ class SalmonnModel(nn.Module):
             else None
         )
         embed = self.base_llm.get_input_embeddings()
-        embeds, mask = splice(embed, H, lengths, self.prompt.before, after, ids)
+        embeds, mask = splice_batch(embed, H, lengths, self.prompt.before, after, ids)
         positions = (mask.long().cumsum(1) - 1).clamp(min=0)
         return Spliced(embeds, mask, positions, answer_labels(mask, ids or [[]] * len(H)))
 

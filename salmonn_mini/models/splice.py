@@ -87,7 +87,7 @@ class Answer:
     ended: bool
 
 
-def splice(
+def splice_batch(
     embed: nn.Module,
     H: Tensor,
     lengths: Tensor,

@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from salmonn_mini.course.exercises.salmonn import answer_loss
-from salmonn_mini.models.splice import answer_labels, splice
+from salmonn_mini.models.splice import answer_labels, splice_batch
 
 OUT = -100
 
@@ -14,7 +14,7 @@ def spliced(**changes):
 
     def wrong(embed, H, lengths, before, after, answers):
         given = {"H": H, "lengths": lengths, "before": before, "after": after, "answers": answers}
-        return splice(embed, **given | {name: change(given) for name, change in changes.items()})
+        return splice_batch(embed, **given | {name: change(given) for name, change in changes.items()})
 
     return wrong
 
@@ -24,17 +24,19 @@ def flipped(with_answers):
 
     def wrong(embed, H, lengths, before, after, answers):
         if (answers is not None) != with_answers:
-            return splice(embed, H, lengths, before, after, answers)
+            return splice_batch(embed, H, lengths, before, after, answers)
         if with_answers:
-            return splice(embed, H, lengths, before, [a + b for a, b in zip(after, answers, strict=True)])
-        return splice(embed, H, lengths, before, after, [[]] * len(after))
+            return splice_batch(
+                embed, H, lengths, before, [a + b for a, b in zip(after, answers, strict=True)]
+            )
+        return splice_batch(embed, H, lengths, before, after, [[]] * len(after))
 
     return wrong
 
 
 def then(change):
     """A right splice of which the result is changed."""
-    return lambda *given: change(*splice(*given))
+    return lambda *given: change(*splice_batch(*given))
 
 
 def labeled(change):

@@ -10,14 +10,14 @@ from torch.nn.functional import cross_entropy
 
 from salmonn_mini.course.exercises.exercise import Hint, Student, exercise, expect, hint, same
 from salmonn_mini.course.exercises.quiz import enter
-from salmonn_mini.models.splice import IGNORE_INDEX, answer_labels, splice
+from salmonn_mini.models.splice import IGNORE_INDEX, answer_labels, splice_batch
 
 BEFORE, AFTER = [1, 5], [[6, 7, 8], [6, 9]]  # token ids of a batch of two
 ANSWERS = [[10, 2], [11, 4, 3, 2]]
 LENGTHS = [2, 4]  # audio tokens of each
 
 
-@exercise("6.1", "splice a batch", level=3, minutes=20, reference=splice)
+@exercise("6.1", "splice a batch", level=3, minutes=20, reference=splice_batch)
 def splicing(spliced: Student) -> None:
     """two tensors: the rows (B, S, d), numbers, padded to the longest, on the right with answers and on the left
     without; and the mask (B, S), True where a row has a token
@@ -26,7 +26,7 @@ def splicing(spliced: Student) -> None:
     for answers in (ANSWERS, None):
         lengths = torch.tensor(LENGTHS)
         given = _two(spliced(embed, H.clone(), lengths, BEFORE, AFTER, answers))
-        rows, mask = splice(embed, H, lengths, BEFORE, AFTER, answers)
+        rows, mask = splice_batch(embed, H, lengths, BEFORE, AFTER, answers)
         _name_wrong_splice(given, embed, H, answers)
         what = "with answers" if answers else "without answers"
         expect(given[1], mask, f"The mask {what}")
@@ -53,26 +53,26 @@ def _two(given: Any) -> Any:
 def _name_wrong_splice(given: Any, embed: nn.Module, H: Tensor, answers: list[list[int]] | None) -> None:
     """Splices that are nearly right, each by its mask or by its rows."""
     lengths, mask = torch.tensor(LENGTHS), given[1]
-    right = splice(embed, H, lengths, BEFORE, AFTER, answers)[1]
+    right = splice_batch(embed, H, lengths, BEFORE, AFTER, answers)[1]
     hint(
         same(mask, right.flip(1)) or (isinstance(mask, Tensor) and same(mask.bool(), right.flip(1))),
         "Padded on the right without answers. The next token is written after the last place, so rows must end there."
         if answers is None
         else "Padded on the left with answers. For the loss the rows begin together, and padding comes last.",
     )
-    full = splice(embed, H, torch.tensor([4, 4]), BEFORE, AFTER, answers)
+    full = splice_batch(embed, H, torch.tensor([4, 4]), BEFORE, AFTER, answers)
     hint(
         same(mask, full[1]) or same(given[0], full[0]),
         "All 4 places of H are used for the first clip, but lengths says that it has 2 audio tokens.",
     )
-    one = splice(embed, H, lengths, BEFORE, [AFTER[0]] * 2, answers)
+    one = splice_batch(embed, H, lengths, BEFORE, [AFTER[0]] * 2, answers)
     hint(same(given[0], one[0]), "Both rows have the first instruction. Row i has after[i].")
-    bare = splice(embed, H, lengths, BEFORE, AFTER, [[], []])
+    bare = splice_batch(embed, H, lengths, BEFORE, AFTER, [[], []])
     hint(
         answers is not None and same(mask, bare[1]),
         "The answers are missing: they are the end of their rows.",
     )
-    early = splice(embed, H, lengths, [], [BEFORE + ids for ids in AFTER], answers)
+    early = splice_batch(embed, H, lengths, [], [BEFORE + ids for ids in AFTER], answers)
     hint(same(given[0], early[0]), "H stands first. It follows `before`.")
     hint(
         same(mask, torch.ones_like(right)),

@@ -197,11 +197,7 @@ class SalmonnModel(nn.Module):
                 what = "a single text" if isinstance(texts, str) else f"{len(texts)}"
                 raise SalmonnError(f"{name}: {what} for {len(H)} clips; give a list with one for each clip")
         after = [self.prompt.after(text) for text in instructions]
-        ids = (
-            [self.prompt.answer(text)[:max_answer_tokens] for text in answers]
-            if answers is not None
-            else None
-        )
+        ids = None if answers is None else [self.prompt.answer(Y)[:max_answer_tokens] for Y in answers]
         embed = self.base_llm.get_input_embeddings()
         embeds, mask = splice_batch(embed, H, lengths, self.prompt.before, after, ids)
         positions = (mask.long().cumsum(1) - 1).clamp(min=0)

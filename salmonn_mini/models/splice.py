@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from salmonn_mini.errors import SalmonnError
 
 IGNORE_INDEX = -100  # a label that the loss leaves out
+Ids = Sequence[int]  # of tokens
 
 
 class Prompt:
@@ -91,9 +92,9 @@ def splice_batch(
     embed: nn.Module,
     H: Tensor,
     lengths: Tensor,
-    before: Sequence[int],
-    after: Sequence[Sequence[int]],
-    answers: Sequence[Sequence[int]] | None = None,
+    before: Ids,
+    after: Sequence[Ids],
+    answers: Sequence[Ids] | None,
 ) -> tuple[Tensor, Tensor]:
     """Rows of `before`, a clip's audio tokens, its `after` and its answer: (B, S, d_llm), and their mask (B, S).
 
@@ -110,7 +111,7 @@ def splice_batch(
     return pad_sequence(rows, True, padding_side=side), pad_sequence(ones, True, padding_side=side)
 
 
-def answer_labels(mask: Tensor, answers: Sequence[Sequence[int]]) -> Tensor:
+def answer_labels(mask: Tensor, answers: Sequence[Ids]) -> Tensor:
     """Labels (B, S): each answer's token ids at the end of its row, IGNORE_INDEX elsewhere.
 
     `mask` (B, S) is True where a row has a token; a row with an answer is padded on the right.

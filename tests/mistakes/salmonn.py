@@ -25,11 +25,8 @@ def flipped(with_answers):
     def wrong(embed, H, lengths, before, after, answers):
         if (answers is not None) != with_answers:
             return splice_batch(embed, H, lengths, before, after, answers)
-        if with_answers:
-            return splice_batch(
-                embed, H, lengths, before, [a + b for a, b in zip(after, answers, strict=True)]
-            )
-        return splice_batch(embed, H, lengths, before, after, [[]] * len(after))
+        joined = [a + b for a, b in zip(after, answers or [[]] * len(after), strict=True)]
+        return splice_batch(embed, H, lengths, before, joined, None if with_answers else [[]] * len(after))
 
     return wrong
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from salmonn_mini.course import diagrams
+from salmonn_mini.course import diagrams, plots
 from salmonn_mini.course.exercises import qformer as exercises
 from salmonn_mini.course.figures import qformer
 from salmonn_mini.course.plots import Picture
@@ -96,6 +96,12 @@ def test_the_three_masks_and_the_two_uses_can_be_drawn() -> None:
     assert drawn(qformer.masks()) and drawn(diagrams.two_uses())
     assert all(kind.replace("_", " ") in qformer.masks(2, 5).alt for kind in MASKS)
     assert "32 queries" in diagrams.two_uses().alt
+
+
+def test_chance_is_a_line_and_stands_in_the_alt_text() -> None:
+    picture = qformer.mark_chance(plots.bars({"a": 50.0}, "% right"), 12.5)
+    assert picture.alt == "Bars of % right: a 50.00. Guessing: 12.5."
+    assert [12.5, 12.5] in [list(line.get_xdata()) for line in picture.axes[0].lines]
 
 
 def test_what_stands_in_for_the_exercises_is_the_package_s() -> None:

@@ -194,6 +194,15 @@ def last_window(weights: Mapping[str, ArrayLike], own: int) -> Picture:
     return picture
 
 
+def mark_chance(picture: Picture, percent: float) -> Picture:
+    """The same picture with a dotted line where guessing would stand."""
+    axes = picture.axes[0]
+    axes.axvline(percent, color=GRAY, linestyle=":", linewidth=1.5)
+    axes.set_xlabel(f"{axes.get_xlabel()} (dotted: guessing, {percent:g})")
+    picture.alt += f" Guessing: {percent:g}."
+    return picture
+
+
 def percent(right: ArrayLike) -> Interval:
     """Percent of n tries (n,), each 1 or 0, and Wilson's 95 % interval."""
     right = np.asarray(right, dtype=float)
@@ -219,7 +228,9 @@ def _mask_panel(axes: Axes, kind: str, N: int, S: int) -> None:
     cells = np.where(np.arange(N + S)[:, None] < N, to_rgb(SKY), to_rgb(VERMILION))  # a color a key
     axes.pcolormesh(np.where(mask[..., None], cells, 1.0), edgecolors=GRAY, linewidth=0.8)
     title = f"{kind.replace('_', ' ')}\nfor {PURPOSE[kind]}"
-    dress(axes, title, xlabel="key", ylabel="query", xlim=(0, N + S), ylim=(N + S, 0), aspect="equal")
+    dress(
+        axes, title, xlabel="is looked at", ylabel="looks", xlim=(0, N + S), ylim=(N + S, 0), aspect="equal"
+    )
     axes.plot((N, N), (0, N + S), (0, N + S), (N, N), color=INK, linewidth=1.8)
     axes.set_xticks(np.arange(N + S) + 0.5, names, fontsize=8)
     axes.set_yticks(np.arange(N + S) + 0.5, names, fontsize=8)

@@ -81,10 +81,10 @@ def attention(mine: Student) -> None:
     """
     q, k, v = _random(2, 2, 4), 2 * _random(2, 3, 4, seed=1), _random(2, 3, 4, seed=2)
     seen = torch.tensor([[True, True, True], [True, True, False]])
-    heard, weights = _both(mine(q.clone(), k.clone(), v.clone(), 2, None), "what is heard, and the weights")
+    out, weights = _both(mine(q.clone(), k.clone(), v.clone(), 2, None), "what is heard, and the weights")
     right, right_weights = attend(q, k, v, 2, None)
     hint(
-        same(heard, right_weights) and same(weights, right),
+        same(out, right_weights) and same(weights, right),
         "They are swapped: first what is heard, then the weights.",
     )
     hint(
@@ -96,19 +96,19 @@ def attention(mine: Student) -> None:
     split_v = v.unflatten(-1, (2, -1)).transpose(1, 2)
     heads_last = right_weights @ split_v
     hint(
-        same(heard, heads_last),
+        same(out, heads_last),
         "What the heads heard still stands apart: join them to one vector of width d again.",
     )
     hint(
-        same(heard, heads_last.reshape(2, 2, 4)),
+        same(out, heads_last.reshape(2, 2, 4)),
         "Joined in the wrong order: (B, heads, N, width) must become (B, N, heads, width) before it is (B, N, d).",
     )
     hint(
-        same(heard, attend(q, k, k, 2, None)[0]),
+        same(out, attend(q, k, k, 2, None)[0]),
         "The keys were mixed. Keys are for choosing; what is passed on are the values.",
     )
-    expect(heard, right, "What 2 queries hear of 3 frames, 2 heads, no mask")
-    heard, weights = _both(
+    expect(out, right, "What 2 queries hear of 3 frames, 2 heads, no mask")
+    out, weights = _both(
         mine(q.clone(), k.clone(), v.clone(), 2, seen.clone()), "what is heard, and the weights"
     )
     right, right_weights = attend(q, k, v, 2, seen)
@@ -125,7 +125,7 @@ def attention(mine: Student) -> None:
         "Some weights are not numbers. Is the mask turned round? True marks what may be seen.",
     )
     expect(weights, right_weights, "The weights where clip 2 has only 2 frames")
-    expect(heard, right, "What is heard where clip 2 has only 2 frames")
+    expect(out, right, "What is heard where clip 2 has only 2 frames")
     q, k, v = q[:1, :1], k[:1], v[:1]
     expect(mine(q, k, v, 1, None)[0], attend(q, k, v, 1, None)[0], "1 query, 1 head")
 
@@ -262,6 +262,7 @@ def through(window_qformer: Student) -> None:
     """
     Z, lengths = _random(2, 7, 4, seed=1), torch.tensor([7, 2])
 
+    @torch.no_grad()
     def qformer(queries: Tensor, windows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if windows.dim() != 3 or mask.shape != windows.shape[:2]:
             shapes = f"{tuple(windows.shape)} and {tuple(mask.shape)}"

@@ -13,6 +13,7 @@ from salmonn_mini.course.plots import Picture
 from salmonn_mini.models.config import SAMPLE_RATE, ConnectorConfig
 from salmonn_mini.models.connectors import WindowQFormer
 from salmonn_mini.models.qformer import MASKS
+from salmonn_mini.models.windows import split
 from salmonn_mini.toy.world.voice import Word
 
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(SAMPLE_RATE)  # 100 log-mel frames
@@ -115,11 +116,11 @@ def test_what_stands_in_for_the_exercises_is_the_package_s() -> None:
     layer.load_state_dict(package.qformer.bert["encoder"]["layer"][0].state_dict())
     norm = package.qformer.bert["embeddings"].LayerNorm
     own = exercises.WindowQFormer(
-        lambda queries, Z, mask: layer(norm(queries).expand(len(Z), -1, -1), Z, mask), 2, 12, 5, 3
+        lambda queries, Z, mask: layer(norm(queries).expand(len(Z), -1, -1), Z, mask), 2, 12, 5
     )
     own.load_state_dict(package.state_dict(), strict=False)
     Z, lengths = torch.randn(2, 7, 10), torch.tensor([7, 2])
-    torch.testing.assert_close(own(Z, lengths), package(Z, lengths), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(own(*split(Z, 3, lengths)), package(Z, lengths), rtol=1e-4, atol=1e-5)
     part, x = package.qformer.bert["encoder"]["layer"][0].crossattention.self, torch.randn(2, 2, 12)
     mask = torch.arange(7) < lengths[:, None]
     found = exercises.attend(part.query(x), part.key(Z), part.value(Z), 3, mask)

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from salmonn_mini.course.exercises import check, use
-from salmonn_mini.models import windows
 
 
 # Exercise 4.1: attention with heads and a mask (●●○, 15 minutes)
@@ -59,16 +58,15 @@ class QFormerLayer(nn.Module):
 QFormerLayer = use("4.2", QFormerLayer)
 
 
-# Exercise 4.3: from Z to H (●●●, 20 minutes)
+# Exercise 4.3: from windows to H (●●●, 20 minutes)
 class WindowQFormer(nn.Module):
-    def __init__(self, qformer: nn.Module, N: int, d: int, d_llm: int, L: int) -> None:
+    def __init__(self, qformer: nn.Module, N: int, d: int, d_llm: int) -> None:
         super().__init__()
-        self.qformer, self.L = qformer, L
+        self.qformer = qformer
         self.queries = nn.Parameter(0.02 * torch.randn(1, N, d))
         self.projection = nn.Linear(d, d_llm)
 
-    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        Z_l, mask = windows.split(Z, self.L, lengths)  # (B, W, L, D), (B, W, L)
+    def forward(self, Z_l: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         own = mask.any(-1)  # (B, W): windows with at least one frame of their clip
         tokens = self.projection(self.qformer(self.queries, Z_l[own], mask[own])[0])  # (n, N, d_llm)
         B, W, N = *own.shape, self.queries.shape[1]

@@ -5,7 +5,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from salmonn_mini.course.exercises.qformer import QFormerLayer, WindowQFormer, attend
-from salmonn_mini.models import windows
 from salmonn_mini.models.qformer import blip2_mask
 
 
@@ -130,62 +129,44 @@ class Unnamed(nn.Module):
 class Through(WindowQFormer):
     """A right one that runs all windows; the wrong ones change a line."""
 
-    def run(self, Z, lengths, look=lambda mask: mask):
-        Z_l, mask = windows.split(Z, self.L, lengths)
-        mask = look(mask)
-        tokens = self.qformer(self.queries, Z_l.flatten(0, 1), mask.flatten(0, 1))[0]
-        return tokens, mask.any(-1)
+    def run(self, Z_l, mask):
+        return self.qformer(self.queries, Z_l.flatten(0, 1), mask.flatten(0, 1))[0]
 
 
 def goes(forward):
     return type("Wrong", (Through,), {"forward": forward})
 
 
-def without_mask(self, Z, lengths):
-    tokens, _ = self.run(Z, lengths, lambda mask: mask | True)
-    return self.projection(tokens).view(len(Z), -1, 5), lengths
+def changed_H(change):
+    """The right tokens in another form."""
 
+    def forward(self, Z_l, mask):
+        H, counts = WindowQFormer.forward(self, Z_l, mask)
+        return change(H), counts
 
-def all_windows(self, Z, lengths):
-    tokens, own = self.run(Z, lengths)
-    return self.projection(tokens).view(len(Z), -1, 5) * own.repeat_interleave(2, 1)[..., None], lengths
-
-
-def unfolded(self, Z, lengths):
-    H, counts = WindowQFormer.forward(self, Z, lengths)
-    return H.unflatten(1, (-1, 2)), counts
-
-
-def unprojected(self, Z, lengths):
-    tokens, own = self.run(Z, lengths)
-    return (tokens.nan_to_num() * own.flatten()[:, None, None]).view(len(Z), -1, 3), lengths
-
-
-def in_one_row(self, Z, lengths):
-    H, counts = WindowQFormer.forward(self, Z, lengths)
-    return H.flatten(0, 1), counts
-
-
-def by_query(self, Z, lengths):
-    H, counts = WindowQFormer.forward(self, Z, lengths)
-    return H.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2), counts
-
-
-def with_noise(self, Z, lengths):
-    H, counts = WindowQFormer.forward(self, Z, lengths)
-    return H + (H == 0), counts
-
-
-def four_axes(self, Z, lengths):
-    Z_l, mask = windows.split(Z, self.L, lengths)
-    return self.projection(self.qformer(self.queries, Z_l, mask)[0]), lengths
+    return goes(forward)
 
 
 def counted(count):
-    def forward(self, Z, lengths):
-        return WindowQFormer.forward(self, Z, lengths)[0], count(lengths)
+    """The right tokens, counted otherwise."""
+    return goes(lambda self, Z_l, mask: (WindowQFormer.forward(self, Z_l, mask)[0], count(mask)))
 
-    return goes(forward)
+
+def without_mask(self, Z_l, mask):
+    return self.projection(self.run(Z_l, mask | True)).view(len(Z_l), -1, 5), mask
+
+
+def all_windows(self, Z_l, mask):
+    own = mask.any(-1).repeat_interleave(2, 1)
+    return self.projection(self.run(Z_l, mask)).view(len(Z_l), -1, 5) * own[..., None], mask
+
+
+def unprojected(self, Z_l, mask):
+    return self.run(Z_l, mask | True).view(len(Z_l), -1, 3), mask
+
+
+def four_axes(self, Z_l, mask):
+    return self.projection(self.qformer(self.queries, Z_l, mask)[0]), mask
 
 
 def mask(kind, N, S):
@@ -263,14 +244,14 @@ MISTAKES = {
     "4.3": [
         (goes(without_mask), "The mask does not reach"),
         (goes(all_windows), "have one"),
-        (goes(unfolded), "still stand apart"),
+        (changed_H(lambda H: H.unflatten(1, (-1, 2))), "still stand apart"),
         (goes(unprojected), "The last step is `projection`"),
-        (goes(in_one_row), "stand in one row"),
-        (goes(by_query), "query by query"),
-        (goes(with_noise), "behind them H must be zero"),
+        (changed_H(lambda H: H.flatten(0, 1)), "stand in one row"),
+        (changed_H(lambda H: H.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2)), "query by query"),
+        (changed_H(lambda H: H + (H == 0)), "behind them H must be zero"),
         (goes(four_axes), "takes windows (n, L, D)"),
-        (counted(lambda lengths: -(-lengths // 3)), "numbers of windows"),
-        (counted(lambda lengths: torch.tensor([6, 6])), "Count its own"),
+        (counted(lambda mask: mask.any(-1).sum(1)), "numbers of windows"),
+        (counted(lambda mask: torch.tensor([6, 6])), "Count its own"),
     ],
     "4.4": [
         (changed(CAUSAL, lambda sees, N, S: sees.T), "Rows look"),

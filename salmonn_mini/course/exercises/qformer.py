@@ -53,21 +53,20 @@ class QFormerLayer(Layer):
 
 
 class WindowQFormer(nn.Module):
-    """From Z (B, T, D) and lengths (B,) to H (B, W·N, d_llm), zero beyond its lengths (B,).
+    """From windows Z_l (B, W, L, D) and their mask (B, W, L) to H (B, W·N, d_llm), zero beyond its lengths (B,).
 
     `qformer` takes queries (1, N, d), windows (n, L, D) and mask (n, L), and gives (n, N, d) and all weights.
     """
 
-    def __init__(self, qformer: Callable, N: int, d: int, d_llm: int, L: int) -> None:
+    def __init__(self, qformer: Callable, N: int, d: int, d_llm: int) -> None:
         super().__init__()
-        self.qformer, self.L = qformer, L
+        self.qformer = qformer
         self.queries = new_queries(N, d)
         self.projection = nn.Linear(d, d_llm)
 
-    def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        windows, mask = split(Z, self.L, lengths)
+    def forward(self, Z_l: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         own = mask.any(-1)  # a window without a frame of its clip has nothing to share out
-        tokens = self.projection(self.qformer(self.queries, windows[own], mask[own])[0])
+        tokens = self.projection(self.qformer(self.queries, Z_l[own], mask[own])[0])
         H = tokens.new_zeros(*own.shape, *tokens.shape[1:])
         H[own] = tokens
         return H.flatten(1, 2), own.sum(1) * self.queries.shape[1]
@@ -254,13 +253,14 @@ def _layer(
     return x
 
 
-@exercise("4.3", "from Z to H", level=3, minutes=20, reference=WindowQFormer)
+@exercise("4.3", "from windows to H", level=3, minutes=20, reference=WindowQFormer)
 def through(window_qformer: Student) -> None:
-    """a module whose forward takes features Z (B, T, D) and lengths (B,), how many frames are each clip's own, and
-    gives two tensors: H (B, M, d_llm), all tokens of each clip in order, with zeros where a clip has none, and
-    the number of tokens of each clip (B,)
+    """a module whose forward takes windows Z_l (B, W, L, D) and a boolean mask (B, W, L), True at each clip's own
+    frames, and gives two tensors: H (B, M, d_llm), all tokens of each clip in order, with zeros where a clip has
+    none, and the number of tokens of each clip (B,)
     """
     Z, lengths = _random(2, 7, 4, seed=1), torch.tensor([7, 2])
+    Z_l, frames = split(Z, 3, lengths)
 
     @torch.no_grad()
     def qformer(queries: Tensor, windows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -270,7 +270,7 @@ def through(window_qformer: Student) -> None:
         total = (windows * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
         return queries + total[..., :3], torch.ones(1)
 
-    mine, right = window_qformer(qformer, 2, 3, 5, 3), WindowQFormer(qformer, 2, 3, 5, 3)
+    mine, right = window_qformer(qformer, 2, 3, 5), WindowQFormer(qformer, 2, 3, 5)
     hint(
         not hasattr(mine, "state_dict"),
         "WindowQFormer(…) must be an nn.Module: class WindowQFormer(nn.Module).",
@@ -282,22 +282,22 @@ def through(window_qformer: Student) -> None:
         "The parts have other names than those of the stub. Leave __init__ as it is.",
     )
     mine.load_state_dict(state)
-    H, counts = _both(Student(mine)(Z.clone(), lengths.clone()), "H, and the number of tokens of each clip")
+    H, counts = _both(Student(mine)(Z_l.clone(), frames.clone()), "H, and the number of tokens of each clip")
     with torch.no_grad():
-        expected, right_counts = right(Z, lengths)
-        _name_wrong_H(H, expected, right, Z, lengths)
+        expected, right_counts = right(Z_l, frames)
+        _name_wrong_H(H, expected, right, Z_l)
         expect(H, expected, "H of clips of 7 and 2 frames, L = 3, N = 2")
         hint(
             same(counts, torch.tensor([3, 1])), "These are the numbers of windows. Each becomes N = 2 tokens."
         )
         hint(same(counts, torch.tensor([6, 6])), "Clip 2 has 2 frames: one window, 2 tokens. Count its own.")
         expect(counts, right_counts, "The number of tokens of clips of 7 and 2 frames, L = 3, N = 2")
-        alone = Student(mine)(Z[1:, :2].clone(), lengths[1:].clone())
+        alone = Student(mine)(Z_l[1:, :1].clone(), frames[1:, :1].clone())
         expect(alone[0], expected[1:, :2], "Clip 2 alone, without the padding of the batch")
 
 
-def _name_wrong_H(H: Any, expected: Tensor, right: WindowQFormer, Z: Tensor, lengths: Tensor) -> None:
-    """Z (2, 7, 4), of which clip 2 has 2 frames: 3 windows and 1, 2 queries, d = 3, d_llm = 5."""
+def _name_wrong_H(H: Any, expected: Tensor, right: WindowQFormer, Z_l: Tensor) -> None:
+    """Z_l (2, 3, 3, 4): 7 frames, and 2 in clip 2, so 3 windows and 1; 2 queries, d = 3, d_llm = 5."""
     is_tensor = isinstance(H, Tensor)
     hint(
         is_tensor and bool(H.isnan().any()),
@@ -316,18 +316,12 @@ def _name_wrong_H(H: Any, expected: Tensor, right: WindowQFormer, Z: Tensor, len
         is_tensor and H.dim() == 2,
         "The clips stand in one row. Give each clip a row of its own: (B, M, d_llm).",
     )
-    windows, _ = split(Z, right.L, lengths)
-    every, _ = split(Z, right.L)
-    unmasked = right.projection(
-        right.qformer(right.queries, windows.flatten(0, 1), torch.ones(6, 3).bool())[0]
+    unmasked = right.projection(right.qformer(right.queries, Z_l.flatten(0, 1), torch.ones(6, 3).bool())[0])
+    tokens = unmasked.view(2, 6, 5)
+    hint(
+        same(H, tokens) or same(H, tokens * (expected != 0)),
+        "The mask does not reach the Q-Former: the last window of clip 1 has one frame, and it looks at three.",
     )
-    first = right.projection(right.qformer(right.queries, every.flatten(0, 1), torch.ones(6, 3).bool())[0])
-    for wrong in (unmasked, first):
-        tokens = wrong.view(2, 6, 5)
-        hint(
-            same(H, tokens) or same(H, tokens * (expected != 0)),
-            "The mask does not reach the Q-Former: the last window of clip 1 has one frame, and it looks at three.",
-        )
     hint(
         is_tensor
         and H.shape == expected.shape

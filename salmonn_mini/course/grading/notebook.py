@@ -15,7 +15,7 @@ from salmonn_mini.errors import SalmonnError
 
 PACKAGE = Path(__file__).parents[2]
 # What an exercise may call of the package: its text says so.
-GIVEN = ("salmonn_mini.evaluation.metrics.words", "salmonn_mini.models.windows")
+GIVEN = ("salmonn_mini.evaluation.metrics.words",)
 # What shows or checks, and answers nothing.
 SHOWS = tuple(
     f"salmonn_mini.course.{name}"

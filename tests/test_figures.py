@@ -75,16 +75,6 @@ def test_windows_over_their_whole_range() -> None:
         assert f"{count} windows, {count * N} tokens; {fate}." in windows.WINDOWS.figure(**at).alt
 
 
-def test_the_cost_of_a_clip_over_its_whole_range() -> None:
-    for at in sweep(windows.COST):
-        L = round(50 * at["window_seconds"])
-        tokens = ceil(50 * at["seconds"] / L) * at["N"]
-        assert (
-            f"N = {at['N']}: {tokens} tokens; 30 s: {ceil(1500 / L) * at['N']}."
-            in windows.COST.figure(**at).alt
-        )
-
-
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 2.27])
 def test_windows_over_a_clip(seconds: float) -> None:
     X = np.zeros(round(seconds * SAMPLE_RATE))

@@ -4,6 +4,7 @@ from math import ceil
 
 import numpy as np
 import pytest
+import torch
 
 from salmonn_mini.course.figures import windows
 from salmonn_mini.models.config import SAMPLE_RATE
@@ -41,7 +42,12 @@ def test_a_batch_is_drawn_with_every_frame_and_every_row(lengths: tuple[int, int
     assert hatched == sum(missing)
 
 
-READ = {(5, 1): [60, 62, 61], (50, 1): [40, 41, 45], (50, 4): [50, 50, 50], (None, 1): [35, 30, 40]}
+READ = {
+    (5, 1): torch.tensor([60.0, 62.0, 61.0]),
+    (50, 1): torch.tensor([40.0, 41.0, 45.0]),
+    (50, 4): torch.tensor([50.0, 50.0, 50.0]),
+    (None, 1): torch.tensor([35.0, 30.0, 40.0]),
+}
 
 
 def test_what_was_read_stands_in_the_curves_and_in_their_words() -> None:

@@ -149,7 +149,7 @@ def read_by_budget(read: Read, chance: float, seconds: float, title: str = "") -
     said = []
     for index, L in enumerate(dict.fromkeys(L for L, _ in read)):
         name = "whole clip" if L is None else f"L = {L}"
-        own = {N: float(np.mean(values)) for (of, N), values in read.items() if of == L}
+        own = {N: float(np.asarray(values).mean()) for (of, N), values in read.items() if of == L}
         x = [N / (seconds if L is None else L / FRAMES_PER_SECOND) for N in own]
         look = {"color": PALETTE[index], "marker": MARKERS[index], "linestyle": DASHES[index % len(DASHES)]}
         axes.plot(x, list(own.values()), label=name, **look)

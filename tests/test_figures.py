@@ -145,7 +145,7 @@ def test_numbers_get_a_slider_words_a_drop_down_and_the_figure_follows() -> None
     assert seen == [{"L": 2, "tail": "pad"}, {"L": 3, "tail": "pad"}, {"L": 3, "tail": "drop"}]
 
 
-@pytest.mark.parametrize("explorer", [windows.WINDOWS, windows.COST, sound.explore_sampling(TONE)])
+@pytest.mark.parametrize("explorer", [windows.WINDOWS, sound.explore_sampling(TONE)])
 def test_an_explorer_begins_with_values_that_can_be_chosen(explorer: Explorer) -> None:
     assert set(explorer.start) <= set(explorer.controls)
     assert all(explorer.start[name] in explorer.controls[name] for name in explorer.start)

@@ -75,16 +75,6 @@ def test_windows_over_their_whole_range() -> None:
         assert f"{count} windows, {count * N} tokens; {fate}." in windows.WINDOWS.figure(**at).alt
 
 
-def test_the_cost_of_a_clip_over_its_whole_range() -> None:
-    for at in sweep(windows.COST):
-        L = round(50 * at["window_seconds"])
-        tokens = ceil(50 * at["seconds"] / L) * at["N"]
-        assert (
-            f"N = {at['N']}: {tokens} tokens; 30 s: {ceil(1500 / L) * at['N']}."
-            in windows.COST.figure(**at).alt
-        )
-
-
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 2.27])
 def test_windows_over_a_clip(seconds: float) -> None:
     X = np.zeros(round(seconds * SAMPLE_RATE))
@@ -155,7 +145,7 @@ def test_numbers_get_a_slider_words_a_drop_down_and_the_figure_follows() -> None
     assert seen == [{"L": 2, "tail": "pad"}, {"L": 3, "tail": "pad"}, {"L": 3, "tail": "drop"}]
 
 
-@pytest.mark.parametrize("explorer", [windows.WINDOWS, windows.COST, sound.explore_sampling(TONE)])
+@pytest.mark.parametrize("explorer", [windows.WINDOWS, sound.explore_sampling(TONE)])
 def test_an_explorer_begins_with_values_that_can_be_chosen(explorer: Explorer) -> None:
     assert set(explorer.start) <= set(explorer.controls)
     assert all(explorer.start[name] in explorer.controls[name] for name in explorer.start)

@@ -3,7 +3,7 @@
     check("3.1", n_windows)      →  ○ nothing there yet, and what is wanted
                                     ✗ not yet: the mistake by its name
                                     ✓ right
-    split = use("3.2", split)    →  the same; the cells below then run on the student's own if it is right, and
+    fold = use("3.2", fold)      →  the same; the cells below then run on the student's own if it is right, and
                                     on the package's otherwise
 
 A chapter's module holds its exercises. To add one, write its rule there under `@exercise(...)`, its stub in the

@@ -151,7 +151,7 @@ class Desk:
 
     def call(self, place: int, values: tuple) -> Any:
         """A call in the student's process, and what it did there done here: gradients, settings, random numbers."""
-        self.callbacks, self.graphs = [], []
+        self.graphs = []  # callbacks stay: what a call has made may call them later
         reply = self.ask("call", place, values)
         with _answers():
             for number, gradient in self.decode(reply["gradients"]):

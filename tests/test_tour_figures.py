@@ -33,14 +33,14 @@ def tone(seconds: float, rate: int = SAMPLE_RATE, form: str = "WAV", channels: i
     return encode(np.stack([wave] * channels, 1), rate, form)
 
 
-def listen(X: torch.Tensor, instruction: str, scale: float) -> tuple[str, torch.Tensor]:
+def ask(X: torch.Tensor, instruction: str, scale: float) -> tuple[str, torch.Tensor]:
     """In place of a model: the answer tells what came, and there are five audio tokens a second."""
     H = torch.eye(max(2, len(X) * 5 // SAMPLE_RATE), 8)
     return f"{len(X) / SAMPLE_RATE:.2f} s, asked: {instruction}", H
 
 
 def own(content: bytes, name: str = "mine.wav", instruction: str = ASK) -> Sound | str:
-    return tour.respond(tour.Upload(name, content), instruction, 4.0, listen)
+    return tour.respond(tour.Upload(name, content), instruction, 4.0, ask)
 
 
 def hertz(X: torch.Tensor) -> float:
@@ -127,7 +127,7 @@ def test_a_recording_is_heard_at_any_rate_and_never_written_to_a_file(
 
 @pytest.mark.parametrize("seconds", [31.0, 30.0, 0.005])
 def test_a_recording_may_be_long_or_short(seconds: float) -> None:
-    sound = tour.respond(tour.Recording(tone(seconds)), ASK, 0.0, listen)
+    sound = tour.respond(tour.Recording(tone(seconds)), ASK, 0.0, ask)
     assert isinstance(sound, Sound) and len(sound.X) == min(seconds, tour.LONGEST) * SAMPLE_RATE
 
 
@@ -146,7 +146,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("wav", BROKEN.values(), ids=BROKEN)
 def test_a_broken_recording_costs_one_line(wav: bytes) -> None:
-    line = tour.respond(tour.Recording(wav), ASK, 4.0, listen)
+    line = tour.respond(tour.Recording(wav), ASK, 4.0, ask)
     assert isinstance(line, str) and line.startswith("✗ recording: no sound in it (")
     assert line.endswith("; record it again") and "\n" not in line and "BytesIO" not in line
 
@@ -176,7 +176,7 @@ def panel(
 
     monkeypatch.setattr("IPython.display.display", lambda sound: print(sound.title + sound.text))
     clips = {"sample.wav": SAMPLES / "form_8000_hz.wav"}
-    recorder, files, *rest = tour.OwnClip(listen, ("Transcribe the speech.", ASK), clips, 4.0).show().children
+    recorder, files, *rest = tour.OwnClip(ask, ("Transcribe the speech.", ASK), clips, 4.0).show().children
     return [recorder, *files.children, *rest], shown
 
 

@@ -147,10 +147,10 @@ def shift(tokens: Sequence[str], labels: Sequence[bool], p: Sequence[float], fir
     """
     shown, own = tokens[first:], labels[first:]
     chances = dict(zip(np.flatnonzero(labels), p, strict=True))
-    told = "; ".join(
+    described = "; ".join(
         f"at “{tokens[i - 1]}” “{tokens[i]}” has p = {value:.3f}" for i, value in chances.items()
     )
-    picture = Picture(f"Logits against labels, one place apart: {told}.", width=10.0, height=2.5)
+    picture = Picture(f"Logits against labels, one place apart: {described}.", width=10.0, height=2.5)
     axes = picture.panel("", xlim=(-2.4, len(shown)), ylim=(-0.2, 3.6))
     axes.axis("off")
     for y, name in ((2.9, "token read"), (1.7, "p of the next token"), (0.3, "label")):
@@ -174,8 +174,8 @@ def causal_mask(kinds: Sequence[str]) -> Picture:
     """Which places each place of a row attends to: those up to itself, in the color of what stands there."""
     S = len(kinds)
     runs = [place for place in range(S) if not place or kinds[place] != kinds[place - 1]] + [S]
-    told = ", ".join(f"{stop - start} of {kinds[start]}" for start, stop in pairwise(runs))
-    alt = f"The causal mask of {S} places, {told}: a triangle. Each place attends to itself and to all before it."
+    described = ", ".join(f"{stop - start} of {kinds[start]}" for start, stop in pairwise(runs))
+    alt = f"The causal mask of {S} places, {described}: a triangle. Each place attends to itself and to all before it."
     picture = Picture(alt, width=5.6, height=4.8)
     axes = picture.panel("", xlabel="place that is read (key)", ylabel="place that reads (query)")
     image = np.ones((S, S, 3))

@@ -25,7 +25,7 @@ LONGEST = 30.0  # seconds; what is beyond is cut off
 # Browsers make a voice fit for a telephone call; the model is to hear it as it is.
 MICROPHONE = {"echoCancellation": False, "noiseSuppression": False, "autoGainControl": False}
 NO_CLIP = "no clip yet: record one, choose a file, or take a sample"
-Listen = Callable[[Tensor, str, float], tuple[str, ArrayLike]]
+Ask = Callable[[Tensor, str, float], tuple[str, ArrayLike]]
 
 
 @dataclass(frozen=True)
@@ -110,22 +110,22 @@ def spectrogram_with_tokens(X: ArrayLike, H: ArrayLike) -> Picture:
     return picture
 
 
-def respond(clip: Upload | Recording | None, instruction: str, scale: float, listen: Listen) -> Sound | str:
+def respond(clip: Upload | Recording | None, instruction: str, scale: float, ask: Ask) -> Sound | str:
     """What stands below the controls: the clip and its answer, or one line that says what is wrong.
 
     Its text also says what was fixed: resampled, mixed down, cut at LONGEST seconds, damaged.
 
     Args:
-        listen: gives a model's answer to X (S,), an instruction and a LoRA scale, and the audio tokens H (M, d_llm).
+        ask: gives a model's answer to X (S,), an instruction and a LoRA scale, and the audio tokens H (M, d_llm).
     """
     if clip is None:
         return f"{NO_CLIP.capitalize()}."
     try:
         if not instruction.strip():
             raise SalmonnError('the instruction is empty; ask something, such as "Transcribe the speech."')
-        heard = clip.read()
-        answer, H = listen(heard.X, instruction, scale)
-        return heard.sound(H, f"{instruction} (LoRA scale {scale:g})\n→ {answer}")
+        read = clip.read()
+        answer, H = ask(read.X, instruction, scale)
+        return read.sound(H, f"{instruction} (LoRA scale {scale:g})\n→ {answer}")
     except SalmonnError as problem:
         return f"✗ {problem}"
 
@@ -135,13 +135,13 @@ class OwnClip:
     """Speak, choose a file or take a sample, then ask: below the controls stands what `respond` gives.
 
     Attributes:
-        listen: as `respond` takes it.
+        ask: as `respond` takes it.
         instructions: proposed ones, the first to begin with; any other can be typed.
         samples: files to take, by name.
         scale: the LoRA scale as trained; others go from 0 to it.
     """
 
-    listen: Listen
+    ask: Ask
     instructions: Sequence[str]
     samples: Mapping[str, Path]
     scale: float
@@ -171,7 +171,7 @@ class OwnClip:
         def follow(_: Any = None) -> None:
             with shown:
                 print("listening …")
-                answered = respond(chosen, line.value, scale.value, self.listen)
+                answered = respond(chosen, line.value, scale.value, self.ask)
                 clear_output(wait=True)
                 if isinstance(answered, str):
                     print(answered)

@@ -76,7 +76,9 @@ def test_an_llm_that_knows_its_answer_is_heard_to_its_end(tokenizer) -> None:
 
 
 def test_random_backbones_get_scores_in_the_cards_shape(tokenizer, monkeypatch) -> None:
-    monkeypatch.setattr(scores, "TEXT_TASKS", ("keywords", "story"))
+    monkeypatch.setattr(
+        scores, "TEXT_TASKS", {task: TEXT_TASKS[task] for task in ("keywords", "reverse", "story")}
+    )
     monkeypatch.setattr(scores, "speakers_of", lambda split: speakers_of(split)[:2])
     monkeypatch.setattr(scores, "EVENTS", dict(list(EVENTS.items())[:3]))
     monkeypatch.setattr(scores, "answer_texts", partial(scores.answer_texts, max_new_tokens=3))

@@ -13,7 +13,7 @@ from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world import grammar
 from salmonn_mini.toy.world.clips import ClipPlan, Music
 from salmonn_mini.toy.world.lexicon import NUMBERS
-from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, draw_samples
+from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, draw_samples, draw_tasks
 from salmonn_mini.toy.world.voice import Utterance
 
 TASKS = [task for task in TEXT_TASKS for _ in range(40)]
@@ -166,6 +166,14 @@ def test_batches_of_text_are_a_function_of_seed_and_step(samples, tokenizer):
         assert pool.rows(step) == again.rows(step)
     other = text.TextPool(samples, text.Layout(tokenizer), 4)
     assert pool.rows(11) != pool.rows(12) and pool.rows(11) != other.rows(11)
+    later = text.TextPool(samples, text.Layout(tokenizer), 3, before=40)
+    assert later.rows(0) == pool.rows(40)
+
+
+def test_the_second_part_has_no_exercises() -> None:
+    first, second = (set(draw_tasks(5000, np.random.default_rng(0), part)) for part in (0, 1))
+    assert first == {*TEXT_TASKS}
+    assert first - second == {"next_word", "previous_word", "reverse"}
 
 
 def test_random_words_come_first(samples, tokenizer):

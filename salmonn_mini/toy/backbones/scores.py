@@ -28,6 +28,7 @@ from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, TextSample, draw_sampl
 from salmonn_mini.toy.world.voice import MOODS, speakers_of
 
 BATCH = 32
+COPIES = {"asr": word_errors, "phone_copy": phone_errors}
 MAX_NEW_TOKENS = 100
 # Tags of which a clip has exactly one, and the task that draws such clips.
 ONE_OF: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -148,12 +149,12 @@ def llm_scores(
 ) -> dict[str, dict]:
     """Accuracy on every text task: n unseen sentences each.
 
-    Every answer is right or wrong, save phones: a copy has twenty and more of them, scored one by one as 1 - PER.
+    Every answer is right or wrong, save copies, which have up to fifty words or phones, scored one by one: 1 - WER.
     `held_out` is the accuracy in held-out wordings of the instructions, `noisy` the one on contexts as soft.py has
     them, both on n / 4 sentences.
     """
     scores = {}
-    for number, task in enumerate(TEXT_TASKS):
+    for number, task in enumerate(task for task, row in TEXT_TASKS.items() if row.weights[1]):
         score = partial(_task_score, llm, tokenizer, task, seed=(seed, 13, number), split=split)
         few = -(-n // 4)
         others = {"held_out": score(few, held_out=True), "noisy": score(few, noisy=True)}
@@ -175,15 +176,11 @@ def _task_score(
     rng = np.random.default_rng(seed)
     samples = draw_samples([task] * n, rng, split, held_out=held_out)
     answers = answer_texts(llm, tokenizer, samples, noise=rng if noisy else None)
-    if task == "phone_copy":
-        return {"metric": "1 - PER"} | _phone_accuracy(samples, answers)
+    if task in COPIES:
+        errors = (COPIES[task](one.answer, answer.text) for one, answer in zip(samples, answers, strict=True))
+        name = "1 - WER" if task == "asr" else "1 - PER"
+        return {"metric": name} | _score([(units - wrong, units) for wrong, units in errors])
     return {"metric": "accuracy"} | _share(map(is_right, samples, answers))
-
-
-def _phone_accuracy(samples: Sequence[TextSample], answers: Sequence[Answer]) -> dict:
-    pairs = zip(samples, answers, strict=True)
-    errors = [phone_errors(sample.answer, answer.text) for sample, answer in pairs]
-    return _score([(phones - wrong, phones) for wrong, phones in errors])
 
 
 @torch.no_grad()

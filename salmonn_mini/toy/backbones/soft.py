@@ -19,7 +19,7 @@ from salmonn_mini.toy.world.grammar import spoken_words
 from salmonn_mini.toy.world.pronunciation import phonemes
 
 SHARE = 0.5  # samples whose context is softened
-CRISP = ("phone_copy",)  # never softened: a phone that is written twice is another word
+CRISP = ("phone_copy", "count_words")  # never softened: what is written twice is there twice
 TWICE = 0.5  # at most: of a sample's tokens, as a word over two windows
 BLANKS = 0.5  # at most: of a sample's tokens, with one to three blanks before them
 LOST_STOPS = 0.2  # at most: of the stops and commas of a sample, which are hardly heard

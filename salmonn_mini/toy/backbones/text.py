@@ -25,7 +25,8 @@ from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world.text_tasks import TextSample, draw_samples, draw_tasks
 from salmonn_mini.toy.world.wordings import add_affixes
 
-SCHEDULE = Schedule(steps=12_000, lr=2e-3, warmup=300)  # some 110 minutes on two cores with bfloat16
+# Two parts, of other shares of the tasks: some 100 and 30 minutes on two cores with bfloat16.
+SCHEDULES = (Schedule(steps=12_000, lr=2e-3, warmup=300), Schedule(steps=3500, lr=6e-4, warmup=100))
 RANDOM_STEPS, RANDOM_SHARE = 2000, 0.1  # the first steps have random words alone, the later ones so many
 SOFT_STEPS = (5000, 7000)  # between these the share of softened contexts grows from 0 to soft.SHARE
 BATCH = 64
@@ -208,18 +209,21 @@ def answer_loss(llm: LlamaForCausalLM, batch: TextBatch, generator: torch.Genera
 
 
 class TextPool:
-    """Draws batches of rows of like length: a group of batches is drawn at once, sorted and cut."""
+    """Draws batches of rows of like length: a group of batches is drawn at once, sorted and cut.
+
+    `before` is the number of the steps of earlier pools: the shares of random words and of softened contexts go on.
+    """
 
     GROUP = 16
 
-    def __init__(self, samples: Sequence[TextSample], layout: Layout, seed: int) -> None:
-        self.samples, self.layout, self.seed = samples, layout, seed
+    def __init__(self, samples: Sequence[TextSample], layout: Layout, seed: int, before: int = 0) -> None:
+        self.samples, self.layout, self.seed, self.before = samples, layout, seed, before
         self._words = random_words.words_of(layout.prompt.tokenizer)
         self._group = lru_cache(maxsize=1)(self._draw)
 
     def rows(self, step: int) -> list[Row]:
         """The rows of a step's batch, a function of (seed, step)."""
-        group, place = divmod(step, self.GROUP)
+        group, place = divmod(self.before + step, self.GROUP)
         order = np.random.default_rng((self.seed, group)).permutation(self.GROUP)
         start = BATCH * int(order[place])
         return self._group(group)[start : start + BATCH]
@@ -243,18 +247,28 @@ def _with_affixes(sample: TextSample, rng: np.random.Generator) -> TextSample:
 
 
 def train_llm(
-    place: Place, schedule: Schedule = SCHEDULE, seed: int = 0
+    place: Place, schedules: Sequence[Schedule] = SCHEDULES, seed: int = 0
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict]:
     """The toy's LLM and tokenizer trained from scratch, with the steps and seconds that it took."""
-    rng = np.random.default_rng(seed)
-    samples = draw_samples(draw_tasks(min(POOL, schedule.steps * BATCH), rng), rng, "train")
+    samples = _draw(schedules[0], seed, 0)
     tokenizer = train_tokenizer(samples[:CORPUS])
     llm = build(tokenizer, seed)
-    layout = Layout(tokenizer)
+    layout, stats, before = Layout(tokenizer), [], 0
 
     def loss_of(rows: Sequence[Row], number: int) -> Tensor:
         batch = layout.pad(rows, np.random.default_rng(number))
         return answer_loss(llm, batch, torch.Generator().manual_seed(number))
 
-    stats = train(llm, TextPool(samples, layout, seed).rows, loss_of, schedule, place, seed=seed)
-    return llm, tokenizer, stats
+    for part, schedule in enumerate(schedules):
+        samples = samples if part == 0 else _draw(schedule, seed + part, part)
+        pool = TextPool(samples, layout, seed + part, before)
+        own = replace(place, name=f"{place.name}-{part + 1}")
+        stats.append(train(llm, pool.rows, loss_of, schedule, own, seed=seed + part))
+        before += schedule.steps
+    return llm, tokenizer, {name: sum(part[name] for part in stats) for name in ("steps", "seconds")}
+
+
+def _draw(schedule: Schedule, seed: int, part: int) -> list[TextSample]:
+    """The samples of a part of the training."""
+    rng = np.random.default_rng(seed)
+    return draw_samples(draw_tasks(min(POOL, schedule.steps * BATCH), rng, part), rng, "train")

@@ -134,13 +134,8 @@ def neighbor(step: int) -> Maker:
 
 
 def speech_qa(rng: np.random.Generator, split: str) -> Draft:
-    """A question about a statement; at times about one of two."""
-    first, second = _statement(rng, split), _statement(rng, split)
-    asked = pick(rng, answers.speech_questions(first).items())
-    if first.subject == second.subject or first.object == second.object or "it" in _words(asked[0]):
-        return first.text, *asked
-    both = [first.text, second.text]
-    return " ".join(pick(rng, (both[:1], both, both[::-1]))), *asked
+    statement = _statement(rng, split)
+    return statement.text, *pick(rng, answers.speech_questions(statement).items())
 
 
 def question(rng: np.random.Generator, split: str) -> Draft:

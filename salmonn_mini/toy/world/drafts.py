@@ -56,8 +56,8 @@ def written_words() -> tuple[str, ...]:
 
 
 def _described(rng: np.random.Generator) -> Command:
-    """A sentence on sounds, music or a voice, as text."""
-    kind, gender = rng.integers(6), pick(rng, ("male", "female"))
+    """A sentence on sounds, music or a voice, as text; or a short answer about them."""
+    kind, gender = rng.integers(7), pick(rng, ("male", "female"))
     if kind == 0:
         return Command(answers.music_caption(pick(rng, MUSIC), pick(rng, TEMPI), pick(rng, MODES)), ())
     if kind == 1:
@@ -68,6 +68,8 @@ def _described(rng: np.random.Generator) -> Command:
     if kind == 3:
         styles = [f"{style} music" for style in MUSIC]
         return Command(sentence(pick(rng, (*MOODS, *TEMPI, *MODES, *styles))), ())
+    if kind == 4:
+        return Command(pick(rng, ("Yes.", "No.", "No speech.")), ())
     return Command(caption(draw_sounds(rng)), ())
 
 

@@ -25,7 +25,7 @@ _ROWS = """
     asr             + give me (the words|every word) of the (speech|recording).
     asr               Can you (transcribe|write down) (the speech|the recording)?
     asr               What exactly (is said|was said|is being said|did you hear)?
-    asr             + turn (the recording|what is said|what was said) into (words|a transcript).
+    asr             + turn (the speech|the recording|what is said|what was said) into (words|a transcript).
     audio_caption   + (describe|name|list) (|all )the sounds(| that you hear| in the recording).
     audio_caption     What (can you hear|do you hear|can be heard|sounds are there)(| in the recording| in the audio)?
     audio_caption     Write (a|a short) (caption for|description of|sentence about) the (audio|sounds|recording).
@@ -37,10 +37,11 @@ _ROWS = """
     keywords        + (list|extract|find|name|give me) (|all )the (keywords|important words).
     keywords          What are the (keywords|most important words)(| in the speech| in the sentence)?
     keywords          Which words (matter most|are the keywords)?
-    keywords        + turn (it|this|the sentence) into (keywords|a list of keywords).
+    keywords        + turn (it|this|the speech|the sentence) into (keywords|a list of keywords).
     spoken_query_qa + answer (this question|the speaker|the speaker's question).
     spoken_query_qa   What is the (answer|right answer|correct answer)(| to this question| to the speaker's question)?
     spoken_query_qa + (give|tell) me the (answer|right answer)(| to the question).
+    spoken_query_qa + reply to (the question|this question).
     spoken_query_qa   Can you answer (the question|this question|the speaker)?
     slot_filling      (what|which) {} (is mentioned|does the speaker mention)?
     slot_filling    + (find|give me|tell me|write down) the {}(| that is mentioned| that the speaker mentions).

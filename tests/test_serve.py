@@ -209,8 +209,10 @@ def test_a_port_that_is_taken_is_told_in_one_line():
 
 
 def test_a_recording_is_answered_as_in_the_tour_and_deleted(room, model, tmp_path):
-    def ask(X, instruction):
-        return model.generate(model.encode([X]), [instruction], max_new_tokens=80)[0].text
+    def ask(X, instruction, _scale):
+        features = model.encode([X])
+        H, _ = model.get_audio_features(features)
+        return model.generate(features, [instruction], max_new_tokens=80)[0].text, H[0].detach()
 
     content, visitor = wav(tone(), tmp_path), Visitor(room[0])
     path = visitor.upload(content)
@@ -219,8 +221,8 @@ def test_a_recording_is_answered_as_in_the_tour_and_deleted(room, model, tmp_pat
     assert files(room[1]) == [] and card["trouble"] == "" and "mine.wav" in card["card"]
     shown = visitor.ask("Describe the audio.")
     for where, instruction in (("answered", "Describe the audio."), ("heard", answering.TRANSCRIBE)):
-        sound = tour.respond([{"name": "mine.wav", "content": content}], instruction, ask)
-        assert escape(sound.text) == f"{escape(instruction)}\n→ {shown[where]}"
+        sound = tour.respond(tour.Upload("mine.wav", content), instruction, 4.0, ask)
+        assert escape(sound.text) == f"{escape(instruction)} (LoRA scale 4)\n→ {shown[where]}"
     assert "below it its 5 audio tokens of 64 numbers each" in shown["card"]
     again = visitor.ask("Describe the audio.", scale=0.0)
     assert again["heard"] == shown["heard"] and again["answered"] != shown["answered"]

@@ -58,7 +58,9 @@ def tokens_of(answers: list[str]) -> set[int]:
 @pytest.fixture(scope="module")
 def written() -> set[int]:
     """The tokens that the LLM wrote in its own training."""
-    samples = draw_samples(list(TEXT_TASKS) * 300, np.random.default_rng(0), "train")
+    samples = draw_samples(
+        [*TEXT_TASKS, *["asr"] * 10, *["speech_qa"] * 5] * 300, np.random.default_rng(0), "train"
+    )
     return tokens_of([sample.answer for sample in samples])
 
 

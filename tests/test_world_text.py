@@ -226,7 +226,9 @@ def test_text_samples_are_complete_and_repeatable(task):
 def test_the_llm_writes_every_word_of_the_audio_tasks_answers():
     """LoRA on queries and values cannot teach a new word: such answers are never learned."""
     names = [task for task in TEXT_TASKS if task != "phone_copy"]
-    copied = text_tasks.draw_samples((names + ["asr"] * 10 + ["speech_qa"] * 3) * 700, np.random.default_rng(0), "train")
+    copied = text_tasks.draw_samples(
+        (names + ["asr"] * 10 + ["speech_qa"] * 3) * 700, np.random.default_rng(0), "train"
+    )
     written = {word for sample in copied for word in re.findall(r"[\w']+|[.,?]", sample.answer)}
     tasks = [
         task.name

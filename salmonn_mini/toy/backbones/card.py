@@ -36,19 +36,22 @@ _DATA = {
 _TRIED = """## What was tried for the LLM, and left out
 
 - *Yes or no* and *true or false* about a statement stayed at chance after half a million samples, alone as in the
-  mixture, also with the reason in the answer. Spelling and changing capital letters were hardly learned in 7,000 steps.
+  mixture, also with the reason in the answer. Spelling and changing capital letters were hardly learned in 7,000
+  steps.
 - The word after and before another reached 75 % and 38 % after the first part, on random words 16 % and 20 %: the LLM
-  guesses them by grammar, and looks nothing up. Lists are reversed in 82 %. The three stay exercises of the first part.
+  guesses them by grammar, and looks nothing up. Lists are reversed in 82 %. The three stay exercises of the first
+  part.
 - A question about one of *two* statements: 75 %, so the recipe asks about one.
 - A word in quotation marks became a token of its own, which hid it: *replace a word* 53 %, without them 92 %.
 - Eight layers of width 192 in place of six of 256, 7,000 and 2,000 steps: most tasks at 85 to 100 %, few at 97.
-- A second part of 3,000 steps at 1e-3, a fifth of them on random words: the word before 68 %, the word after 84 %, but
-  copying 88 % and stories 92 %.
+- A second part of 3,000 steps at 1e-3, a fifth of them on random words: the word before 68 %, the word after 84 %,
+  but copying 88 % and stories 92 %.
 
-The shipped run had 12,000 steps of the first part, with questions about two statements, and 3,750 of the second: after
-1,750 of these, some wordings and the words *Yes* and *No* were added, and the rate began anew at 5e-4. The recipe has
-all this from the start. So a run from scratch gives weights like these, not the same ones. All three models were trained
-on two cores of an AMD EPYC, the LLM beside other work; alone it takes .5 s a step, some 130 minutes in all.
+The shipped run had 12,000 steps of the first part, with questions about two statements, and 3,750 of the second:
+after 1,750 of these, some wordings and the words *Yes* and *No* were added, and the rate began anew at 5e-4. The
+recipe has all this from the start. So a run from scratch gives weights like these, not the same ones. All three
+models were trained on two cores of an AMD EPYC, the LLM beside other work; alone it takes .5 s a step, some 130
+minutes in all.
 """
 
 

@@ -28,7 +28,7 @@ lab: ## JupyterLab on notebooks/, at the tour
 	@$(MAKE_PY) lab $(LAB)
 
 test: ## lint, unit tests, every notebook (ten to twenty minutes on two cores)
-	@$(MAKE_PY) test $(NOTEBOOKS)
+	@$(MAKE_PY) test $(if $(filter file,$(origin NOTEBOOKS)),,$(NOTEBOOKS))
 
 lint: ## ruff, mypy and the spelling alone
 	@$(MAKE_PY) lint
@@ -36,8 +36,9 @@ lint: ## ruff, mypy and the spelling alone
 coverage: env ## the unit tests, and which lines they reach
 	$(PY) -m pytest -n 2 --dist worksteal --cov
 
-browser: env ## drive `make lab`, the page and the book in headless Chromium: needs chromium on the PATH
+browser: env ## drive `make lab`, the recorder, the page and the book in headless Chromium: needs chromium on the PATH
 	$(PY) tests/browser/drive.py $(NOTEBOOKS)
+	$(PY) tests/browser/microphone.py
 	$(PY) tests/browser/serve.py
 	PYTHONPATH=. $(PY) tests/browser/book.py
 

@@ -43,6 +43,7 @@ SYNONYMS = {
         "torch_compile": "compile",
         "streaming": "stream",
     },
+    "alignment key": {"max_steps": "steps", "learning_rate": "lr"},
 }
 
 

@@ -102,7 +102,7 @@ def cases(bystander: Path) -> dict[str, Case]:
     add("half-missing-cell", good | {"3.3": "pass"}, (RIGHT, RIGHT, MISSING, RIGHT))
     add(
         "half-not-python",
-        good | {"3.2": 'def split(Z:\ncheck("3.2", split)'},
+        good | {"3.2": 'def fold(Z:\ncheck("3.2", fold)'},
         (RIGHT, WRONG, RIGHT, RIGHT),
         "not Python",
     )
@@ -149,9 +149,9 @@ def cases(bystander: Path) -> dict[str, Case]:
     trick("solution-source", ceil, NAMED, "inspect.getsource", source)
     table = "from salmonn_mini.course.exercises import EXERCISES\nright = [EXERCISES['3.2'].reference]"
     own = good | {
-        "3.2": f'{table}\ndef split(*given):\n    return right[0](*given)\n\n\nsplit = use("3.2", split)'
+        "3.2": f'{table}\ndef fold(*given):\n    return right[0](*given)\n\n\nfold = use("3.2", fold)'
     }
-    add("solution-reference", own, (RIGHT, NAMED, RIGHT, RIGHT), "windows.split")
+    add("solution-reference", own, (RIGHT, NAMED, RIGHT, RIGHT), "probes.fold")
     book = f"text = open({str(SOLUTIONS)!r}).read()\nexec(text)"
     trick(
         "solution-file",

@@ -28,23 +28,26 @@ from pathlib import Path
 import numpy as np
 import together
 
-STEPS = 40
-NUMBERS = ("loss", "gradient_norm", "tasks")  # of a row, to be equal to the last bit
+STEPS, ALIGNMENT = 40, 15  # in all, and those on the connector alone
+NUMBERS = ("phase", "loss", "gradient_norm", "tasks", "left_out")  # of a row, to be equal to the last bit
 
 
 def session(folder: Path, processes: int, stream: bool, workers: int) -> None:
     """One process of a run, from wherever it was to its end."""
     from runs import Tones, packed_recipe, recipe_for, streams_of
-    from tiny import tiny_salmonn
+    from tiny import tiny_config, tiny_salmonn
 
     from salmonn_mini.train import fit
 
     rank = os.environ.get("RANK", "0")
     sys.stderr = (folder / f"stderr-{rank}").open("a")  # a process whose fellow is killed says so at length
-    model = tiny_salmonn()
+    # A token for two frames: the tones are short, and their sentences not.
+    connector = tiny_config().connector.replace(window_seconds=0.04, token_scale=None)
+    model = tiny_salmonn(config=tiny_config(connector=connector))
     recipe = packed_recipe(folder, folder.parent / "packed") if stream else recipe_for(folder)
     cache = str(folder.parent / "cache")
-    recipe = recipe.replace(steps=STEPS, save_every=2, cache_dir=cache, workers=workers)
+    recipe = recipe.replace(steps=STEPS - ALIGNMENT, alignment={"steps": ALIGNMENT, "batch_size": 4})
+    recipe = recipe.replace(save_every=2, cache_dir=cache, workers=workers)
     took = fit(model, streams_of(recipe) if stream else Tones(), recipe)
     assert took["processes"] == processes, took
     digest = hashlib.sha256()
@@ -71,7 +74,7 @@ class Run:
         log = self.folder / "run" / "train.jsonl"
         lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
         rows = [json.loads(line) for line in lines if line.endswith(b"\n")]
-        return [{name: row[name] for name in NUMBERS} for row in rows]
+        return [{name: row.get(name) for name in NUMBERS} for row in rows]
 
     def files(self, pattern: str = "*.pt") -> list[Path]:
         return sorted((self.folder / "run" / "checkpoints").glob(pattern))

@@ -10,8 +10,8 @@ from salmonn_mini.models.splice import Answer
 from salmonn_mini.toy.backbones import scores, sounds, speech, text
 from salmonn_mini.toy.backbones.text import TextSample, train_tokenizer
 from salmonn_mini.toy.world.events import EVENTS
-from salmonn_mini.toy.world.text_tasks import MAKERS, draw_samples
-from salmonn_mini.toy.world.voice import VOICES
+from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, draw_samples
+from salmonn_mini.toy.world.voice import speakers_of
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def said(words: str, ended: bool = True) -> Answer:
     return Answer(words, (), ended)
 
 
-@pytest.mark.parametrize("task", MAKERS)
+@pytest.mark.parametrize("task", TEXT_TASKS)
 def test_the_right_answer_is_right_only_with_an_end_and_for_its_own_sample(task: str) -> None:
     samples = draw_samples([task] * 30, np.random.default_rng(1), "test")
     for sample in samples:
@@ -35,16 +35,15 @@ def test_the_right_answer_is_right_only_with_an_end_and_for_its_own_sample(task:
 
 
 def test_a_story_is_right_by_its_form() -> None:
-    context = "the old farmer buys a red apple"
-    told = (
-        "once upon a time there was a farmer . the farmer had one red apple . all of them ate it in the end ."
-    )
+    context = "The old farmer buys a red apple."
+    told = "Once upon a time there was a farmer. The farmer had one red apple. All of them ate it in the end."
     assert scores.is_story(context, told)
     assert not scores.is_story(context, told.replace("farmer", "queen"))  # another hero
-    assert not scores.is_story(context, told.removesuffix(" ."))  # no end
-    assert not scores.is_story(context, "once upon a time there was a farmer .")  # too short
-    assert not scores.is_story(context, told.replace("once upon a time ", "long ago "))
-    sounds_ = "a dog barks and then rain falls"
+    assert not scores.is_story(context, told.replace("apple", "hat"))  # another thing
+    assert not scores.is_story(context, told.removesuffix("."))  # no end
+    assert not scores.is_story(context, "Once upon a time there was a farmer. He had an apple.")  # too short
+    assert not scores.is_story(context, told.replace("Once upon a time ", "Long ago "))
+    sounds_ = "A dog barks and then rain falls."
     encoded = told.replace("one red apple", "heard a dog and then the rain")
     assert scores.is_story(sounds_, encoded)
     assert not scores.is_story(sounds_, told.replace("one red apple", "heard a dog"))
@@ -62,7 +61,7 @@ def test_an_llm_that_knows_its_answer_is_heard_to_its_end(tokenizer) -> None:
     """An LLM trained on one sample until it answers by heart."""
     torch.manual_seed(0)
     llm = text.build(tokenizer, seed=0)
-    sample = TextSample("last_word", "anna sees a ball", "What is the last word?", "the last word is ball .")
+    sample = TextSample("last_word", "Alice sees a ball.", "What is the last word?", "ball")
     batch = text.Layout(tokenizer).batch([sample])
     optimizer = torch.optim.Adam(llm.parameters(), 1e-3)
     for _ in range(25):
@@ -70,13 +69,17 @@ def test_an_llm_that_knows_its_answer_is_heard_to_its_end(tokenizer) -> None:
         text.answer_loss(llm, batch).backward()
         optimizer.step()
     (given,) = scores.answer_texts(llm.eval(), tokenizer, [sample])
+    (noisy,) = scores.answer_texts(llm, tokenizer, [sample], noise=np.random.default_rng(0))
+    assert noisy.text == sample.answer
     assert given.text == sample.answer and given.ended and given.token_ids[-1] == tokenizer.eos_token_id
     assert scores.is_right(sample, given)
 
 
 def test_random_backbones_get_scores_in_the_cards_shape(tokenizer, monkeypatch) -> None:
-    monkeypatch.setattr(scores, "MAKERS", ("keywords", "story"))
-    monkeypatch.setattr(scores, "VOICES", dict(list(VOICES.items())[:2]))
+    monkeypatch.setattr(
+        scores, "TEXT_TASKS", {task: TEXT_TASKS[task] for task in ("keywords", "reverse", "story")}
+    )
+    monkeypatch.setattr(scores, "speakers_of", lambda split: speakers_of(split)[:2])
     monkeypatch.setattr(scores, "EVENTS", dict(list(EVENTS.items())[:3]))
     monkeypatch.setattr(scores, "answer_texts", partial(scores.answer_texts, max_new_tokens=3))
     torch.manual_seed(0)
@@ -85,10 +88,11 @@ def test_random_backbones_get_scores_in_the_cards_shape(tokenizer, monkeypatch) 
         whisper, sounds.build(0).eval(), text.build(tokenizer, 0).eval(), tokenizer, n=2
     )
     assert set(made) == {"whisper", "beats", "llm"}
-    assert len(made["whisper"]["voices"]) == 2 and made["whisper"]["n"] == 2
+    assert len(made["whisper"]["speakers"]) == 2 and made["whisper"]["n"] == 2
     assert len(made["beats"]["events"]) == 3 and made["beats"]["n"] == 6
     assert set(made["beats"]["tags"]) == set(scores.ONE_OF)
     assert set(made["llm"]) == {"keywords", "story"}
+    assert all(0 <= row[name] <= 1 for row in made["llm"].values() for name in ("held_out", "noisy"))
     for row in (made["beats"], made["whisper"], *made["llm"].values()):
         assert row["interval"][0] <= row["value"] <= row["interval"][1]
 

@@ -89,6 +89,15 @@ def test_tokens_are_ordered_window_by_window_then_query_by_query():
     assert_close(H[:, 2:], second, atol=1e-5, rtol=1e-5)
 
 
+def test_zeros_that_fill_the_last_window_are_not_looked_at():
+    connector = tiny("window_qformer")
+    Z = torch.randn(1, 4, D_IN)
+    with torch.no_grad():
+        H, _ = connector(Z, torch.tensor([4]))
+        last_frame_alone = connector.projection(connector.qformer(connector.queries, Z[:, 3:]).hidden)
+    assert_close(H[:, 2:], last_frame_alone, atol=1e-5, rtol=1e-5)
+
+
 def test_a_clip_without_a_full_window_is_refused_where_the_tail_is_dropped():
     connector = tiny("window_qformer", tail="drop")
     with pytest.raises(SalmonnError, match=r"1 frames is shorter than a window of 3.*tail='pad'"):

@@ -28,7 +28,8 @@ from salmonn_mini.data import (
 from salmonn_mini.data import clips as clips_room
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import preset
-from salmonn_mini.toy.dataset import PREFIXES, SUFFIXES, ToyDataset
+from salmonn_mini.toy.dataset import ToyDataset
+from salmonn_mini.toy.world.wordings import PREFIXES, SUFFIXES
 
 TOY = preset("toy")
 

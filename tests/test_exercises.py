@@ -134,6 +134,32 @@ def test_known_mistakes_are_named(number: str) -> None:
     assert len({words for _, words in rows}) >= 3
 
 
+WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128, torch.float64: torch.float32}
+
+
+def otherwise(given: object, numpy: bool, found: list[torch.dtype]) -> object:
+    """What was given with each tensor of numbers in another type; what was changed goes to `found`."""
+    if isinstance(given, tuple):
+        return tuple(otherwise(part, numpy, found) for part in given)
+    if not isinstance(given, torch.Tensor) or given.dim() == 0 or given.dtype not in WIDER:
+        return given
+    found.append(given.dtype)
+    return given.detach().numpy() if numpy else given.to(WIDER[given.dtype])
+
+
+@pytest.mark.parametrize("numpy", [False, True], ids=["dtype", "numpy"])
+@pytest.mark.parametrize("number", EXERCISES)
+def test_right_numbers_of_another_type_would_break_the_cells_below_and_do_not_pass(number, numpy) -> None:
+    own, found = solution(chapter_of(number))[2][stub(number)[1]["name"]], []
+    if inspect.isclass(own):
+        forward = lambda self, *values: otherwise(own.forward(self, *values), numpy, found)  # noqa: E731
+        other = type(own.__name__, (own,), {"forward": forward})
+    else:
+        other = lambda *values: otherwise(own(*values), numpy, found)  # noqa: E731
+    said = verdict(number, other)
+    assert said.startswith(WRONG if found else RIGHT), said
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_has_three_to_five_exercises_of_a_known_size(chapter: int) -> None:
     own = [row for number, row in EXERCISES.items() if number.startswith(f"{chapter}.")]
@@ -251,12 +277,28 @@ def test_check_says_what_to_give_it(capsys: pytest.CaptureFixture[str]) -> None:
         (torch.ones(2), torch.ones(2) > 0, "it holds numbers, but it must hold True and False"),
         (torch.ones(2, 2), torch.tensor([[1.0, 1.0], [1.0, 2.0]]), "got 1 at [1, 1], but it must be 2"),
         (np.ones(2), torch.tensor([1.0, 2.0]), "got 1 at [1], but it must be 2"),
+        (torch.ones(1) + 1j, torch.ones(1) + 2j, "got 1+1j at [0], but it must be 1+2j"),
+        (torch.ones(2) + 0j, torch.ones(2), "it holds complex numbers, but it must hold numbers"),
     ],
 )
 def test_a_difference_is_put_in_words(given: object, value: object, words: str) -> None:
     assert not same(given, value)
     with pytest.raises(Exception, match=re.escape(f"It: {words}.")):
         expect(given, value, "It")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (torch.ones(2).double(), "it is torch.float64, but it must be torch.float32"),
+        (torch.ones(2).long(), "it is torch.int64, but it must be torch.float32"),
+        (np.ones(2, np.float32), "return a tensor"),
+    ],
+)
+def test_equal_numbers_of_another_type_are_named(given: object, words: str) -> None:
+    assert same(given, torch.ones(2))
+    with pytest.raises(Exception, match=re.escape(words)):
+        expect(given, torch.ones(2), "It")
 
 
 def test_equal_values_may_differ_in_type_and_rounding() -> None:

@@ -19,11 +19,17 @@ from tiny import tiny_config, tiny_salmonn
 from salmonn_mini.train import fit
 from salmonn_mini.train.checkpointing import read_checkpoint
 
-STEPS = 8
+STEPS, ALIGNMENT = 8, 3  # in all, and those on the connector alone
 
 
 def still():
-    return tiny_salmonn(config=tiny_config(dropout=0))
+    connector = tiny_config(dropout=0).connector.replace(window_seconds=0.04, token_scale=None)
+    return tiny_salmonn(config=tiny_config(dropout=0, connector=connector))
+
+
+def recipe_in(folder: Path):
+    alignment = {"steps": ALIGNMENT, "batch_size": 4}
+    return recipe_for(folder, steps=STEPS - ALIGNMENT, alignment=alignment, eval_every=2, save_every=2)
 
 
 def prepare(accelerator, model, optimizer):
@@ -53,7 +59,8 @@ def session(folder: Path, stop: int) -> None:
     record = loop._Run._record
 
     def watch(run, row):
-        assert any("DTensor" in type(p).__name__ for p in run.trained.values())
+        spread = any("DTensor" in type(p).__name__ for p in run.phase.trained.values())
+        assert spread == (run.done > ALIGNMENT)  # which needs no pass through the LLM
         record(run, row)
         if run.done == stop:
             try:
@@ -63,19 +70,19 @@ def session(folder: Path, stop: int) -> None:
 
     loop._Run._record = watch
     model = still()
-    took = fit(model, Tones(), recipe_for(folder, steps=STEPS, eval_every=4), eval_dataset=Tones(2))
+    took = fit(model, Tones(), recipe_in(folder), eval_dataset=Tones(2))
     assert (took["processes"], took["wrapper"]) == (2, "FSDPSalmonnModel")
     whole = {name: tensor.tolist() for name, tensor in model.trainable_state().items()}
     (folder / f"weights-{os.environ['RANK']}.json").write_text(json.dumps(whole))
 
 
 def test_spread_weights_learn_as_whole_ones_and_resume_exactly(tmp_path):
-    whole, recipe = still(), recipe_for(tmp_path / "one", steps=STEPS)
-    fit(whole, Tones(), recipe.replace(eval_every=4), eval_dataset=Tones(2))
-    for name, stop in (("spread", 0), ("broken", 5), ("broken", 0)):
+    whole, recipe = still(), recipe_in(tmp_path / "one")
+    fit(whole, Tones(), recipe, eval_dataset=Tones(2))
+    for name, stop in (("spread", 0), ("broken", 2), ("broken", 5), ("broken", 0)):
         (tmp_path / name).mkdir(exist_ok=True)
         together.finish(together.start(session, 2, tmp_path / name, stop))
-    spread, broken = recipe_for(tmp_path / "spread"), recipe_for(tmp_path / "broken")
+    spread, broken = recipe_in(tmp_path / "spread"), recipe_in(tmp_path / "broken")
     assert losses(spread) == pytest.approx(losses(recipe), abs=1e-4)
     assert losses(broken) == losses(spread)
     assert [row.get("wer") for row in rows(spread)] == [row.get("wer") for row in rows(recipe)]

@@ -132,7 +132,7 @@ def test_no_submission_ends_the_run_changes_anything_or_counts_for_more_than_it_
     again = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
     assert "10 of 10 are marked already" in again.stderr
     assert (tmp_path / "grades.jsonl").read_bytes() == rows
-    assert "right-solutions     ✓      ✓      ✓      ✓      9 of 9" in again.stdout
+    assert "right-solutions     ✓      ✓      ✓      ✓      8 of 8" in again.stdout
 
 
 WALL = """

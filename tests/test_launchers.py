@@ -17,7 +17,16 @@ from salmonn_mini.cli import main
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.train import load_recipe
 
-CHANGES = ["steps=20", "clips=32", "batch_size=8", "dropout=0", "threads=1", "trackers=[]", "cache_dir=cache"]
+CHANGES = [
+    "steps=20",
+    "clips=32",
+    "batch_size=8",
+    "dropout=0",
+    "threads=1",
+    "trackers=[]",
+    "cache_dir=cache",
+    "alignment=null",
+]
 TWO = {
     "torchrun": ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"],
     "accelerate": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import peft
@@ -12,7 +13,14 @@ from torch.testing import assert_close
 
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import AdapterConfig
-from salmonn_mini.models.lora import LoraLinear, attach_lora, get_lora_scale, lora_drift, lora_scale
+from salmonn_mini.models.lora import (
+    LoraLinear,
+    attach,
+    attach_lora,
+    get_lora_scale,
+    lora_drift,
+    lora_scale,
+)
 
 CONFIG = AdapterConfig(r=4, lora_alpha=16, lora_dropout=0.0)  # s = 4 as trained
 IDS = torch.tensor([[1, 5, 9, 2]])
@@ -71,7 +79,7 @@ def model(request) -> nn.Module:
 
 def run(model: nn.Module) -> torch.Tensor:
     with torch.no_grad():
-        return model(IDS).logits if isinstance(model, peft.PeftModel) else model(torch.linspace(-1, 1, 6))
+        return model(IDS).logits if hasattr(model, "lm_head") else model(torch.linspace(-1, 1, 6))
 
 
 def merge(model: nn.Module, back: bool = False) -> None:
@@ -133,6 +141,51 @@ def test_attaching_trains_lora_on_q_and_v_alone(llm):
     assert "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight" in names
     assert all(".q_proj.lora_" in name or ".v_proj.lora_" in name for name in names)
     assert get_lora_scale(llm) == 4.0
+
+
+def test_attaching_by_hand_does_what_peft_does(bare_llm):
+    before = run(bare_llm)
+    ours = attach(copy.deepcopy(bare_llm), ("q_proj", "v_proj"), 4, 16)
+    assert torch.equal(run(ours), before) and get_lora_scale(ours) == 4.0
+    theirs = moved(attach_lora(bare_llm, CONFIG))
+    prefix, ending = "base_model.model.", ".default.weight"
+    trained = {
+        name.removeprefix(prefix).replace(ending, ".weight"): weight
+        for name, weight in theirs.named_parameters()
+        if weight.requires_grad
+    }
+    own = {name: weight for name, weight in ours.named_parameters() if weight.requires_grad}
+    assert own.keys() == trained.keys()
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(trained[name])
+    assert_close(run(ours), run(theirs))
+    assert lora_drift(ours).overall == pytest.approx(lora_drift(theirs).overall)
+
+
+class Foreign(nn.Module):
+    """Another's LoRA layer, with the five names."""
+
+    def __init__(self, base_layer: nn.Linear) -> None:
+        super().__init__()
+        self.base_layer, self.scale, self.merged = base_layer, 4.0, False
+        self.lora_A, self.lora_B = nn.Linear(6, 2, bias=False), nn.Linear(2, 8, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.base_layer(x) + self.scale * self.lora_B(self.lora_A(x))
+
+
+def test_the_knob_turns_any_layer_with_the_five_names():
+    layer = Foreign(nn.Linear(6, 8))
+    x = torch.linspace(-1, 1, 6)
+    with torch.no_grad(), lora_scale(layer, 0):
+        assert torch.equal(layer(x), layer.base_layer(x))
+    assert get_lora_scale(layer) == 4.0
+    change = 4 * layer.lora_B.weight @ layer.lora_A.weight
+    assert lora_drift(layer).overall == pytest.approx((change.norm() / layer.base_layer.weight.norm()).item())
+    layer.merged = True
+    with pytest.raises(SalmonnError, match="merged"), lora_scale(layer, 0):
+        pass
 
 
 def test_unknown_target_modules_are_named(bare_llm):

@@ -60,5 +60,23 @@ def test_each_begins_with_values_that_can_be_chosen_and_draws_them(explorer) -> 
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
 
 
+def test_the_flow_has_both_ways_and_their_sum() -> None:
+    picture = lora.flow()
+    said = " ".join(text.get_text() for text in picture.axes[0].texts)
+    for part in ("$W$", "frozen", "$A$", "$B$", "trained", "d_{in}", "d_{out}", "$r$ numbers", "$+$"):
+        assert part in said
+    assert len(picture.axes[0].patches) >= 8
+    assert "down to r numbers" in picture.alt and "times s" in picture.alt
+
+
+def test_the_words_of_a_spectrogram_are_marked_in_both_pictures() -> None:
+    picture = lora.low_rank(MATRIX, 2, [("The", 0.5, 2.0), ("baker", 2.5, 7.0)])
+    assert picture.alt.endswith("The words, from left to right: The baker.")
+    for axes in picture.axes:
+        assert [line.get_xdata()[0] for line in axes.lines] == [0.5, 2.0, 2.5, 7.0]
+        assert [text.get_text() for text in axes.texts] == ["The", "baker"]
+    assert "words" not in lora.low_rank(MATRIX, 2).alt
+
+
 def test_nothing_but_zeros_has_a_picture_too() -> None:
     assert "keep 0.0% of the squares" in lora.low_rank(np.zeros((3, 4)), 1).alt

@@ -19,7 +19,8 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.evaluation.metrics import answers, bootstrap, captions, following, java, words
 from salmonn_mini.evaluation.metrics.following import RULES, Prediction, follows
 from salmonn_mini.evaluation.metrics.measures import MEASURES, compare, score, summarize
-from salmonn_mini.toy.world import text_tasks, translate
+from salmonn_mini.toy.world import answers as toy_answers
+from salmonn_mini.toy.world import grammar, translate
 from salmonn_mini.toy.world.audio_tasks import draw_examples
 
 WORDS = ("the", "cat", "The", "cat,", "dog", ".", "a", "red", "Rain", "it's", "那", "x1")
@@ -285,9 +286,9 @@ STORY = "once upon a time there was a kind farmer . the farmer lived in the park
         ),
         (
             "co_reasoning",
-            {"words": "where am i now", "sounds": "rain falls", "reference": "the answer is in the street ."},
-            ["the answer is in the street .", "The answer is: a cat."],
-            ["where am i now", "rain falls", "in the street .", "the answer", STORY, ""],
+            {"words": "Where am I?", "sounds": "Rain falls.", "reference": "You are on the street."},
+            ["You are on the street.", "you are in: the house"],
+            ["Where am I?", "Rain falls.", "On the street.", "It is a cat.", "You", STORY, ""],
         ),
         (
             "keywords",
@@ -346,11 +347,11 @@ def test_a_wer_of_thirty_percent_is_where_asr_ends() -> None:
     [
         (
             "emotion",
-            "the speaker is happy .",
-            ["the speaker is happy .", "happy", "It is Happy!"],
-            ["the speaker is sad .", "happy or sad", "", "the speaker"],
+            "Happy.",
+            ["Happy.", "happy", "It is Happy!"],
+            ["Sad.", "happy or sad", "", "the speaker", "The speaker sounds happy."],
         ),
-        ("gender", "it is a man .", ["it is a man .", "man"], ["it is a woman .", "a man or a woman", STORY]),
+        ("gender", "A man.", ["A man.", "man", "It's a man."], ["A woman.", "a man or a woman", STORY]),
         (
             "speaker_verification",
             "it is two .",
@@ -395,9 +396,15 @@ def test_a_wer_of_thirty_percent_is_where_asr_ends() -> None:
         ),
         (
             "co_reasoning",
-            "the answer is a dog .",
-            ["the answer is a dog ."],
-            ["a dog", "the answer is a cat ."],
+            "It is a dog.",
+            ["It is a dog.", "it is a dog"],
+            ["a dog", "It is a cat.", "You are a dog."],
+        ),
+        (
+            "co_reasoning",
+            "You should feed the cat.",
+            ["you should feed the cat"],
+            ["You should feed the dog."],
         ),
         (
             "keywords",
@@ -443,7 +450,7 @@ def test_transcripts_captions_and_other_languages_do_not_follow(task: str) -> No
 
 def test_a_translation_into_another_language_does_not_follow() -> None:
     rng = np.random.default_rng(0)
-    statements = [text_tasks.grammar.draw(text_tasks.grammar.draw_statement, rng, "test") for _ in range(100)]
+    statements = [grammar.draw(grammar.draw_statement, rng, "test") for _ in range(100)]
     by_task = {
         "translation_de": translate.to_german,
         "translation_ja": translate.to_japanese,
@@ -459,10 +466,7 @@ def perfect(task: str, n: int) -> list[Prediction]:
     """Samples of the toy world whose answers are the references."""
     examples = draw_examples([task] * n, np.random.default_rng(5), "test")
     return [
-        Prediction(
-            task, e.answer, e.answer, e.words, text_tasks.caption(e.plan.events) if e.plan.events else ""
-        )
-        for e in examples
+        Prediction(task, e.answer, e.answer, e.words, toy_answers.caption(e.plan.events)) for e in examples
     ]
 
 

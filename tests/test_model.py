@@ -92,7 +92,7 @@ def test_what_stands_where_and_where_the_loss_looks(model: SalmonnModel) -> None
 def test_the_prompt_is_laid_out_as_published(model: SalmonnModel) -> None:
     prompt = model.prompt
     text = prompt.tokenizer.decode(prompt.before + prompt.after("Which {word}?"))
-    assert text.replace(" ", "") == "<s>user:<speech></speech>which{word}?\nassistant:"
+    assert text.replace(" ", "") == "<s>USER:<Speech></Speech>Which{word}?\nASSISTANT:"
     other = Prompt(model.tokenizer, "{} and so:", "</s>")
     assert other.before == [1, *other.ids("<Speech>")]
     assert other.after("I") == other.ids("</Speech> I and so:")

@@ -1,6 +1,6 @@
 """One thing, one name: the words that were given up stand nowhere in the package, and its spelling is American.
 
-What the shipped weights were trained on (`SPOKEN`) keeps its wording until they are trained again.
+What is said in the toy world (`SPOKEN`) may have ears.
 """
 
 import io
@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "salmonn_mini"
 FILES = {str(file.relative_to(PACKAGE)): file for file in sorted(PACKAGE.rglob("*.py"))}
-SPOKEN = ("toy/world/", "toy/dataset.py", "data/tasks.py")  # their strings, not their docstrings
+SPOKEN = ("toy/world/",)  # its strings, not their docstrings
 TABLE = "errors.py"  # RENAMED holds old names
 
 # In names: parts, between underscores and capitals, and whole names.
@@ -24,13 +24,13 @@ WHOLE = (
     "make_whole", "whole_moments", "Kept", "Streamed", "TOGETHER", "STORED", "PATIENCE", "current_scale", "pad_to_30s",
     "WhisperShape", "BeatsShape", "LlmShape", "LoraSettings",
 )  # fmt: skip
-# In docstrings, comments, messages and help; people may have ears, and the toy asks "which colour".
+# In docstrings, comments, messages and help; people may have ears.
 PHRASES = re.compile(
     r"\b(?:(?<![Oo]ur )ears?|levers?|mend(?:s|ed|ing)?|the way (?:back|there)|without a way back|write it so)\b"
     r"|\b(?:hearing|learning|spread)\.py\b|is no sound:"
 )
 BRITISH = re.compile(
-    r"(?<!which )(?<!what )\b\w*(?:colour|behaviour|neighbour|favour|licence|centre|levell|labell|modell"
+    r"\b\w*(?:colour|behaviour|neighbour|favour|licence|centre|levell|labell|modell"
     r"|(?:recogn|normal|initial|summar|general|optim|token|quant)is(?!m|tic)|synthesis(?:e|ing)|practis(?:e|ing)"
     r"|analys(?:e[ds]?|ing)\b)\w*",
     re.IGNORECASE,
@@ -76,12 +76,12 @@ def test_no_retired_name_is_left(name: str) -> None:
         ("a.py", "x = 1  # what its ears do", ["1: ears"]),
         ("a.py", "raise E('mend the files')", ["1: mend"]),
         ("a.py", 'class A:\n    """The optimiser."""', ["2: optimiser"]),
-        ("data/tasks.py", "X = {\n    'a': 'Summarise the licence.',\n}", []),
-        ("data/tasks.py", "def f():\n    'The licence.'", ["2: licence"]),
+        ("toy/world/a.py", "X = {\n    'a': 'Summarise the licence.',\n}", []),
+        ("toy/world/a.py", "def f():\n    'The licence.'", ["2: licence"]),
         (
             "a.py",
-            "class WhisperEars: TOGETHER = optimize('which colour has the grass')",
-            ["1: ears", "1: TOGETHER"],
+            "class WhisperEars: TOGETHER = optimize('what colour is the grass')",
+            ["1: ears", "1: TOGETHER", "1: colour"],
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """Figures: their alt text says what they show, colors can be told apart, words do not collide."""
 
 import base64
+import html
 import io
 import re
 from itertools import combinations
@@ -15,6 +16,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from salmonn_mini.course import diagrams, plots
+from salmonn_mini.toy.world.voice import Word
 
 PICTURE = Path(__file__).parents[1] / ".github" / "architecture.svg"
 RANDOM = np.random.default_rng(0)
@@ -54,21 +56,47 @@ def test_a_notebook_gets_a_png_and_its_alt_text(name: str) -> None:
     png = base64.b64decode(data["image/png"])
     with Image.open(io.BytesIO(png)) as image:
         assert (image.format, image.mode) == ("PNG", "P")  # a palette: at most 256 colors
+        assert image.width == pytest.approx(1.5 * metadata["image/png"]["width"], abs=1)  # 150 dots an inch
     full = io.BytesIO()
     PICTURES[name]().savefig(full, format="png")
-    assert len(png) < 0.9 * len(full.getvalue())
+    assert len(png) < 0.95 * len(full.getvalue())
     assert data["text/plain"] == metadata["image/png"]["alt"]
     assert re.match(r"[A-Z].*\.$", data["text/plain"])
 
 
-def test_pyplot_in_the_kernel_does_not_bring_full_color_back() -> None:
+def test_pyplot_in_the_kernel_does_not_bring_full_color_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **_: shown.append(data))
     shell = SimpleNamespace(display_formatter=DisplayFormatter())
     select_figure_formats(shell, {"png"})
     plots.register(shell)
-    data, metadata = shell.display_formatter.format(PICTURES["bars"]())
-    with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as image:
+    assert shell.display_formatter.format(PICTURES["bars"]()) == ({}, {})  # it has shown itself
+    with Image.open(io.BytesIO(base64.b64decode(shown[0]["image/png"]))) as image:
         assert image.mode == "P"
-    assert metadata["image/png"]["alt"] == data["text/plain"]
+
+
+def test_the_alt_text_stands_in_the_page_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **_: shown.append(data))
+    picture = plots.bars({"a <b>": 1.0}, "error")
+    picture._ipython_display_()
+    (page,) = (data["text/html"] for data in shown if "text/html" in data)
+    assert f">Figure: {html.escape(picture.alt)}<" in page
+
+
+def test_words_are_marked_where_they_begin_and_end_and_told_in_the_alt_text() -> None:
+    words = [Word("a", 0.1, 0.2), Word("dog", 0.25, 0.9)]
+    for picture in (
+        plots.waveform(np.zeros(16_000), 16_000, words=words),
+        plots.log_mel(MEL, words=words),
+        plots.fbank(MEL.T, words=words),
+    ):
+        (axes,) = picture.axes
+        edges = {line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1}
+        assert edges == {0.1, 0.2, 0.25, 0.9}
+        places = {text.get_text(): text.get_position()[0] for text in axes.texts}
+        assert places == {"a": pytest.approx(0.15), "dog": pytest.approx(0.575)}
+        assert "Words, in seconds: a 0.10 to 0.20, dog 0.25 to 0.90." in picture.alt
 
 
 @pytest.mark.parametrize("name", ["log_mel", "curves", "architecture"])

@@ -62,7 +62,9 @@ def test_a_recipe_hands_its_bits_to_the_loading_of_the_llm_alone(as_if_there, tm
     }
     assert {p.dtype for p in model.trainable_state().values()} == {torch.float32}
     pretrained.save(model, tmp_path / "one")
-    initial_model(load_recipe("toy-stage1", ["bits=8", f"init={tmp_path / 'one'}", "stage=2"]))
+    initial_model(
+        load_recipe("toy-stage1", ["bits=8", f"init={tmp_path / 'one'}", "stage=2", "alignment=null"])
+    )
     assert kept == {"bits": 8, "dtype": torch.float32}
 
 

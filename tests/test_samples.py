@@ -1,6 +1,7 @@
 """data_samples/: what the names promise is in the files, and building again gives the same."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,22 @@ from salmonn_mini.data.manifest import read_manifest
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE
-from salmonn_mini.toy.samples import SAMPLES, SampleSpec, annotate, build_samples, draw
+from salmonn_mini.toy.samples import SAMPLES, SampleSpec, annotate, build_samples, draw_all
 from salmonn_mini.toy.world.grammar import split_of
 
 FOLDER = Path(__file__).parents[1] / "data_samples"
 BY_NAME = {sample.file: sample for sample in SAMPLES}
 
 
-def test_the_manifest_is_what_the_table_gives() -> None:
+@pytest.fixture(scope="module")
+def examples():
+    return draw_all()
+
+
+def test_the_manifest_is_what_the_table_gives(examples) -> None:
     manifest = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest == {"annotation": [row for sample in SAMPLES for row in annotate(sample, draw(sample))]}
+    pairs = zip(SAMPLES, examples, strict=True)
+    assert manifest == {"annotation": [row for pair in pairs for row in annotate(*pair)]}
     assert {sample.file for sample in SAMPLES} == {row["path"] for row in manifest["annotation"]}
     for row in read_manifest(FOLDER / "manifest.json"):
         gaps = ["{}" in prompt for prompt in TASKS[row.task].prompts]
@@ -30,7 +37,7 @@ def test_the_manifest_is_what_the_table_gives() -> None:
 
 def test_the_folder_is_flat_small_and_complete() -> None:
     files = [file for file in FOLDER.rglob("*") if not file.name.startswith(".")]
-    assert {file.name for file in files} == {*BY_NAME, "manifest.json", "README.md"}
+    assert {file.name for file in files} == {*BY_NAME, "manifest.json", "clips.json", "README.md"}
     assert len(BY_NAME) >= 24
     assert sum(file.stat().st_size for file in files) <= 10_000_000
     assert "CC0" in (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -58,9 +65,25 @@ def test_the_forms_that_clips_have_in_the_wild_are_there() -> None:
     assert {Path(name).suffix for name in BY_NAME} == {".wav", ".mp3", ".ogg", ".flac"}
 
 
-def test_no_sentence_was_ever_drawn_for_training() -> None:
-    for sample in SAMPLES:
-        example = draw(sample)
+def test_every_word_has_its_time_within_its_clip(examples) -> None:
+    clips = json.loads((FOLDER / "clips.json").read_text(encoding="utf-8"))
+    assert list(clips) == list(BY_NAME)
+    for clip, example, name in zip(clips.values(), examples, BY_NAME, strict=True):
+        assert clip["seconds"] == pytest.approx(soundfile.info(FOLDER / name).duration, abs=0.05)
+        said = [speaker["text"] for speaker in clip["speakers"]]
+        assert " ".join(said) == example.words and clip["license"] == "CC0-1.0"
+        assert [word for word, _, _ in clip["words"]] == re.findall(r"[\w']+", example.words)
+        assert all(0 <= begin < end <= clip["seconds"] for _, begin, end in clip["words"])
+        assert tuple(clip["sounds"]) == example.plan.events
+
+
+def test_no_sentence_is_said_twice(examples) -> None:
+    said = [example.words for example in examples if example.words]
+    assert len(said) == len(set(said))
+
+
+def test_no_sentence_was_ever_drawn_for_training(examples) -> None:
+    for example in examples:
         utterances = example.plan.utterances if example.task != "co_reasoning" else ()
         for utterance in utterances:
             assert split_of(utterance.text) == "test"
@@ -76,7 +99,7 @@ def test_building_again_gives_the_same_bytes_and_of_ogg_the_same_samples(tmp_pat
     )
     rows = [BY_NAME[name] for name in names]
     first, again = (build_samples(tmp_path / folder, rows) for folder in ("first", "again"))
-    assert [file.name for file in first] == [*names, "manifest.json", "README.md"]
+    assert [file.name for file in first] == [*names, "manifest.json", "clips.json", "README.md"]
     for one, other in zip(first, again, strict=True):
         if one.suffix == ".ogg":  # its stream number is random, and so are the checksums over it
             np.testing.assert_array_equal(soundfile.read(one)[0], soundfile.read(other)[0])
@@ -89,4 +112,4 @@ def test_a_row_that_nothing_fits_is_refused() -> None:
     with pytest.raises(
         SalmonnError, match=r"nobody\.wav: none of 20,000 drawn examples of audio_caption fits"
     ):
-        draw(impossible)
+        draw_all([impossible])

@@ -209,8 +209,10 @@ def test_a_port_that_is_taken_is_told_in_one_line():
 
 
 def test_a_recording_is_answered_as_in_the_tour_and_deleted(room, model, tmp_path):
-    def ask(X, instruction):
-        return model.generate(model.encode([X]), [instruction], max_new_tokens=80)[0].text
+    def ask(X, instruction, _scale):
+        features = model.encode([X])
+        H, _ = model.get_audio_features(features)
+        return model.generate(features, [instruction], max_new_tokens=80)[0].text, H[0].detach()
 
     content, visitor = wav(tone(), tmp_path), Visitor(room[0])
     path = visitor.upload(content)
@@ -219,8 +221,8 @@ def test_a_recording_is_answered_as_in_the_tour_and_deleted(room, model, tmp_pat
     assert files(room[1]) == [] and card["trouble"] == "" and "mine.wav" in card["card"]
     shown = visitor.ask("Describe the audio.")
     for where, instruction in (("answered", "Describe the audio."), ("heard", answering.TRANSCRIBE)):
-        sound = tour.respond([{"name": "mine.wav", "content": content}], instruction, ask)
-        assert escape(sound.text) == f"{escape(instruction)}\n→ {shown[where]}"
+        sound = tour.respond(tour.Upload("mine.wav", content), instruction, 4.0, ask)
+        assert escape(sound.text) == f"{escape(instruction)} (LoRA scale 4)\n→ {shown[where]}"
     assert "below it its 5 audio tokens of 64 numbers each" in shown["card"]
     again = visitor.ask("Describe the audio.", scale=0.0)
     assert again["heard"] == shown["heard"] and again["answered"] != shown["answered"]
@@ -349,19 +351,19 @@ def test_ffmpeg_decodes_what_soundfile_cannot_and_may_open_nothing_else(tmp_path
     program.chmod(0o755)
     memo.write_bytes(b"\0\0\0\x20ftypM4A ")
     monkeypatch.setenv("PATH", str(tmp_path))
-    X, notes = tour.read_clip(memo, "my memo")
-    assert len(X) == SAMPLE_RATE // 2 and notes == ["MPEG-4 (M4A), decoded by ffmpeg, 30 s at most"]
+    clip = tour.Clip.read(memo, "my memo")
+    assert len(clip.X) == SAMPLE_RATE // 2 and clip.notes == ["MPEG-4 (M4A), decoded by ffmpeg, 30 s at most"]
     line = (tmp_path / "line").read_text()
     assert f"-protocol_whitelist file -f mov -t 30 -i file:{memo} " in line
     program.write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(
         SalmonnError, match=r"my memo: MPEG-4 \(M4A\) without sound that ffmpeg can decode; re-enc"
     ):
-        tour.read_clip(memo, "my memo")
+        tour.Clip.read(memo, "my memo")
     playlist = tmp_path / "list.m3u8"
     playlist.write_text("#EXTM3U\nfile:///etc/passwd\n")
     with pytest.raises(SalmonnError, match="a text file, not audio"):
-        tour.read_clip(playlist, "list.m3u8")
+        tour.Clip.read(playlist, "list.m3u8")
 
 
 def test_without_gradio_it_says_how_to_get_it(capsys, monkeypatch):

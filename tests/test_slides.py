@@ -41,6 +41,7 @@ def text(source: str) -> NotebookNode:
         (code("check('3.1', f)", SAID, tag="exercise"), SKIP),
         (code("show()", FIGURE, tag="nbval-ignore-output"), SKIP),
         (code("print('for me')", SAID, tag="instructor"), SKIP),
+        (code("draw()", FIGURE, tag="handout"), SKIP),
         (code("card(minutes=1, gigabytes=1)", SAID), SKIP),
     ],
 )
@@ -114,6 +115,19 @@ def test_short_code_is_shown_with_its_output_and_long_code_is_not() -> None:
     assert "count" in made
     assert '<span class="n">x</span>' not in made
     assert made.count("89 windows") == 2
+
+
+def test_links_lead_to_slides_or_stay_words() -> None:
+    made = page(
+        text(
+            "# 1 · A\n\n[*pitch*](GLOSSARY.md), [two](02_two.ipynb#Tokens), [paper](https://arxiv.org/abs/1)"
+        )
+    )
+    assert re.findall(r'<a href="([^"]+)"[^>]*>(?:two|paper|pitch)', made) == [
+        "02_two.html",
+        "https://arxiv.org/abs/1",
+    ]
+    assert "<em>pitch</em>, " in made and "GLOSSARY" not in made
 
 
 def test_formulas_are_pictures_and_those_beyond_matplotlib_are_text() -> None:

@@ -1,44 +1,58 @@
-"""A clip of one's own: good files, files that are fixed, broken files, and what the button does with them."""
+"""A clip of one's own: good files and recordings, those that are fixed, broken ones, and what the controls do."""
 
 import io
+import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from salmonn_mini.course.figures import tour
 from salmonn_mini.course.player import Sound
-from salmonn_mini.errors import SalmonnError
+from salmonn_mini.course.recorder import Recorder
 from salmonn_mini.models.config import SAMPLE_RATE
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 ASK = "What sounds?"
 
 
-def tone(seconds: float, rate: int = SAMPLE_RATE, form: str = "WAV", channels: int = 1) -> bytes:
-    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
+def encode(
+    samples: np.ndarray, rate: int = SAMPLE_RATE, form: str = "WAV", subtype: str | None = None
+) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, np.stack([wave] * channels, 1), rate, format=form)
+    soundfile.write(file, samples, rate, format=form, subtype=subtype)
     return file.getvalue()
 
 
-def length(X: object, instruction: str) -> str:
-    return f"{len(X) / SAMPLE_RATE:.2f} s, asked: {instruction}"
+def tone(seconds: float, rate: int = SAMPLE_RATE, form: str = "WAV", channels: int = 1) -> bytes:
+    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
+    return encode(np.stack([wave] * channels, 1), rate, form)
 
 
-def own(content: bytes, name: str = "mine.wav", instruction: str = ASK) -> Sound:
-    return tour.own_clip(name, content, instruction, length)
+def ask(X: torch.Tensor, instruction: str, scale: float) -> tuple[str, torch.Tensor]:
+    """In place of a model: the answer tells what came, and there are five audio tokens a second."""
+    H = torch.eye(max(2, len(X) * 5 // SAMPLE_RATE), 8)
+    return f"{len(X) / SAMPLE_RATE:.2f} s, asked: {instruction}", H
+
+
+def own(content: bytes, name: str = "mine.wav", instruction: str = ASK) -> Sound | str:
+    return tour.respond(tour.Upload(name, content), instruction, 4.0, ask)
+
+
+def hertz(X: torch.Tensor) -> float:
+    return float(np.abs(np.fft.rfft(X)).argmax()) * SAMPLE_RATE / len(X)
 
 
 def test_a_good_file_is_taken_as_it_is() -> None:
     sound = own(tone(1.5))
     assert sound.title == "mine.wav"
-    assert sound.text == f"{ASK}\n→ 1.50 s, asked: {ASK}"
-    assert len(sound.X) == 1.5 * SAMPLE_RATE
-    assert np.abs(np.fft.rfft(sound.X)).argmax() / 1.5 == pytest.approx(440, abs=1)
-    assert "Log-mel spectrogram of 1.5 s" in sound.alt
+    assert sound.text == f"{ASK} (LoRA scale 4)\n→ 1.50 s, asked: {ASK}"
+    assert len(sound.X) == 1.5 * SAMPLE_RATE and hertz(sound.X) == pytest.approx(440, abs=1)
+    assert "Log-mel spectrogram of 1.5 s; below it its 7 audio tokens" in sound.alt
 
 
 @pytest.mark.parametrize(
@@ -78,43 +92,126 @@ def test_a_broken_file_costs_one_line_that_names_it(
     content: bytes, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")  # ffmpeg may be installed here
-    with pytest.raises(SalmonnError) as refused:
-        own(content, name="holiday song.m4a")
-    line = tour.respond([{"name": "holiday song.m4a", "content": memoryview(content)}], ASK, length)
-    assert line == f"✗ {refused.value}"
-    assert line.startswith(f"✗ holiday song.m4a: {said}")
+    line = own(content, name="holiday song.m4a")
+    assert isinstance(line, str) and line.startswith(f"✗ holiday song.m4a: {said}")
     assert "\n" not in line
     assert "/clip" not in line
 
 
 def test_an_empty_instruction_is_refused_before_anything_is_read() -> None:
-    said = tour.respond([{"name": "mine.wav", "content": tone(1.0)}], "  ", length)
+    said = own(b"no sound", instruction="  ")
     assert said == '✗ the instruction is empty; ask something, such as "Transcribe the speech."'
 
 
-def test_the_button_answers_and_answers_again_when_the_question_changes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000, 96_000])
+def test_a_recording_is_heard_at_any_rate_and_never_written_to_a_file(
+    rate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a recording belongs in no file")
+
+    wav = tone(1.5, rate)
+    for name in ("mkdtemp", "mkstemp", "TemporaryFile"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    clip = tour.Recording(wav).read()
+    monkeypatch.undo()
+    assert len(clip.X) == pytest.approx(1.5 * SAMPLE_RATE, abs=2)
+    assert hertz(clip.X) == pytest.approx(440, abs=1)
+    assert clip.notes == [f"recorded at {rate:,} Hz"]
+
+
+@pytest.mark.parametrize("seconds", [31.0, 30.0, 0.005])
+def test_a_recording_may_be_long_or_short(seconds: float) -> None:
+    sound = tour.respond(tour.Recording(tone(seconds)), ASK, 0.0, ask)
+    assert isinstance(sound, Sound) and len(sound.X) == min(seconds, tour.LONGEST) * SAMPLE_RATE
+
+
+BROKEN = {
+    "empty": b"",
+    "zeros": bytes(1_000),
+    "text": b"dear diary",
+    "M4A": b"\0\0\0\x20ftypM4A " + bytes(2_000),
+    "half a header": tone(1.0)[:30],
+    "no samples": tone(0),
+    "not a number": encode(np.full(100, np.nan), subtype="FLOAT"),
+    "far too loud": encode(np.full(100, 1e6), subtype="FLOAT"),
+    "absurd rate": tone(1.0, rate=500),
+}
+
+
+@pytest.mark.parametrize("wav", BROKEN.values(), ids=BROKEN)
+def test_a_broken_recording_costs_one_line(wav: bytes) -> None:
+    line = tour.respond(tour.Recording(wav), ASK, 4.0, ask)
+    assert isinstance(line, str) and line.startswith("✗ recording: no sound in it (")
+    assert line.endswith("; record it again") and "\n" not in line and "BytesIO" not in line
+
+
+def test_a_recorder_takes_its_wav_out_of_a_message_and_keeps_it_out_of_the_state_that_is_saved() -> None:
+    recorder, wav = Recorder(seconds=tour.LONGEST, microphone=tour.MICROPHONE), tone(0.5)
+    state = recorder.get_state()
+    assert state["seconds"] == 30 and state["microphone"]["noiseSuppression"] is False
+    recorder._handle_custom_msg("something else", [memoryview(b"x")])
+    recorder._handle_custom_msg("recording", [])
+    assert recorder.value == b""
+    recorder._handle_custom_msg("recording", [memoryview(wav)])
+    assert recorder.value == wav and recorder.get_state() == state
+
+
+# --- the controls ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def panel(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[list, Callable[[], str]]:
+    """The controls without their page, in the order in which they stand, and what they have shown since last asked."""
+
     def shown() -> str:
-        return capsys.readouterr().out.strip("\r\n\x1b[2K")
+        return capsys.readouterr().out.rpartition("\x1b[2K")[2].strip("\r\n")
 
-    def chosen(content: bytes) -> tuple[dict]:
-        file = {"name": "mine.wav", "type": "audio/wav", "size": len(content), "content": memoryview(content)}
-        return (file | {"last_modified": datetime(2024, 1, 1)},)
+    monkeypatch.setattr("IPython.display.display", lambda sound: print(sound.title + sound.text))
+    clips = {"sample.wav": SAMPLES / "form_8000_hz.wav"}
+    recorder, files, *rest = tour.OwnClip(ask, ("Transcribe the speech.", ASK), clips, 4.0).show().children
+    return [recorder, *files.children, *rest], shown
 
-    monkeypatch.setattr("IPython.display.display", lambda sound: print(sound.text))
-    file, line, _ = tour.Upload(("Transcribe the speech.", ASK), length).show().children
-    assert shown() == tour.NOTHING
+
+def chosen(content: bytes) -> tuple[dict]:
+    file = {"name": "mine.wav", "type": "audio/wav", "size": len(content), "content": memoryview(content)}
+    return (file | {"last_modified": datetime(2024, 1, 1)},)
+
+
+def test_the_controls_answer_and_answer_again_when_the_question_or_the_scale_changes(panel) -> None:
+    (recorder, file, _, line, scale, _), shown = panel
+    assert shown() == "No clip yet: record one, choose a file, or take a sample."
     file.value = chosen(tone(0.5))
-    assert shown() == "Transcribe the speech.\n→ 0.50 s, asked: Transcribe the speech."
+    said = "Transcribe the speech."
+    assert shown() == f"{said} (LoRA scale 4)\n→ 0.50 s, asked: {said}\nmine.wav"
     line.value = "in my own words"
-    assert shown() == "in my own words\n→ 0.50 s, asked: in my own words"
-    file.value = chosen(b"no sound")
-    assert shown().startswith("✗ mine.wav: a text file, not audio")
+    assert shown() == "in my own words (LoRA scale 4)\n→ 0.50 s, asked: in my own words\nmine.wav"
+    scale.value = 0.5
+    assert shown() == "in my own words (LoRA scale 0.5)\n→ 0.50 s, asked: in my own words\nmine.wav"
+    recorder.value = tone(0.75, rate=48_000)
+    assert shown().endswith("→ 0.75 s, asked: in my own words\n(recorded at 48,000 Hz)\nrecording")
+
+
+def test_the_same_file_or_sample_can_be_chosen_again_after_another(panel) -> None:
+    (recorder, file, sample, *_), shown = panel
+    for _ in range(2):
+        file.value = chosen(b"no sound")
+        assert shown().startswith("✗ mine.wav: a text file, not audio")
+        recorder.value = tone(0.5)
+        assert shown().endswith("Hz)\nrecording")
+        sample.value = "sample.wav"
+        assert shown().endswith("Hz)\nsample.wav")
+        recorder.value = b"broken"
+        assert shown().startswith("✗ recording: no sound in it")
 
 
 def test_each_shipped_clip_can_be_uploaded() -> None:
     for clip in sorted(path for path in SAMPLES.iterdir() if path.suffix not in (".json", ".md")):
-        assert isinstance(
-            tour.respond([{"name": clip.name, "content": clip.read_bytes()}], ASK, length), Sound
-        )
+        assert isinstance(own(clip.read_bytes(), clip.name), Sound)

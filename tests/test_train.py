@@ -37,7 +37,8 @@ def test_every_recipe_of_the_package_is_intact(name):
 
 def test_a_recipe_is_found_by_name_or_file_and_can_be_changed(tmp_path):
     recipe = load_recipe(
-        "toy-stage1", ["steps=7", "tasks.asr=2", "lora_lr=1e-2", "trainable=[lora]", "dropout=0"]
+        "toy-stage1",
+        ["steps=7", "tasks.asr=2", "lora_lr=1e-2", "trainable=[lora]", "dropout=0", "alignment=null"],
     )
     assert (recipe.steps, recipe.tasks["asr"], recipe.lora_lr, recipe.trainable) == (7, 2, 0.01, ("lora",))
     assert recipe.dropout == 0.0
@@ -394,7 +395,7 @@ def test_audio_tokens_are_counted_without_the_connector(kind):
 def test_a_recipe_leads_from_the_toys_parts_to_a_model_and_on_to_the_next_stage(tmp_path, monkeypatch):
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
     monkeypatch.chdir(tmp_path)
-    small = ["steps=2", "clips=8", "batch_size=4", "threads=1"]
+    small = ["steps=2", "clips=8", "batch_size=4", "threads=1", "alignment=null"]
     first = train_recipe(load_recipe("toy-stage1", [*small, "output_dir=one", "dropout=0"]))
     model = pretrained.load(first)
     info = pretrained.read_info(first)
@@ -410,7 +411,15 @@ def test_a_recipe_leads_from_the_toys_parts_to_a_model_and_on_to_the_next_stage(
 
     save_wav(tmp_path / "tone.wav", torch.zeros(8_000))
     (tmp_path / "m.csv").write_text("path,text\ntone.wav,hello\ntone.wav,hello\n")
-    mine = ["manifest=m.csv", "clips=null", "tasks={}", "batch_size=2", "steps=1", "output_dir=three"]
+    mine = [
+        "manifest=m.csv",
+        "clips=null",
+        "tasks={}",
+        "batch_size=2",
+        "steps=1",
+        "output_dir=three",
+        "alignment=null",
+    ]
     assert (
         pretrained.load(train_recipe(load_recipe("toy-stage1", [*mine, "config.beats=null"]))).beats is None
     )
@@ -419,7 +428,9 @@ def test_a_recipe_leads_from_the_toys_parts_to_a_model_and_on_to_the_next_stage(
 def test_an_interrupted_fresh_run_leaves_no_old_model(tmp_path, monkeypatch):
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
     monkeypatch.chdir(tmp_path)
-    recipe = load_recipe("toy-stage1", ["steps=2", "clips=8", "batch_size=4", "threads=1", "output_dir=one"])
+    recipe = load_recipe(
+        "toy-stage1", ["steps=2", "clips=8", "batch_size=4", "threads=1", "output_dir=one", "alignment=null"]
+    )
     train_recipe(recipe)
     pretrained.load("one")
     with killed_after(1):
@@ -461,6 +472,7 @@ def test_an_eval_manifest_must_be_readable_and_not_trained_on(tmp_path, monkeypa
         "steps=1",
         "output_dir=o",
         "eval_every=1",
+        "alignment=null",
     ]
     for name in ("a", "copy"):
         with pytest.raises(SalmonnError, match=rf"{name}.csv: \S*{name}.wav is trained on too, in a.csv"):
@@ -475,7 +487,7 @@ def test_an_eval_manifest_must_be_readable_and_not_trained_on(tmp_path, monkeypa
     [
         (
             ["config.llm.num_hidden_layers=1"],
-            r"config.llm.hidden_size is 192, but the frozen part has 64|num_hidden_layers is 1, but .* has 2",
+            r"config.llm.hidden_size is 256, but the frozen part has 64|num_hidden_layers is 1, but .* has 2",
         ),
         (["config.beats.encoder_layers=9"], r"config.beats.encoder_layers is 9, but the frozen part has 1"),
         (["model=14b"], "unknown preset '14b'|unknown model '14b'"),
@@ -498,4 +510,4 @@ def test_a_run_that_cannot_begin_says_why(tmp_path_factory, monkeypatch, changes
         pretrained.save(pretrained.build(PRESETS["toy"]), folder / "one")
     monkeypatch.chdir(folder)
     with pytest.raises(SalmonnError, match=words):
-        train_recipe(load_recipe("toy-stage1", changes))
+        train_recipe(load_recipe("toy-stage1", ["alignment=null", *changes]))

@@ -164,7 +164,15 @@ def test_the_word_error_rate_on_the_way_changes_nothing_else(tmp_path):
 def test_a_recipe_names_the_clips_to_watch(tmp_path, monkeypatch):
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
     monkeypatch.chdir(tmp_path)
-    small = ["steps=2", "clips=8", "batch_size=4", "threads=1", "trackers=[]", "output_dir=one"]
+    small = [
+        "steps=2",
+        "clips=8",
+        "batch_size=4",
+        "threads=1",
+        "trackers=[]",
+        "output_dir=one",
+        "alignment=null",
+    ]
     recipe = load_recipe("toy-stage1", [*small, "eval_every=2", "eval_clips=3"])
     train_recipe(recipe)
     assert rows(recipe)[1]["wer"] > 0 and "wer" not in rows(recipe)[0]
@@ -183,7 +191,15 @@ def test_numbers_in_tables_get_names_with_a_slash():
 def test_in_bfloat16_the_frozen_parts_are_halved_and_the_trained_ones_are_not(tmp_path, monkeypatch):
     monkeypatch.setenv("SALMONN_MINI_TOY", str(tiny_toy(tmp_path / "toy")))
     monkeypatch.chdir(tmp_path)
-    small = ["steps=3", "clips=8", "batch_size=4", "threads=1", "trackers=[]", "dtype=bfloat16"]
+    small = [
+        "steps=3",
+        "clips=8",
+        "batch_size=4",
+        "threads=1",
+        "trackers=[]",
+        "dtype=bfloat16",
+        "alignment=null",
+    ]
     recipe = load_recipe("toy-stage1", [*small, "output_dir=one"])
     model = initial_model(recipe)
     assert {p.dtype for p in model.trainable_state().values()} == {torch.float32}

@@ -124,6 +124,7 @@ def test_a_recipe_streams(packed, tmp_path, monkeypatch):
         "tasks={}",
         "steps=2",
         "trackers=[]",
+        "alignment=null",
     ]
     train_recipe(load_recipe("toy-stage1", [*changes, "batch_size=4", "threads=1", "output_dir=one"]))
     assert (tmp_path / "one" / "adapter.safetensors").exists()

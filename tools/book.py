@@ -9,6 +9,7 @@ Sphinx makes it out of book/ and notebooks/; its first warning is an error.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,16 @@ def collect(folder: Path, repository: str) -> None:
         shutil.copy2(path, folder / "download")
         download = f"{{download}}`Download the notebook <download/{path.name}>`"
         line = " ".join([download, *links(path.name, repository)])
-        write(folder / path.name, with_alt(with_line(read(path), line)))
+        write(folder / path.name, without_code_links(with_alt(with_line(read(path), line)), repository))
+
+
+def without_code_links(notebook: NotebookNode, repository: str) -> NotebookNode:
+    """The notebook, with links to the package's files leading to GitHub; words where no repository is named."""
+    target = rf"[\1](https://github.com/{repository}/blob/main/\2)" if repository else r"\1"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\[([^\]]+)\]\(\.\./(salmonn_mini/[^)]+)\)", target, cell.source)
+    return notebook
 
 
 def with_alt(notebook: NotebookNode) -> NotebookNode:

@@ -13,7 +13,7 @@ from salmonn_mini.files import replacing
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-EXERCISE, INSTRUCTOR = "exercise", "instructor"  # cells' tags
+EXERCISE, INSTRUCTOR, HANDOUT = "exercise", "instructor", "handout"  # cells' tags
 
 
 def chapters() -> list[Path]:

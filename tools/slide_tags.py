@@ -9,6 +9,7 @@
 | whatever follows a prediction or an exercise: no slide shows a question and its answer | `subslide` |
 | other text, and code with an output | `-`: goes on below the cell before |
 | code without output, exercises' stubs, sliders, the card's last line, cells for instructors | `skip` |
+| what is tagged `handout`: read at home, not shown in class | `skip` |
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tools import cards
-from tools.course import EXERCISE, INSTRUCTOR, ROOT, chapters, read, tags, write
+from tools.course import EXERCISE, HANDOUT, INSTRUCTOR, ROOT, chapters, read, tags, write
 
 NEW, BELOW, ON, SKIP = "slide", "subslide", "-", "skip"
 ROOM = 1_100  # characters of text and code on a slide, about
 SHOWN_LINES = 14  # longer code is left out, its output is shown
-LEFT_OUT = {EXERCISE, INSTRUCTOR, "nbval-ignore-output"}
+LEFT_OUT = {EXERCISE, INSTRUCTOR, HANDOUT, "nbval-ignore-output"}
 ASKS = re.compile(r"^\*\*(Predict|Exercise )", re.MULTILINE)
 LARGE = ("image/png", "image/svg+xml", "text/html")
 

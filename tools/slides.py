@@ -34,6 +34,7 @@ from tools.slide_tags import BELOW, NEW, SKIP, shows_code
 SLIDES = ROOT / "slides"
 DECK = Path(__file__).with_name("deck.html")
 HIDE = "hide-code"
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)([^)#]+)[^)]*\)")  # to a page of this course, no picture
 INDEX = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Slides</title></head>
 <body style="font: 22px/1.6 system-ui, sans-serif; margin: 3em">
@@ -65,7 +66,13 @@ class Exporter(HTMLExporter):
     def markdown2html(self, context: Any, source: str) -> str:
         path = context.get("resources", {}).get("metadata", {}).get("path", "")
         renderer = Renderer(escape=False, embed_images=True, exclude_anchor_links=True, path=path)
-        return MarkdownWithMath(renderer=renderer).render(source)
+        return MarkdownWithMath(renderer=renderer).render(LINK.sub(_beside_slides, source))
+
+
+def _beside_slides(link: re.Match) -> str:
+    """A link to another chapter leads to its slides; of one to a page without slides the words are left."""
+    words, target = link.groups()
+    return f"[{words}]({Path(target).stem}.html)" if target.endswith(".ipynb") else words
 
 
 def formula(tex: str) -> str:

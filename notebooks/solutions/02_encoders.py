@@ -3,55 +3,66 @@
 From the root of the project: python notebooks/solutions/02_encoders.py
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from salmonn_mini.course.exercises import check
+from salmonn_mini.course.exercises import use
 
 
-# Exercise 2.1: count what a convolution gives (●○○, 5 minutes)
-def n_out(M: int, kernel: int, stride: int, padding: int) -> int:
-    last_start = M + 2 * padding - kernel  # where the last output may begin at the latest
-    return last_start // stride + 1
+# Exercise 2.1: cut the filter bank into patches (●●○, 12 minutes)
+def cut_patches(bank: Tensor) -> Tensor:
+    moments = len(bank) // 16
+    grid = bank[: 16 * moments].view(moments, 16, 8, 16)  # moment, frame, band, mel band
+    return grid.transpose(1, 2).reshape(8 * moments, 256)
 
 
-check("2.1", n_out)
+cut_patches = use("2.1", cut_patches)
 
 
-# Exercise 2.2: where a token of BEATs stands (●●○, 6 minutes)
-def place(n: int) -> tuple[int, int]:
-    moment, band = divmod(n, 8)
-    return 160 * moment, band
+def bucket(distance: Tensor) -> Tensor:  # as in the notebook
+    far = distance.abs()
+    shared = 80 + (80 * torch.log(far.clamp(min=80) / 80) / math.log(10)).long()
+    return torch.where(far < 80, far, shared.clamp(max=159)) + 160 * (distance > 0)
 
 
-check("2.2", place)
-
-
-# Exercise 2.3: a bias for every pair (●●●, 12 minutes)
-def bias(table: Tensor, T: int) -> Tensor:
+# Exercise 2.2: a bias for every pair (●●○, 12 minutes)
+def position_bias(table: Tensor, T: int) -> Tensor:
     token = torch.arange(T)
     distance = token - token[:, None]  # row i, column j: j - i
-    return table[distance + T - 1]
+    return table[bucket(distance)].permute(2, 0, 1)
 
 
-check("2.3", bias)
+position_bias = use("2.2", position_bias)
 
 
-# Exercise 2.4: one vector for a clip (●○○, 5 minutes)
-def pool(features: Tensor, lengths: Tensor) -> Tensor:
-    own = torch.arange(features.shape[1]) < lengths[:, None]  # (B, T)
-    return (features * own[..., None]).sum(1) / lengths[:, None]
+# Exercise 2.3: train a linear probe (●●○, 12 minutes)
+def ridge(A: Tensor, Y: Tensor, penalty: float) -> Tensor:
+    unit = torch.eye(A.shape[1], dtype=A.dtype)
+    return torch.linalg.solve(A.T @ A + penalty * unit, A.T @ Y)
 
 
-check("2.4", pool)
+ridge = use("2.3", ridge)
 
 
-# Exercise 2.5: put the two streams together (●●○, 10 minutes)
-def fuse(whisper: Tensor, beats: Tensor, ln_speech: nn.LayerNorm, ln_audio: nn.LayerNorm) -> Tensor:
-    streams = [ln_speech(whisper), ln_audio(beats)]
-    T = max(len(stream) for stream in streams)
-    return torch.cat([F.pad(stream, (0, 0, 0, T - len(stream))) for stream in streams], dim=1)
+# Exercise 2.4: put the two streams together (●●●, 18 minutes)
+def fuse(
+    speech: Tensor,
+    speech_lengths: Tensor,
+    audio: Tensor,
+    audio_lengths: Tensor,
+    ln_speech: nn.Module,
+    ln_audio: nn.Module,
+) -> tuple[Tensor, Tensor]:
+    T = max(speech.shape[1], audio.shape[1])
+    streams, masks = [], []
+    for x, lengths, norm in ((speech, speech_lengths, ln_speech), (audio, audio_lengths, ln_audio)):
+        own = torch.arange(T) < lengths[:, None]  # (B, T)
+        streams.append(F.pad(norm(x), (0, 0, 0, T - x.shape[1])) * own[..., None])
+        masks.append(own)
+    return torch.cat(streams, dim=2), masks[0] | masks[1]
 
 
-check("2.5", fuse)
+fuse = use("2.4", fuse)

@@ -20,31 +20,35 @@ def n_windows(T: int, L: int) -> int:
 check("3.1", n_windows)
 
 
-# Exercise 3.2: cut a batch into windows (●●●, 20 minutes)
-def split(Z: Tensor, L: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
+# Exercise 3.2: fold a batch into windows (●●●, 20 minutes)
+def fold(Z: Tensor, L: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
     Z = F.pad(Z, (0, 0, 0, -Z.shape[1] % L))  # zeros up to the next multiple of L
     own = torch.arange(Z.shape[1]) < lengths[:, None]  # (B, W · L)
     Z = Z * own[..., None]  # whatever stands behind a clip's end becomes zero
-    return Z.unflatten(1, (-1, L)), own.unflatten(1, (-1, L))
+    return Z.reshape(-1, L, Z.shape[2]), own.reshape(-1, L)
 
 
-split = use("3.2", split)
+fold = use("3.2", fold)
 
 
-# Exercise 3.3: what a clip costs (●●○, 8 minutes)
-def n_tokens(seconds: float, window_seconds: float, N: int) -> int:
-    T = round(50 * seconds)
-    L = round(50 * window_seconds)
-    return ceil(T / L) * N
+# Exercise 3.3: unfold the tokens to H (●●○, 12 minutes)
+def unfold(tokens: Tensor, lengths: Tensor, L: int) -> tuple[Tensor, Tensor]:
+    N, D = tokens.shape[1:]
+    H = tokens.reshape(len(lengths), -1, D)  # (B, W · N, D)
+    counts = (lengths + L - 1) // L * N  # ⌈T / L⌉ · N for each clip
+    own = torch.arange(H.shape[1]) < counts[:, None]
+    return H * own[..., None], counts
 
 
-check("3.3", n_tokens)
+unfold = use("3.3", unfold)
 
 
-# Exercise 3.4: windows that overlap (●●●, 12 minutes)
-def n_overlapping(T: int, L: int, stride: int) -> int:
-    beyond_first = max(T - L, 0)  # frames that the first window does not reach
-    return 1 + ceil(beyond_first / stride)
+# Exercise 3.4: windows that overlap (●●○, 12 minutes)
+def overlapping(Z: Tensor, L: int, stride: int) -> Tensor:
+    beyond_first = max(len(Z) - L, 0)  # frames that the first window does not reach
+    W = 1 + ceil(beyond_first / stride)
+    Z = F.pad(Z, (0, 0, 0, (W - 1) * stride + L - len(Z)))
+    return torch.stack([Z[i * stride : i * stride + L] for i in range(W)])
 
 
-check("3.4", n_overlapping)
+check("3.4", overlapping)

@@ -28,7 +28,7 @@ def log_mel(X: Tensor, n_mels: int = 80) -> Tensor:
     X = F.pad(X.float(), (0, max(frames * HOP, WINDOW) - len(X)))
     window = torch.hann_window(WINDOW, device=X.device)
     power = torch.stft(X, WINDOW, HOP, window=window, return_complex=True)[:, :frames].abs() ** 2
-    mel = (_mel_filters(n_mels).to(X.device) @ power).clamp(min=1e-10).log10()
+    mel = (mel_filters(n_mels).to(X.device) @ power).clamp(min=1e-10).log10()
     return (mel.clamp(min=mel.max() - 8) + 4) / 4 if frames else mel
 
 
@@ -53,7 +53,7 @@ def fbank(X: Tensor) -> Tensor:
 
 
 @lru_cache
-def _mel_filters(n_mels: int) -> Tensor:
+def mel_filters(n_mels: int) -> Tensor:
     """(n_mels, 201): triangles on Slaney's mel scale up to 8 kHz, as Whisper has them."""
     from transformers.audio_utils import mel_filter_bank  # takes seconds, and fbank does without
 

@@ -22,14 +22,15 @@ def run(arguments: argparse.Namespace) -> None:
     from salmonn_mini.train import train_recipe
     from salmonn_mini.train.checkpointing import RunDirectory
 
-    run_directory, steps = RunDirectory(recipe), counted(recipe.steps, "step")
-    complete = not arguments.fresh and run_directory.steps_done() == recipe.steps
+    run_directory, steps = RunDirectory(recipe), counted(recipe.total_steps, "step")
+    complete = not arguments.fresh and run_directory.steps_done() == recipe.total_steps
     directory = train_recipe(recipe, fresh=arguments.fresh)
     if os.environ.get("RANK", "0") != "0":
         return
     if complete:
-        print(f"Already complete ({recipe.steps} of {steps}); --fresh starts over.")
+        print(f"Already complete ({recipe.total_steps} of {steps}); --fresh starts over.")
         return
-    losses = [row["loss"] for row in run_directory.read_log() if row["loss"] is not None]
+    joint = [row for row in run_directory.read_log() if row.get("phase", "joint") == "joint"]
+    losses = [row["loss"] for row in joint if row["loss"] is not None]
     change = f", loss {losses[0]:.3g} → {losses[-1]:.3g}" if losses else ""
     print(f"Trained {steps}{change}. Next: salmonn-mini answer CLIP --model {directory}")

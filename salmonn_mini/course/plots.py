@@ -8,16 +8,23 @@ are in `diagrams`, a chapter's own figures in `figures`.
 from __future__ import annotations
 
 import base64
+import html
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
+
+from salmonn_mini.course.word_times import mark_words, of_words
+
+if TYPE_CHECKING:
+    from salmonn_mini.toy.world.voice import Word
 
 # Okabe and Ito's palette, made for all kinds of color vision; its yellow is left out, too pale on white.
 BLACK, BLUE, VERMILION, GREEN = "#000000", "#0072B2", "#D55E00", "#009E73"
@@ -27,6 +34,10 @@ MARKERS, DASHES = "osD^vPX", ("-", "--", "-.", ":")
 INK, GRAY = "#222222", "#8A8F98"
 CENTERED = {"ha": "center", "va": "center"}
 RIGHT_OF_AXES = {"frameon": False, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}  # a legend's place
+SPECTRAL = colormaps["magma"].resampled(
+    48
+)  # for spectrograms: steps of a decibel or two, and a PNG half as large
+DPI, SHOWN = 150, 100  # dots an inch: as drawn, and as a page shows them, so that the letters are sharp
 
 Interval = tuple[float, float, float]
 """A value and the lower and upper ends of its interval."""
@@ -36,12 +47,13 @@ class Picture(Figure):
     """A figure with alt text, shown by a notebook when it is the last value of a cell.
 
     It does without pyplot, so no figure stays open behind a cell. The alt text stands in the output's
-    metadata, where nbconvert finds it, and is the output's plain text, which nbval compares.
+    metadata, where nbconvert finds it; it is the output's plain text, which nbval compares; and it stands in
+    the page, unseen, for JupyterLab gives a picture none.
     """
 
     def __init__(self, alt: str, width: float = 8.0, height: float = 3.0) -> None:
-        """`width` and `height` in inches, at 100 dots an inch."""
-        super().__init__(figsize=(width, height), dpi=100, layout="constrained")
+        """`width` and `height` in inches."""
+        super().__init__(figsize=(width, height), dpi=DPI, layout="constrained")
         self.alt = alt
 
     def panel(self, title: str = "", **settings: Any) -> Axes:
@@ -53,15 +65,31 @@ class Picture(Figure):
         self.suptitle(text, fontsize=10, x=0.01, ha="left")
 
     def png(self) -> str:
-        """The picture as a PNG of 256 colors, half to a third of the size of one in full color, in base64."""
+        """The picture as a PNG of 128 colors, a third of the size of one in full color, in base64."""
         full, small = io.BytesIO(), io.BytesIO()
         self.savefig(full, format="png")
-        colors = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        colors = Image.open(full).convert("RGB").quantize(128, dither=Image.Dither.NONE)
         colors.save(small, format="PNG", optimize=True)
         return base64.b64encode(small.getvalue()).decode("ascii")
 
+    @property
+    def shown_width(self) -> int:
+        """In a page's pixels."""
+        return round(SHOWN * self.get_figwidth())
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+        look = {"alt": self.alt, "width": self.shown_width}
+        return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": look}
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        data, metadata = self._repr_mimebundle_()
+        display(data, metadata=metadata, raw=True)
+        unseen = (
+            f'<div style="width: 1px; height: 1px; overflow: hidden">Figure: {html.escape(self.alt)}</div>'
+        )
+        display({"text/html": unseen}, raw=True)
 
 
 def register(shell: Any) -> None:
@@ -86,26 +114,34 @@ def titled(title: str, alt: str) -> str:
     return f"{title}. {alt}" if title else alt
 
 
-def waveform(X: ArrayLike, sample_rate: int, title: str = "") -> Picture:
-    """Draw samples X (S,) against seconds."""
+def waveform(X: ArrayLike, sample_rate: int, title: str = "", words: Sequence[Word] = ()) -> Picture:
+    """Draw samples X (S,) against seconds, with its words' boundaries."""
     X = np.asarray(X)
     seconds = len(X) / sample_rate
     peak = float(np.abs(X).max(initial=0.0))
-    picture = Picture(titled(title, f"Waveform of {seconds:.1f} s, peak {peak:.2f}."), height=1.8)
+    alt = f"Waveform of {seconds:.1f} s, peak {peak:.2f}.{of_words(words)}"
+    picture = Picture(titled(title, alt), height=1.8)
     axes = picture.panel(title, xlabel="seconds", ylabel="amplitude")
     axes.plot(np.arange(len(X)) / sample_rate, X, color=BLUE, linewidth=0.5)
     axes.margins(x=0)
+    mark_words(axes, words)
     return picture
 
 
-def log_mel(mel: ArrayLike, frames_per_second: float = 100.0, title: str = "") -> Picture:
+def log_mel(
+    mel: ArrayLike, frames_per_second: float = 100.0, title: str = "", words: Sequence[Word] = ()
+) -> Picture:
     """Draw Whisper's log-mel spectrogram (n_mels, F): seconds across, Hz upwards on Slaney's mel scale."""
-    return _spectrogram("Log-mel spectrogram", np.asarray(mel), frames_per_second, title, slaney_mel)
+    bands = np.asarray(mel)
+    return _spectrogram("Log-mel spectrogram", bands, frames_per_second, title, slaney_mel, words=words)
 
 
-def fbank(frames: ArrayLike, frames_per_second: float = 100.0, title: str = "") -> Picture:
+def fbank(
+    frames: ArrayLike, frames_per_second: float = 100.0, title: str = "", words: Sequence[Word] = ()
+) -> Picture:
     """Draw BEATs' filter bank (F, 128): seconds across, Hz upwards on Kaldi's mel scale."""
-    return _spectrogram("Kaldi filter bank", np.asarray(frames).T, frames_per_second, title, kaldi_mel, 20.0)
+    bands = np.asarray(frames).T
+    return _spectrogram("Kaldi filter bank", bands, frames_per_second, title, kaldi_mel, 20.0, words)
 
 
 def attention(weights: ArrayLike, mel: ArrayLike, seconds: float, title: str = "") -> Picture:
@@ -268,7 +304,7 @@ def mel_image(
 ) -> None:
     """Show bands (n, F) of `lowest` to 8,000 Hz over `seconds`, with ticks in Hz where the mel scale puts them."""
     extent = (0.0, max(seconds, 0.01), 0.0, 1.0)
-    axes.imshow(bands, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    axes.imshow(bands, aspect="auto", cmap=SPECTRAL, extent=extent, origin="lower", interpolation="nearest")
     hz = np.array([250, 1000, 4000])
     low, high = to_mel(lowest), to_mel(8000.0)
     axes.set_yticks((to_mel(hz) - low) / (high - low), [f"{f:,}" for f in hz])
@@ -282,12 +318,15 @@ def _spectrogram(
     title: str,
     to_mel: Callable[[ArrayLike], np.ndarray],
     lowest: float = 0.0,
+    words: Sequence[Word] = (),
 ) -> Picture:
     seconds = bands.shape[1] / frames_per_second
     loudest = (bands.mean(axis=0).argmax() + 0.5) / frames_per_second
-    alt = f"{name}: {len(bands)} bands over {seconds:.1f} s, loudest near {loudest:.1f} s."
+    alt = f"{name}: {len(bands)} bands over {seconds:.1f} s, loudest near {loudest:.1f} s.{of_words(words)}"
     picture = Picture(titled(title, alt))
-    mel_image(picture.panel(title, xlabel="seconds"), bands, seconds, to_mel, lowest)
+    axes = picture.panel(title, xlabel="seconds")
+    mel_image(axes, bands, seconds, to_mel, lowest)
+    mark_words(axes, words)
     return picture
 
 

@@ -32,13 +32,17 @@ MAX_BAD_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Example:
-    """What is asked of a clip, and the answer to it. `clip` names the clip in logs, `group` its part in a mixture."""
+    """What is asked of a clip, and the answer to it. `clip` names the clip in logs, `group` its part in a mixture.
+
+    `description` is all that there is to hear in the clip, in the order in which it begins; "" if nobody knows.
+    """
 
     clip: str
     task: str
     prompt: str
     answer: str
     group: str = ""
+    description: str = ""
 
 
 class ClipDataset(ABC):

@@ -25,9 +25,10 @@ from salmonn_mini.files import replacing, write_json
 from salmonn_mini.models.config import SAMPLE_RATE
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import Answer
-from salmonn_mini.toy.world import text_tasks
+from salmonn_mini.toy.world.answers import caption
 from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_long_speech
 from salmonn_mini.toy.world.clips import render
+from salmonn_mini.toy.world.wordings import wordings
 
 SAMPLES = 12  # as in the paper
 SCALE = 1.0  # the answers are generated there
@@ -54,7 +55,7 @@ class ActivationData(NamedTuple):
 def _long_answers(n: int, seed: int) -> list[ToyExample]:
     """Statements, with the demand to tell in detail what is said: a text task that no stage trains."""
     examples = draw_task("keywords", n, seed, split="train")
-    prompts = text_tasks.TEXT_ONLY_PROMPTS["detail"]
+    prompts = wordings("detail")
     return [replace(one, task="detail", prompt=prompts[i % len(prompts)]) for i, one in enumerate(examples)]
 
 
@@ -133,7 +134,7 @@ def tune_on_text(model: SalmonnModel, examples: Sequence[ToyExample], lr: float)
     optimizer = torch.optim.AdamW(lora, lr=lr)
     model.train()
     for example in examples:
-        prompt = f"{example.words or text_tasks.caption(example.plan.events)} {example.prompt}"
+        prompt = f"{example.words or caption(example.plan.events)} {example.prompt}"
         logits, targets, _ = model.answer_logits(
             model.splice(*no_tokens(model, 1), [prompt], [example.answer])
         )

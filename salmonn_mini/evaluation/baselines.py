@@ -38,7 +38,7 @@ TOY_PHRASES: dict[str, str] = (
     | {f"tempo {tempo}": tempo for tempo in TEMPI}
     | {f"mode {mode}": mode for mode in MODES}
 )
-TOY_VOICES = ("male", "female")
+TOY_VOICES = ("male", "female", "child")
 THRESHOLD = 0.5  # the least probability of a tag that counts
 
 

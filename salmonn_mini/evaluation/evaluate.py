@@ -38,10 +38,10 @@ from salmonn_mini.evaluation.sources import (
 from salmonn_mini.models.lora import get_lora_scale, lora_scale
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.models.splice import Answer
+from salmonn_mini.toy.world.answers import caption
 from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_examples
 from salmonn_mini.toy.world.clips import render
 from salmonn_mini.toy.world.grammar import SPLITS
-from salmonn_mini.toy.world.text_tasks import caption
 
 MAX_NEW_TOKENS = 100  # the longest right answer of the toy world, a story, has about sixty
 BATCH = 32

@@ -138,7 +138,7 @@ class ConnectorConfig(Sizes):
     "window_qformer" has `num_query_tokens` (N) queries a window, "segment_qformer" `segment_query_tokens` a clip.
     `stride_seconds` None means windows that touch. `stack_frames` belongs to "stacking", `ctc_labels` (blank
     included) to "ctc". `token_scale` is a factor on H, 1 as published: tokens far larger than the LLM's word
-    embeddings drown what its layers have to add.
+    embeddings drown what its layers have to add. None gives every token the mean norm of these embeddings.
     """
 
     kind: str = "window_qformer"
@@ -155,7 +155,7 @@ class ConnectorConfig(Sizes):
     segment_query_tokens: int = 88
     stack_frames: int = 17
     ctc_labels: int = 64
-    token_scale: float = 1.0
+    token_scale: float | None = 1.0
 
     def _check(self) -> None:
         super()._check()
@@ -255,12 +255,12 @@ PRESETS: dict[str, SalmonnConfig] = {
             ),
             llm=LlmConfig(
                 name_or_path="",
-                hidden_size=192,
-                intermediate_size=512,
-                num_hidden_layers=4,
-                num_attention_heads=6,
-                num_key_value_heads=6,
-                vocab_size=1831,
+                hidden_size=256,
+                intermediate_size=640,
+                num_hidden_layers=6,
+                num_attention_heads=8,
+                num_key_value_heads=8,
+                vocab_size=1868,
                 max_position_embeddings=1024,
                 tie_word_embeddings=True,
                 attn_implementation="eager",

@@ -25,7 +25,7 @@ BLANK = 0  # CTC's label for "nothing new"
 
 
 class WindowQFormer(nn.Module):
-    """Window-level Q-Former (paper, section 3.1) over windows of L frames: tokens window by window, query by query."""
+    """Window-level Q-Former (paper, section 3.1): tokens window by window, query by query; zeros are not looked at."""
 
     def __init__(self, config: ConnectorConfig, d_in: int, d_out: int) -> None:
         super().__init__()
@@ -46,9 +46,9 @@ class WindowQFormer(nn.Module):
 
     def forward(self, Z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.n_tokens(lengths)
-        windows, _ = split(Z, self.L, lengths, self.stride, self.tail)
+        windows, mask = split(Z, self.L, lengths, self.stride, self.tail)
         is_own = length_mask(tokens // self.queries.shape[1], windows.shape[1])
-        rows = self.projection(self.qformer(self.queries, windows[is_own]).hidden)
+        rows = self.projection(self.qformer(self.queries, windows[is_own], Z_mask=mask[is_own]).hidden)
         H = rows.new_zeros(*is_own.shape, *rows.shape[1:])
         H[is_own] = rows
         return H.flatten(1, 2), tokens

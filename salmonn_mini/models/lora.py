@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -30,22 +30,14 @@ class LoraLinear(nn.Module):
     def __init__(self, base_layer: nn.Linear, r: int = 8, alpha: float = 32, dropout: float = 0.0) -> None:
         super().__init__()
         self.base_layer = base_layer.requires_grad_(False)
-        self.lora_A = nn.Linear(base_layer.in_features, r, bias=False)
+        self.lora_A = nn.Linear(
+            base_layer.in_features, r, bias=False
+        )  # nn.Linear's random start is peft's too
         self.lora_B = nn.Linear(r, base_layer.out_features, bias=False)
-        nn.init.kaiming_uniform_(self.lora_A.weight, a=math.sqrt(5))
         nn.init.zeros_(self.lora_B.weight)  # at the start the LLM is unchanged
         self.dropout = nn.Dropout(dropout)
-        self.scaling = {ADAPTER: alpha / r}  # as peft keeps it
+        self.scale = alpha / r  # s, which may be set
         self.merged = False
-
-    @property
-    def scale(self) -> float:
-        """s, which may be set."""
-        return self.scaling[ADAPTER]
-
-    @scale.setter
-    def scale(self, s: float) -> None:
-        self.scaling[ADAPTER] = s
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.base_layer(x)
@@ -64,6 +56,16 @@ class LoraLinear(nn.Module):
         sign = int(merged) - int(self.merged)
         self.base_layer.weight += sign * self.scale * self.lora_B.weight @ self.lora_A.weight
         self.merged = merged
+
+
+def attach(model: nn.Module, names: Sequence[str], r: int, alpha: float) -> nn.Module:
+    """Freeze `model`, put a `LoraLinear` around each linear layer so named, and return it: by hand, without peft."""
+    model.requires_grad_(False)
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if name in names and isinstance(child, nn.Linear):
+                setattr(parent, name, LoraLinear(child, r, alpha))
+    return model
 
 
 def attach_lora(llm: nn.Module, config: AdapterConfig) -> peft.PeftModel:
@@ -97,22 +99,22 @@ def lora_scale(model: nn.Module, s: float) -> Iterator[None]:
     if not math.isfinite(s):
         remedy = "4.0 is as trained, 0 turns LoRA off"
         raise SalmonnError(f"the LoRA scale is {s}, but it must be finite: {remedy}")
-    layers = _layers(model)
-    before = {name: layer.scaling[ADAPTER] for name, layer in layers.items()}
+    layers = list(_layers(model).values())
+    before = [_scale(layer) for layer in layers]
     try:
-        for layer in layers.values():
-            layer.scaling[ADAPTER] = s
+        for layer in layers:
+            _set_scale(layer, s)
         yield
         _layers(model)
     finally:
-        for name, layer in layers.items():
+        for layer, own in zip(layers, before, strict=True):
             if not layer.merged:  # a merged layer keeps s: unmerging must take out what merging put in
-                layer.scaling[ADAPTER] = before[name]
+                _set_scale(layer, own)
 
 
 def get_lora_scale(model: nn.Module) -> float:
     """The scale s of all LoRA layers; raises as `lora_scale`, and where they differ."""
-    scales = {float(layer.scaling[ADAPTER]) for layer in _layers(model).values()}
+    scales = {float(_scale(layer)) for layer in _layers(model).values()}
     if len(scales) > 1:
         raise SalmonnError(f"the LoRA layers have different scales {sorted(scales)}: set one by lora_scale")
     return scales.pop()
@@ -134,16 +136,26 @@ def lora_drift(model: nn.Module) -> LoraDrift:
         A, B = (A[ADAPTER], B[ADAPTER]) if isinstance(layer, LoraLayer) else (A, B)
         A, B = A.weight.double(), B.weight.double()  # for sums over millions of entries
         squared = ((B.T @ B) * (A @ A.T)).sum().item()  # ‖BA‖² = tr(BᵀB AAᵀ), r × r matrices only
-        moved[name] = layer.scaling[ADAPTER] ** 2 * squared
+        moved[name] = _scale(layer) ** 2 * squared
         size[name] = layer.base_layer.weight.double().square().sum().item()
     overall = math.sqrt(sum(moved.values()) / sum(size.values()))
     return LoraDrift(overall, {name: math.sqrt(moved[name] / size[name]) for name in layers})
 
 
+def _scale(layer: Any) -> float:
+    return layer.scaling[ADAPTER] if isinstance(layer, LoraLayer) else layer.scale
+
+
+def _set_scale(layer: Any, s: float) -> None:
+    if isinstance(layer, LoraLayer):
+        layer.scaling[ADAPTER] = s
+    else:
+        layer.scale = s
+
+
 def _layers(model: nn.Module) -> dict[str, Any]:
-    """All LoRA layers, ours and peft's."""
-    kinds = LoraLinear | LoraLayer
-    layers: dict[str, Any] = {name: m for name, m in model.named_modules() if isinstance(m, kinds)}
+    """All LoRA layers: peft's, and whatever else has `base_layer`, `lora_A`, `lora_B`, `scale` and `merged`."""
+    layers = {name: m for name, m in model.named_modules() if hasattr(m, "lora_A")}
     if not layers:
         raise SalmonnError("the model has no LoRA layers: attach them with attach_lora")
     for name, layer in layers.items():

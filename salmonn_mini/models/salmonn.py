@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import cross_entropy, normalize, pad
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
@@ -32,7 +32,15 @@ from salmonn_mini.models.encoders.whisper import WhisperEncoder
 from salmonn_mini.models.features import Features, LayerNorm, length_mask
 from salmonn_mini.models.generation import check_logits, compute_logits, seeded, stream_text
 from salmonn_mini.models.lora import attach_lora
-from salmonn_mini.models.splice import IGNORE_INDEX, Answer, AnswerLoss, Prompt, Spliced, pad_rows
+from salmonn_mini.models.splice import (
+    IGNORE_INDEX,
+    Answer,
+    AnswerLoss,
+    Prompt,
+    Spliced,
+    answer_labels,
+    splice_batch,
+)
 from salmonn_mini.models.state import check_fit
 
 GREEDY: dict[str, Any] = {"max_new_tokens": 80, "num_beams": 1, "do_sample": False, "repetition_penalty": 1.0}
@@ -47,6 +55,7 @@ class SalmonnModel(nn.Module):
     """
 
     max_logits = 2**26  # at once, 256 MB in float32: 2,000 tokens of answers with Vicuna's vocabulary
+    embedding_norm: Tensor  # (), the mean over the LLM's input embeddings
 
     def __init__(
         self,
@@ -67,6 +76,10 @@ class SalmonnModel(nn.Module):
         self.ln_audio = LayerNorm(d_beats) if beats else None
         self.connector = build_connector(config.connector, d_whisper + d_beats, llm.config.hidden_size)
         check_logits(llm)
+        embed: Any = llm.get_input_embeddings()
+        norms = embed.weight.detach().norm(dim=-1, dtype=torch.float32)
+        # Follows from the frozen LLM, so that no checkpoint has to hold it.
+        self.register_buffer("embedding_norm", norms.mean(), persistent=False)
         self.llm = attach_lora(llm, config.lora)
         self.prompt = Prompt(tokenizer, config.prompt_template, config.eos_token)
         self.train(False)
@@ -144,7 +157,8 @@ class SalmonnModel(nn.Module):
     def get_audio_features(self, features: Features) -> tuple[Tensor, Tensor]:
         """The audio tokens H (B, M, d_llm) of encoded clips and their lengths (B,)."""
         H, lengths = self.connector(*self.fuse(features))
-        return H * self.config.connector.token_scale, lengths
+        scale = self.config.connector.token_scale
+        return (normalize(H, dim=-1) * self.embedding_norm if scale is None else H * scale), lengths
 
     def audio_token_count(self, features: Features) -> list[int]:
         """How many audio tokens each clip has; with CTC compression the most that it can have."""
@@ -182,16 +196,12 @@ class SalmonnModel(nn.Module):
             if isinstance(texts, str) or len(texts) != len(H):
                 what = "a single text" if isinstance(texts, str) else f"{len(texts)}"
                 raise SalmonnError(f"{name}: {what} for {len(H)} clips; give a list with one for each clip")
+        after = [self.prompt.after(text) for text in instructions]
+        ids = None if answers is None else [self.prompt.answer(Y)[:max_answer_tokens] for Y in answers]
         embed = self.base_llm.get_input_embeddings()
-        rows, labels = [], []
-        for i, instruction in enumerate(instructions):
-            answer = self.prompt.answer(answers[i])[:max_answer_tokens] if answers is not None else []
-            text = torch.tensor(self.prompt.before + self.prompt.after(instruction) + answer, device=H.device)
-            before, after = embed(text).tensor_split([len(self.prompt.before)])
-            rows.append(torch.cat([before, H[i, : int(lengths[i])].to(before.dtype), after]))
-            ignored = [IGNORE_INDEX] * (len(rows[-1]) - len(answer))
-            labels.append(torch.tensor(ignored + answer, device=H.device))
-        return pad_rows(rows, labels, left=answers is None)
+        embeds, mask = splice_batch(embed, H, lengths, self.prompt.before, after, ids)
+        positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+        return Spliced(embeds, mask, positions, answer_labels(mask, ids or [[]] * len(H)))
 
     def answer_hidden_states(self, spliced: Spliced) -> tuple[Tensor, Tensor, Tensor]:
         """The LLM's states (A, d_llm) where an answer's token is predicted, those tokens (A,), their rows (A,)."""

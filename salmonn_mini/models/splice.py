@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from salmonn_mini.errors import SalmonnError
 
 IGNORE_INDEX = -100  # a label that the loss leaves out
+Ids = Sequence[int]  # of tokens
 
 
 class Prompt:
@@ -87,14 +88,35 @@ class Answer:
     ended: bool
 
 
-def pad_rows(rows: Sequence[Tensor], labels: Sequence[Tensor], *, left: bool) -> Spliced:
-    """Pad rows (S_i, d_llm) and labels (S_i,) to one batch, on the left for generation, else on the right."""
-    side = "left" if left else "right"
-    lengths = [torch.ones(len(row), dtype=torch.bool, device=row.device) for row in rows]
-    mask = pad_sequence(lengths, batch_first=True, padding_side=side)
-    return Spliced(
-        inputs_embeds=pad_sequence(list(rows), batch_first=True, padding_side=side),
-        attention_mask=mask,
-        position_ids=(mask.long().cumsum(1) - 1).clamp(min=0),
-        labels=pad_sequence(list(labels), True, IGNORE_INDEX, side),
-    )
+def splice_batch(
+    embed: nn.Module,
+    H: Tensor,
+    lengths: Tensor,
+    before: Ids,
+    after: Sequence[Ids],
+    answers: Sequence[Ids] | None,
+) -> tuple[Tensor, Tensor]:
+    """Rows of `before`, a clip's audio tokens, its `after` and its answer: (B, S, d_llm), and their mask (B, S).
+
+    H (B, M, d_llm) has `lengths` (B,) audio tokens; the rest are token ids, which `embed` looks up. With answers the
+    rows are padded on the right, for the loss; without on the left, for generation.
+    """
+    rows = []
+    for i, end in enumerate(after):
+        text = torch.tensor([*before, *end, *(answers[i] if answers else ())], device=H.device)
+        first, last = embed(text).tensor_split([len(before)])
+        rows.append(torch.cat([first, H[i, : int(lengths[i])].to(first.dtype), last]))
+    side = "left" if answers is None else "right"
+    ones = [torch.ones(len(row), dtype=torch.bool, device=H.device) for row in rows]
+    return pad_sequence(rows, True, padding_side=side), pad_sequence(ones, True, padding_side=side)
+
+
+def answer_labels(mask: Tensor, answers: Sequence[Ids]) -> Tensor:
+    """Labels (B, S): each answer's token ids at the end of its row, IGNORE_INDEX elsewhere.
+
+    `mask` (B, S) is True where a row has a token; a row with an answer is padded on the right.
+    """
+    labels = torch.full(mask.shape, IGNORE_INDEX, device=mask.device)
+    for row, end, answer in zip(labels, mask.sum(1).tolist(), answers, strict=True):
+        row[end - len(answer) : end] = torch.tensor(answer, dtype=torch.long)
+    return labels

@@ -18,18 +18,8 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.toy import world
 from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_examples
 from salmonn_mini.toy.world.clips import render
-from salmonn_mini.toy.world.text_tasks import pick
-
-PREFIXES = (
-    "",
-    "Please listen. ",
-    "Now: ",
-    "Here is some audio. ",
-    "I have a question. ",
-    "Try this. ",
-    "Listen well. ",
-)
-SUFFIXES = ("", " Thank you.", " Take your time.", " Be careful.", " That is all.")
+from salmonn_mini.toy.world.grammar import pick
+from salmonn_mini.toy.world.wordings import add_affixes
 
 
 class ToyDataset(ClipDataset):
@@ -61,9 +51,13 @@ class ToyDataset(ClipDataset):
         self.toy_examples = paraphrase(toy_examples, prompts, paraphrase_prob, affix_prob, seed)
         self.examples = [
             Example(
-                f"{split} clip {i} of seed {seed}", toy_example.task, toy_example.prompt, toy_example.answer
+                f"{split} clip {i} of seed {seed}",
+                one.task,
+                one.prompt,
+                one.answer,
+                description=one.description,
             )
-            for i, toy_example in enumerate(self.toy_examples)
+            for i, one in enumerate(self.toy_examples)
         ]
 
     def waves(self, shard: range) -> list[Tensor]:
@@ -99,11 +93,6 @@ def paraphrase(
         replace(toy_example, prompt=add_affixes(frames, prompt) if frames.random() < affix_prob else prompt)
         for toy_example, prompt in zip(toy_examples, asked, strict=True)
     ]
-
-
-def add_affixes(rng: np.random.Generator, prompt: str) -> str:
-    """The prompt between an opening and an ending, either of which may be empty."""
-    return f"{pick(rng, PREFIXES)}{prompt}{pick(rng, SUFFIXES)}"
 
 
 def _check_wordings(prompts: Mapping[str, Sequence[str]]) -> None:

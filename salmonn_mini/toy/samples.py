@@ -4,7 +4,8 @@
 
 Equal builds give equal bytes on one machine, but for the random serial number of Ogg files. Some rows come in the
 forms that clips have in the wild: stereo, 44.1 and 8 kHz, mp3, ogg, flac, over a minute long, hardly there.
-`manifest.json` has the published annotation format; its paths are relative to the folder.
+`manifest.json` has the published annotation format; its paths are relative to the folder. `clips.json` tells what is
+in each clip: who says which word when, in which mood, over which sound.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -25,14 +28,16 @@ from salmonn_mini.data.tasks import get_task
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.files import write_bytes
 from salmonn_mini.models.config import SAMPLE_RATE
+from salmonn_mini.toy.world import vocoder
 from salmonn_mini.toy.world.acoustics import bounded
+from salmonn_mini.toy.world.answers import caption, music_caption
 from salmonn_mini.toy.world.audio_tasks import ANYTHING_SAID, MAKERS, ToyExample, draw_examples
-from salmonn_mini.toy.world.clips import render
+from salmonn_mini.toy.world.clips import Clip, record
 from salmonn_mini.toy.world.events import synthesize
-from salmonn_mini.toy.world.text_tasks import caption, music_caption
-from salmonn_mini.toy.world.voice import VOICES
+from salmonn_mini.toy.world.voice import SPEAKERS
 
 FOLDER = Path("data_samples")
+LICENSE = "CC0-1.0"
 SPLIT = "test"
 PAN = (0.3, 1.0)  # left and right of a stereo clip: whoever keeps the left channel alone hears little
 DRAWS = 20_000  # after so many in vain, no test sentence fits
@@ -67,7 +72,7 @@ def _said(gender: str, mood: str = "neutral") -> Callable[[ToyExample], bool]:
     def fits(example: ToyExample) -> bool:
         utterance = example.plan.utterances[0]
         words = len(example.words.split())
-        return VOICES[utterance.voice].gender == gender and utterance.mood == mood and 5 <= words <= 9
+        return SPEAKERS[utterance.speaker].gender == gender and utterance.mood == mood and 5 <= words <= 9
 
     return fits
 
@@ -88,8 +93,8 @@ def _two(first: str, second: str, same: bool = False) -> Callable[[ToyExample], 
     """Two speakers of these genders, or the same one twice."""
 
     def fits(example: ToyExample) -> bool:
-        one, other = (utterance.voice for utterance in example.plan.utterances)
-        return (VOICES[one].gender, VOICES[other].gender, one == other) == (first, second, same)
+        one, other = (utterance.speaker for utterance in example.plan.utterances)
+        return (SPEAKERS[one].gender, SPEAKERS[other].gender, one == other) == (first, second, same)
 
     return fits
 
@@ -114,7 +119,7 @@ SAMPLES: tuple[SampleSpec, ...] = (
     SampleSpec("sound_knock_then_baby.wav", "audio_qa", _sounds("knock", "baby")),
     SampleSpec("music_piano_fast_happy.wav", "music_caption", _played("piano", "fast", "happy")),
     SampleSpec("music_violin_slow_sad.wav", "music_caption", _played("violin", "slow", "sad")),
-    SampleSpec("music_drum_fast_sad.wav", "music_qa", _played("drum", "fast", "sad")),
+    SampleSpec("music_rock_fast_sad.wav", "music_qa", _played("rock", "fast", "sad")),
     SampleSpec("speech_over_dog.wav", "speech_qa", _said("female"), background="dog"),
     SampleSpec("question_over_waves.wav", "co_reasoning", _sounds("waves")),
     SampleSpec("two_overlapped.wav", "overlapped_speech", _two("female", "male")),
@@ -132,36 +137,40 @@ SAMPLES: tuple[SampleSpec, ...] = (
 
 
 def build_samples(folder: str | os.PathLike = FOLDER, samples: Sequence[SampleSpec] = SAMPLES) -> list[Path]:
-    """Write the clips, `manifest.json` and `README.md` into `folder`; returns what was written."""
+    """Write the clips, `manifest.json`, `clips.json` and `README.md` into `folder`; returns what was written."""
     folder = Path(folder)
-    examples = [draw(sample) for sample in samples]
-    waves = render([example.plan for example in examples])
-    contents, seconds = {}, []
-    for sample, example, rendered in zip(samples, examples, waves, strict=True):
-        wave = rendered if sample.seconds is None else _event_of(sample, example)
-        contents[sample.file] = encode(sample, wave)
-        seconds.append(len(wave) / SAMPLE_RATE)
-    annotation = [
-        row for sample, example in zip(samples, examples, strict=True) for row in annotate(sample, example)
-    ]
-    manifest = json.dumps({"annotation": annotation}, indent=1, ensure_ascii=False) + "\n"
-    contents["manifest.json"] = manifest.encode()
-    contents["README.md"] = _readme(samples, seconds, annotation).encode()
+    annotation, contents, described = [], {}, {}
+    for sample, example in zip(samples, draw_all(samples), strict=True):
+        clip = record(example.plan) if sample.seconds is None else Clip(_event_of(sample, example))
+        contents[sample.file] = encode(sample, clip.wave)
+        described[sample.file] = describe(example, clip)
+        annotation += annotate(sample, example)
+    contents["manifest.json"] = _json({"annotation": annotation})
+    contents["clips.json"] = _json(described)
+    contents["README.md"] = _readme(described, annotation).encode()
     for name, data in contents.items():
         write_bytes(folder / name, data)
     return [folder / name for name in contents]
 
 
-def draw(sample: SampleSpec) -> ToyExample:
-    """The first example that fits the row, a function of the row alone.
+def draw_all(samples: Sequence[SampleSpec] = SAMPLES) -> list[ToyExample]:
+    """For each row the first example that fits it and says what no row before it says.
 
     Raises:
         SalmonnError: nothing of the test split fits.
     """
+    examples: list[ToyExample] = []
+    for sample in samples:
+        examples.append(_draw(sample, {example.words for example in examples if example.words}))
+    return examples
+
+
+def _draw(sample: SampleSpec, said: set[str]) -> ToyExample:
     rng = np.random.default_rng(zlib.crc32(sample.file.encode()))
     for _ in range(DRAWS):
         (example,) = draw_examples([sample.task], rng, SPLIT, makers=MAKERS | ANYTHING_SAID)
-        if sample.fits(example):
+        named = sample.background is not None and sample.background in example.words
+        if sample.fits(example) and example.words not in said and not named:
             background = (sample.background,) if sample.background else example.plan.events
             return replace(example, plan=replace(example.plan, events=background))
     raise SalmonnError(f"{sample.file}: none of {DRAWS:,} drawn examples of {sample.task} fits: ask for less")
@@ -178,6 +187,35 @@ def annotate(sample: SampleSpec, example: ToyExample) -> list[dict[str, str]]:
     elif plan.overlap is None:
         answers["asr"] = example.words, ""
     return [{"path": sample.file, "text": text, "task": task, "Q": Q} for task, (text, Q) in answers.items()]
+
+
+def describe(example: ToyExample, clip: Clip) -> dict[str, Any]:
+    """What a clip contains: its length in seconds, its speakers, words with their times, sounds and music."""
+    plan = example.plan
+    return {
+        "seconds": round(len(clip.wave) / SAMPLE_RATE, 3),
+        "speakers": [
+            {
+                "name": said.speaker,
+                "gender": SPEAKERS[said.speaker].gender,
+                "mood": said.mood,
+                "text": said.text,
+            }
+            for said in plan.utterances
+        ],
+        "words": [[word.text, round(word.begin, 3), round(word.end, 3)] for word in clip.words],
+        "sounds": list(plan.events),
+        "music": vars(plan.music) if plan.music else None,
+        "license": LICENSE,
+    }
+
+
+def _json(content: Any) -> bytes:
+    """One row a line where a row is short."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    return (
+        re.sub(r"\[\n\s+(\"[^\"]*\"),\n\s+([\d.]+),\n\s+([\d.]+)\n\s+\]", r"[\1, \2, \3]", text) + "\n"
+    ).encode()
 
 
 def encode(sample: SampleSpec, wave: np.ndarray) -> bytes:
@@ -211,25 +249,24 @@ def _gap(example: ToyExample) -> str:
     return ""
 
 
-def _readme(
-    samples: Sequence[SampleSpec], seconds: Sequence[float], annotation: Sequence[dict[str, str]]
-) -> str:
+def _readme(described: Mapping[str, dict[str, Any]], annotation: Sequence[dict[str, str]]) -> str:
     lines = [
         "# Clips to hear and to ask about",
         "",
-        f"{len(samples)} synthetic clips of the toy world: sentences that no training has seen, said by espeak-ng's",
-        "voices, and sounds and music made by this project's own code. `make samples` makes them anew.",
-        "License: dedicated to the public domain, CC0 1.0 (https://creativecommons.org/publicdomain/zero/1.0/).",
+        f"{len(described)} synthetic clips of the toy world: sentences that no training has seen, said by",
+        "variations of one synthetic voice, and sounds and music made by this project's own code. `make samples`",
+        "makes them anew.",
+        f"License: dedicated to the public domain, {LICENSE} (https://creativecommons.org/publicdomain/zero/1.0/).",
         "",
         "`manifest.json` has the published annotation format: `path` (in this folder), `text`, `task`, and `Q`, which",
-        "fills the gap of a prompt.",
+        "fills the gap of a prompt. `clips.json` tells who speaks in which mood, when each word begins and ends (in",
+        "seconds), and which sounds or music there are.",
         "",
+        vocoder.ORIGIN,
         "| clip | seconds | task | Q | answer |",
         "|---|---|---|---|---|",
     ]
-    length = {sample.file: f"{time:.2f}" for sample, time in zip(samples, seconds, strict=True)}
     for row in annotation:
-        lines.append(
-            f"| {row['path']} | {length[row['path']]} | {row['task']} | {row['Q']} | {row['text']} |"
-        )
+        seconds = described[row["path"]]["seconds"]
+        lines.append(f"| {row['path']} | {seconds:.2f} | {row['task']} | {row['Q']} | {row['text']} |")
     return "\n".join(lines) + "\n"

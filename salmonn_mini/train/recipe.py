@@ -27,19 +27,43 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str, str], ...] = (
     ("dtype", lambda v: v in ("float32", "bfloat16"), "one of float32, bfloat16", "choose one"),
     ("bits", lambda v: v in (8, 4), "one of null, 8, 4", "choose one"),
     ("seed", lambda v: 0 <= v < 2**31, "at least 0 and below 2^31", "choose another"),
-    ("connector_lr lora_lr", lambda v: 0 < v <= 1, "above 0 and at most 1", "1e-3 is a start"),
+    ("connector_lr lora_lr lr", lambda v: 0 < v <= 1, "above 0 and at most 1", "1e-3 is a start"),
     ("paraphrase_prob affix_prob", lambda v: 0 <= v <= 1, "from 0 to 1", "0.5 is half of the clips"),
     ("warmup weight_decay workers cache_limit", lambda v: v >= 0, "at least 0", "0 turns it off"),
     ("min_lr_ratio beta1 beta2", lambda v: 0 <= v < 1, "at least 0 and below 1", "omit it for the default"),
     ("dropout max_bad_share", lambda v: 0 <= v < 1, "at least 0 and below 1", "omit it for the default"),
     ("steps batch_size gradient_accumulation_steps", lambda v: v > 0, "greater than 0", "1 is the least"),
     ("save_every eval_every eval_clips threads", lambda v: v > 0, "greater than 0", "1 is the least"),
-    ("max_grad_norm", lambda v: v > 0, "greater than 0", "omit it for the default"),
+    ("max_grad_norm temperature", lambda v: v > 0, "greater than 0", "omit it for the default"),
 )
 
 
 # Tasks with their shares: pre-training, instruction tuning, activation tuning.
 STAGES = {stage: {task.name: 1.0 for task in tasks_of(stage=stage)} for stage in (1, 2)} | {3: {"story": 1.0}}
+
+
+def _check_ranges(settings: Settings) -> None:
+    for names, holds, rule, remedy in RANGES:
+        for name in names.split():
+            value = getattr(settings, name, None)
+            settings._rule(value is None or holds(value), name, rule, remedy)
+
+
+@dataclass(frozen=True)
+class Alignment(Settings):
+    """The connector's warm-up by CTC, before the joint training; see `alignment.py`."""
+
+    steps: int
+    lr: float = 1.5e-3  # the peak of the schedule, which has the recipe's `warmup` and `min_lr_ratio`
+    batch_size: int = 32  # clips per step, over all processes
+    temperature: float = 0.1  # of the cosines
+    tasks: tuple[str, ...] = ("asr", "audio_caption", "music_caption")  # their answers tell what is in a clip
+
+    def _check(self) -> None:
+        _check_ranges(self)
+        for name in self.tasks:
+            get_task(name)
+        self._rule(len(self.tasks) > 0, "tasks", "one task or more", "omit it for the default")
 
 
 @dataclass(frozen=True)
@@ -59,6 +83,7 @@ class Recipe(Settings):
     config: dict = field(default_factory=dict)  # from scratch: overrides, {"connector": {"tail": …}}
     tasks: dict = field(default_factory=dict)  # shares; of a manifest in an epoch, else each clip comes once
     trainable: tuple[str, ...] = ()  # some of PARTS; by default all of them
+    alignment: Alignment | None = None  # steps before the others, on the connector alone
     clips: int | None = None  # of the toy world, unless there is a manifest, or
     manifest: str | None = None
     manifests: dict = field(default_factory=dict)  # a mixture: files, each with its share of an epoch
@@ -98,10 +123,7 @@ class Recipe(Settings):
             object.__setattr__(self, "tasks", dict(self.tasks or STAGES[self.stage]))
 
     def _check(self) -> None:
-        for names, holds, rule, remedy in RANGES:
-            for name in names.split():
-                value = getattr(self, name)
-                self._rule(value is None or holds(value), name, rule, remedy)
+        _check_ranges(self)
         if self.model is not None:
             preset(self.model)
         rule, batch = self._rule, self.batch_size
@@ -119,6 +141,11 @@ class Recipe(Settings):
         rule(not self.tasks or sum(self.tasks.values()) > 0, "tasks", "of some share", "raise one")
         known = self.eval_every is None or self.eval_manifest or not self.sources
         rule(known, "eval_manifest", "given for eval_every", "name one that is not trained on")
+        if self.alignment is not None:
+            rule(self.init == SCRATCH, "alignment", "omitted unless init is scratch", "remove it")
+            trained = "connector" in (self.trainable or PARTS)
+            rule(trained, "alignment", "omitted unless the connector is trained", "add it to trainable")
+            self.of_alignment()
 
     def _check_toy(self) -> None:
         rule, least = self._rule, f"at least batch_size = {self.batch_size}"
@@ -140,6 +167,17 @@ class Recipe(Settings):
     def sources(self) -> dict[str, float]:
         """Manifests with their shares of an epoch; empty for the toy world."""
         return dict(self.manifests) if self.manifest is None else {self.manifest: 1.0}
+
+    @property
+    def total_steps(self) -> int:
+        """The steps of the alignment, if there is one, and of the joint training."""
+        return self.steps + (self.alignment.steps if self.alignment else 0)
+
+    def of_alignment(self) -> Recipe:
+        """This recipe with the alignment's values in the place of its own."""
+        own = self.alignment
+        values = {"steps": own.steps, "batch_size": own.batch_size, "connector_lr": own.lr}
+        return self.replace(**values, trainable=("connector",), alignment=None)
 
     def factor(self, step: int) -> float:
         """The factor on the learning rates at a step, from 0."""

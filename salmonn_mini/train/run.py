@@ -68,11 +68,15 @@ def initial_model(recipe: Recipe) -> SalmonnModel:
     Raises SalmonnError for a model that does not exist or is of other shapes than the recipe's, and for overrides that
     contradict the frozen parts.
     """
+    # What is aligned with the embeddings is read best at their size.
+    aligned = {"connector": {"token_scale": None}} if recipe.alignment else {}
     frozen = {"dtype": getattr(torch, recipe.dtype), "bits": recipe.bits}
     p = recipe.dropout
     dropout = {} if p is None else {"connector": {"dropout": p}, "lora": {"lora_dropout": p}}
     if recipe.init == SCRATCH:
-        config = _changed(_changed(preset(recipe.model), recipe.config), dropout)
+        config = preset(recipe.model)
+        for changes in (aligned, recipe.config, dropout):
+            config = _changed(config, changes)
         model = pretrained.build(config, seed=recipe.seed, **frozen)
         _check_frozen_parts(model, recipe.config)
         return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -14,7 +15,6 @@ from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.train.feature_cache import encode_dataset
 
 BATCH_SIZE = 16  # clips that are transcribed together
-MAX_NEW_TOKENS = 100
 
 
 class Validation:
@@ -35,13 +35,15 @@ class Validation:
                 f"({encoded[0].reason}): correct eval_manifest"
             )
 
-    def wer(self, model: SalmonnModel) -> float:
-        """The word error rate of greedy answers, as a fraction, in evaluation mode."""
+    def wer(
+        self, model: SalmonnModel, transcribe: Callable[[Features, Sequence[str]], Sequence[str]]
+    ) -> float:
+        """The word error rate, a fraction, of what `transcribe` makes of features and prompts in evaluation mode."""
         model.eval()
         answers: list[str] = []
         for start in range(0, len(self.clips), BATCH_SIZE):
             examples, encoded = zip(*self.clips[start : start + BATCH_SIZE], strict=True)
             features, prompts = Features.stack(encoded).to(model.device), [e.prompt for e in examples]
-            answers += [a.text for a in model.generate(features, prompts, max_new_tokens=MAX_NEW_TOKENS)]
+            answers += transcribe(features, prompts)
         model.train()
         return wer([example.answer for example, _ in self.clips], answers)

@@ -49,8 +49,8 @@ PLAY = "async player => { await player.play(); return [player.duration, player.r
 
 
 @contextlib.contextmanager
-def lab(home: Path) -> Iterator[tuple[str, str]]:
-    """`make lab` on a free port, with folders of its own; gives its address and token."""
+def lab(home: Path, *more: str) -> Iterator[tuple[str, str]]:
+    """`make lab` on a free port, with folders of its own and more options; gives its address and token."""
     for name, value in SETTINGS.items():
         file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,7 @@ def lab(home: Path) -> Iterator[tuple[str, str]]:
         f"--IdentityProvider.token={token}",
         "--LabApp.extension_manager=readonly",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *more,
     ]
     with (home / "lab.log").open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
@@ -171,18 +172,18 @@ def upload(page: Page, button: Locator, clip: Path) -> None:
 
 
 def use(page: Page) -> str:
-    """Move the first slider and the first drop-down, upload and play a clip; say what was there."""
+    """Upload a clip, move the first slider and the first drop-down, play a clip; say what was there."""
     said = []
+    button = page.locator("button.widget-upload")
+    if button.count():
+        upload(page, button.first, CLIP)
+        said.append("a clip uploaded and answered")
     for act, selector in (("slider", ".noUi-handle"), ("drop-down", ".widget-dropdown select")):
         control = page.locator(selector).first
         if page.locator(selector).count():
             move(page, control, act)
             said.append(f"a {act} moved, its output followed")
-    assert said, "there is neither slider nor drop-down"
-    button = page.locator("button.widget-upload")
-    if button.count():
-        upload(page, button.first, CLIP)
-        said.append("a clip uploaded and answered")
+    assert said, "there is neither button nor slider nor drop-down"
     player = page.locator("audio").first
     player.scroll_into_view_if_needed()
     seconds, ready = player.evaluate(PLAY)

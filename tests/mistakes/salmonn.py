@@ -3,11 +3,53 @@
 import torch
 from torch.nn.functional import cross_entropy
 
+from salmonn_mini.course.exercises.salmonn import answer_loss
+from salmonn_mini.models.splice import answer_labels, splice_batch
+
 OUT = -100
 
 
-def summed(logits, labels):
-    return cross_entropy(logits[:-1], labels[1:], reduction="sum")
+def spliced(**changes):
+    """A right splice of other arguments: each change is a function of all that were given."""
+
+    def wrong(embed, H, lengths, before, after, answers):
+        given = {"H": H, "lengths": lengths, "before": before, "after": after, "answers": answers}
+        return splice_batch(embed, **given | {name: change(given) for name, change in changes.items()})
+
+    return wrong
+
+
+def flipped(with_answers):
+    """Padded on the wrong side, with answers or without."""
+
+    def wrong(embed, H, lengths, before, after, answers):
+        if (answers is not None) != with_answers:
+            return splice_batch(embed, H, lengths, before, after, answers)
+        joined = [a + b for a, b in zip(after, answers or [[]] * len(after), strict=True)]
+        return splice_batch(embed, H, lengths, before, joined, None if with_answers else [[]] * len(after))
+
+    return wrong
+
+
+def then(change):
+    """A right splice of which the result is changed."""
+    return lambda *given: change(*splice_batch(*given))
+
+
+def labeled(change):
+    return lambda mask, answers: change(answer_labels(mask, answers), mask)
+
+
+def at_the_end(mask, answers):
+    labels = torch.full(mask.shape, OUT)
+    for row, ids in zip(labels, answers, strict=True):
+        row[-len(ids) :] = torch.tensor(ids)
+    return labels
+
+
+def picked(values, ids):
+    """Minus the sum of what stands at the labels, row by row."""
+    return -(values.gather(2, ids.clamp(min=0)[..., None])[..., 0] * (ids != OUT)).sum(1)
 
 
 def write(
@@ -28,53 +70,65 @@ def greedy(**changes):
 
 MISTAKES = {
     "6.1": [
-        (lambda before, n, after, answer: [OUT] * (len(before) + len(after)) + answer, "Too short"),
-        (lambda before, n, after, answer: before + [OUT] * n + after + answer, "The prompt has labels too"),
+        (flipped(with_answers=False), "Padded on the right without answers"),
+        (flipped(with_answers=True), "Padded on the left with answers"),
         (
-            lambda before, n, after, answer: [OUT] * (len(before) + n + len(after) - 1) + [*answer, OUT],
-            "Shifted by one",
+            spliced(lengths=lambda given: torch.full((2,), given["H"].shape[1])),
+            "lengths says that it has 2 audio tokens",
         ),
         (
-            lambda before, n, after, answer: [OUT] * (len(before) + n + len(after) + 1) + answer[:-1],
-            "Shifted the wrong way",
+            spliced(after=lambda given: [given["after"][0]] * 2),
+            "Both rows have the first instruction",
         ),
+        (spliced(answers=lambda given: given["answers"] and [[], []]), "The answers are missing"),
         (
-            lambda before, n, after, answer: [OUT] * (len(before) + n + len(after)) + [*answer[:-1], OUT],
-            "never learns to stop",
+            spliced(
+                before=lambda given: [],
+                after=lambda given: [given["before"] + ids for ids in given["after"]],
+            ),
+            "H stands first",
         ),
-        (
-            lambda before, n, after, answer: [0] * (len(before) + n + len(after)) + answer,
-            "0 is the id of a token",
-        ),
-        (
-            lambda before, n, after, answer: [OUT] * (len(before) + n + len(after)),
-            "The answer itself has no labels",
-        ),
+        (then(lambda rows, mask: (rows, torch.ones_like(mask))), "True everywhere"),
+        (then(lambda rows, mask: rows), "Return two tensors"),
+        (then(lambda rows, mask: (rows, mask.long())), "it must hold True and False"),
+        (then(lambda rows, mask: (rows.detach(), mask)), "no gradient gets back to H"),
     ],
     "6.2": [
-        (lambda logits, labels: cross_entropy(logits, labels, reduction="sum"), "No shift"),
-        (
-            lambda logits, labels: cross_entropy(logits[1:], labels[:-1], reduction="sum"),
-            "Shifted the wrong way",
-        ),
-        (lambda logits, labels: cross_entropy(logits[:-1], labels[1:]), "the mean over the answer's tokens"),
-        (lambda logits, labels: summed(logits, labels) / len(labels), "Divided by all places"),
-        (lambda logits, labels: -summed(logits, labels), "The sign"),
-        (lambda logits, labels: summed(logits, labels.clamp(min=0)), "They must be left out"),
-        (
-            lambda logits, labels: -logits[:-1].log_softmax(-1)[range(6), labels[1:] % 5].sum(),
-            "They must be left out",
-        ),
+        (at_the_end, "at the end of the padded row"),
+        (labeled(lambda labels, mask: labels.roll(-1, 1)), "Shifted by one"),
+        (labeled(lambda labels, mask: labels.roll(1, 1)), "Shifted the wrong way"),
+        (labeled(lambda labels, mask: labels.masked_fill(labels == 2, OUT)), "never learns to stop"),
+        (labeled(lambda labels, mask: labels.clamp(min=0)), "What is not to count"),
+        (labeled(lambda labels, mask: labels.masked_fill(~mask, 0)), "Padding has the label 0"),
+        (lambda mask, answers: torch.full(mask.shape, OUT), "The answers have no labels"),
     ],
     "6.3": [
-        (lambda mask: torch.arange(mask.shape[1]).expand(mask.shape), "Padding is counted too"),
-        (lambda mask: mask.long().cumsum(1), "Counted from 1"),
-        (lambda mask: mask.long().cumsum(1) - 1, "no such place"),
+        (lambda logits, labels: picked(logits.log_softmax(2), labels), "No shift"),
         (
-            lambda mask: (mask.flatten().long().cumsum(0) - 1).clamp(min=0).view(mask.shape),
-            "Each row counts for itself",
+            lambda logits, labels: picked(logits.log_softmax(2)[:, 1:], labels[:, :-1]),
+            "Shifted the wrong way",
         ),
-        (lambda mask: (mask.long().cumsum(1) - 1).masked_fill(~mask, 99), "[99] is no place of a row of 5"),
+        (lambda logits, labels: picked(logits[:, :-1].log_softmax(1), labels[:, 1:]), "over the places"),
+        (lambda logits, labels: picked(logits.log_softmax(1)[:, :-1], labels[:, 1:]), "over the places"),
+        (lambda logits, labels: picked(logits[:, :-1], labels[:, 1:]), "log_softmax is missing"),
+        (lambda logits, labels: picked(logits[:, :-1].softmax(2), labels[:, 1:]), "take their logarithm"),
+        (lambda logits, labels: answer_loss(logits, labels.clamp(min=0)), "They must be left out"),
+        (
+            lambda logits, labels: answer_loss(logits, labels) / (labels != OUT).sum(1),
+            "the mean over the answer's tokens",
+        ),
+        (lambda logits, labels: answer_loss(logits, labels) / labels.shape[1], "Divided by all places"),
+        (lambda logits, labels: -answer_loss(logits, labels), "The sign"),
+        (lambda logits, labels: answer_loss(logits, labels).sum(), "One number for the whole batch"),
+        (
+            lambda logits, labels: cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()),
+            "One number, the mean",
+        ),
+        (
+            lambda logits, labels: cross_entropy(logits[:, :-1], labels[:, 1:], reduction="none"),
+            "wants the vocabulary on axis 1",
+        ),
+        (lambda logits, labels: answer_loss(logits, labels).detach(), "The loss has no gradient"),
     ],
     "6.4": [
         (greedy(stop=False, more=90), "It goes on for ever"),

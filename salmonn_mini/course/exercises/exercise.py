@@ -3,7 +3,7 @@
     check("3.1", n_windows)      →  ○ nothing there yet, and what is wanted
                                     ✗ not yet: the mistake by its name
                                     ✓ right
-    split = use("3.2", split)    →  the same; the cells below then run on the student's own if it is right, and
+    fold = use("3.2", fold)      →  the same; the cells below then run on the student's own if it is right, and
                                     on the package's otherwise
 
 A chapter's module holds its exercises. To add one, write its rule there under `@exercise(...)`, its stub in the
@@ -174,8 +174,11 @@ def same(given: Any, value: Any) -> bool:
 
 
 def expect(given: Any, value: Any, what: str) -> None:
-    """Name the difference between what was given and the right value; `what` says of what, in words."""
-    difference = _difference(given, value)
+    """Name the difference between what was given and the right value; `what` says of what, in words.
+
+    The cells below a core exercise go on with what it gives: a tensor must also have the right one's dtype.
+    """
+    difference = _difference(given, value) or _type_difference(given, value)
     hint(difference is not None, f"{what}: {difference}.")
 
 
@@ -200,11 +203,20 @@ def _tensor_difference(given: Any, value: Tensor) -> str | None:
         return f"the shape is {tuple(given.shape)}, but it must be {tuple(value.shape)}"
     if _kind(given) != _kind(value):
         return f"it holds {_kind(given)}, but it must hold {_kind(value)}"
-    wrong = ~torch.isclose(given.detach().double(), value.double(), **CLOSE)
+    precise = torch.complex128 if value.is_complex() else torch.float64
+    wrong = ~torch.isclose(given.detach().to(precise), value.to(precise), **CLOSE)
     if not wrong.any():
         return None
     place = tuple(wrong.nonzero()[0].tolist())
     return f"got {_short(given[place].item())} at {list(place)}, but it must be {_short(value[place].item())}"
+
+
+def _type_difference(given: Any, value: Any) -> str | None:
+    if not isinstance(value, Tensor):
+        return None
+    if not isinstance(given, Tensor):
+        return "right, but an array of NumPy: return a tensor, torch.from_numpy(...)"
+    return None if given.dtype == value.dtype else f"it is {given.dtype}, but it must be {value.dtype}"
 
 
 def _kind(x: Tensor) -> str:
@@ -219,8 +231,8 @@ def _short(value: Any) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, Tensor):
         value = value.item()
-    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
-        return f"{float(value):.5g}"
+    if isinstance(value, numbers.Number) and not isinstance(value, numbers.Integral):
+        return f"{value:.5g}"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -1,212 +1,334 @@
-"""Chapter 4, the Q-Former: exercises and quiz."""
+"""Chapter 4, the Q-Former: its core exercises, and what stands in for them until they are solved.
+
+The package's arithmetic stands here under the exercises' names and shapes; a test holds the two equal.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from salmonn_mini.course.exercises.exercise import Student, exercise, expect, hint, same
-from salmonn_mini.course.exercises.quiz import enter
-from salmonn_mini.models.qformer import MASKS, blip2_mask
+from salmonn_mini.models.config import ConnectorConfig
+from salmonn_mini.models.qformer import Layer, new_queries
+from salmonn_mini.models.windows import split
+
+TWO = "Give back two tensors: {}."
 
 
-@exercise("4.1", "whom a query hears", level=1, minutes=8)
-def weights(weights: Student) -> None:
-    """a tensor (N, T): the attention weights softmax(q · k / √d) of queries q (N, d) on keys k (T, d), zero
-    where `own` (T,) is False
+def _both(given: Any, what: str) -> tuple[Any, Any]:
+    hint(not isinstance(given, tuple | list) or len(given) != 2, TWO.format(what))
+    return tuple(given)
+
+
+def _random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What q (B, N, d) hears of k and v (B, T, d), (B, N, d), and the weights (B, heads, N, T).
+
+    mask (B, T) is True where there is something to see, None everywhere.
     """
-    q = torch.tensor([[1.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, -1.0]])
-    k = torch.tensor([[2.0, 1.0, 0.0, 1.0], [0.0, 3.0, 1.0, 0.0], [4.0, 0.0, 0.0, 1.0]])
-    own = torch.tensor([True, True, False])
-    scores = q @ k.T
-    right = (scores / 2).masked_fill(~own, -torch.inf).softmax(-1)
-    given = weights(q.clone(), k.clone(), own.clone())
-    hint(same(given, right.T), "One query a row: (N, T), not (T, N).")
-    hint(
-        same(given, scores.masked_fill(~own, -torch.inf).softmax(-1)),
-        "The scores were not divided by √d. Here d = 4, so halve them.",
-    )
-    hint(
-        same(given, (scores / 4).masked_fill(~own, -torch.inf).softmax(-1)),
-        "Divided by d. Divide by its square root, 2.",
-    )
-    hint(same(given, (scores / 2).softmax(-1)), "The padding gets weight: `own` is False at the third key.")
-    hint(
-        same(given, (scores / 2).softmax(-1) * own),
-        "The weights do not sum to 1: mask the scores, with minus infinity, not the weights after the softmax.",
-    )
-    hint(
-        same(given, (scores / 2).masked_fill(own, -torch.inf).softmax(-1)),
-        "Only the padding gets weight: True marks the clip's own frames.",
-    )
-    hint(
-        same(given, (scores / 2).masked_fill(~own, -torch.inf).softmax(0))
-        or (isinstance(given, Tensor) and given.shape == (2, 3) and same(given[:, :2].sum(0), torch.ones(2))),
-        "The softmax runs over the queries. Each query shares out 1 among the keys: over the last axis.",
-    )
-    expect(given, right, "2 queries on 3 keys, the last of them padding")
-    expect(
-        weights(q[:1].clone(), k.clone(), torch.ones(3, dtype=torch.bool)),
-        (scores[:1] / 2).softmax(-1),
-        "1 query on 3 keys of the clip's own",
-    )
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    weights = (scores if mask is None else scores.masked_fill(~mask[:, None, None], -torch.inf)).softmax(-1)
+    return (weights @ v).transpose(1, 2).flatten(2), weights
 
 
-@exercise("4.2", "cross-attention", level=2, minutes=12)
-def cross(cross: Student) -> None:
-    """a tensor (N, d): each of the queries x (N, d) asks the frames Z (T, D), in one head. W_q (d, d), W_k (D,
-    d) and W_v (D, d) stand on the right: x @ W_q
+class QFormerLayer(Layer):
+    """The package's layer, of queries alone: x (B, N, d) and Z (B, L, D) with mask (B, L) → (B, N, d), weights."""
+
+    def __init__(self, d: int, D: int, d_ff: int, heads: int) -> None:
+        sizes = {"hidden_size": d, "num_attention_heads": heads, "intermediate_size": d_ff}
+        super().__init__(ConnectorConfig(**sizes, dropout=0.0), D, with_text=False)
+
+    def forward(self, x: Tensor, Z: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        x, _, weights = super().forward(x, x.shape[1], Z, None, mask[:, None], True)
+        return x, weights
+
+
+class WindowQFormer(nn.Module):
+    """From windows Z_l (B, W, L, D) and their mask (B, W, L) to H (B, W·N, d_llm), zero beyond its lengths (B,).
+
+    `qformer` takes queries (1, N, d), windows (n, L, D) and mask (n, L), and gives (n, N, d) and all weights.
     """
-    generator = torch.Generator().manual_seed(0)
-    x, Z = torch.randn(2, 4, generator=generator), torch.randn(5, 3, generator=generator)
-    W_q, W_k, W_v = (torch.randn(n, 4, generator=generator) for n in (4, 3, 3))
-    scores = (x @ W_q) @ (Z @ W_k).T
-    right = (scores / 2).softmax(-1) @ (Z @ W_v)
-    given = cross(*(one.clone() for one in (x, Z, W_q, W_k, W_v)))
-    hint(
-        isinstance(given, Tensor) and given.shape == (5, 4),
-        "One row a frame: here the frames ask. The queries ask: x gives the queries, Z the keys and the values.",
-    )
-    hint(
-        isinstance(given, Tensor) and given.shape == (2, 5),
-        "These are the weights. Use them to mix the values, Z @ W_v.",
-    )
-    hint(same(given, scores.softmax(-1) @ (Z @ W_v)), "The scores were not divided by √d = 2.")
-    hint(same(given, (scores / 2) @ (Z @ W_v)), "The softmax is missing.")
-    hint(
-        same(given, (scores / 2).softmax(-1) @ (Z @ W_k)),
-        "The keys were mixed. Keys are for choosing; what is passed on are the values, Z @ W_v.",
-    )
-    hint(
-        same(given, (scores / 3**0.5).softmax(-1) @ (Z @ W_v)),
-        "Divided by √D = √3. d is the width of the queries and keys, 4.",
-    )
-    hint(
-        same(given, x + right),
-        "The residual is already in it. Return what attention adds, without x.",
-    )
-    expect(given, right, "2 queries of width 4 on 5 frames of width 3")
+
+    def __init__(self, qformer: Callable, N: int, d: int, d_llm: int) -> None:
+        super().__init__()
+        self.qformer = qformer
+        self.queries = new_queries(N, d)
+        self.projection = nn.Linear(d, d_llm)
+
+    def forward(self, Z_l: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        own = mask.any(-1)  # a window without a frame of its clip has nothing to share out
+        tokens = self.projection(self.qformer(self.queries, Z_l[own], mask[own])[0])
+        H = tokens.new_zeros(*own.shape, *tokens.shape[1:])
+        H[own] = tokens
+        return H.flatten(1, 2), own.sum(1) * self.queries.shape[1]
 
 
-@exercise("4.3", "BLIP-2's three masks", level=3, minutes=12)
-def masks(mask: Student) -> None:
-    """a boolean tensor (N + S, N + S), True where the row's token sees the column's: N queries, then S words;
-    kind is bidirectional, unimodal or multimodal_causal
+@exercise("4.1", "attention with heads and a mask", level=2, minutes=15, reference=attend)
+def attention(mine: Student) -> None:
+    """two tensors: what each query hears (B, N, d), and the weights (B, heads, N, T), from queries q (B, N, d), keys
+    k and values v (B, T, d), the number of heads, and a boolean mask (B, T), True where there is something to see;
+    where the mask is None, everything is seen
     """
-    N, S = 2, 3
-    right = {kind: blip2_mask(kind, N, torch.ones(1, S, dtype=torch.bool))[0] for kind in MASKS}
-    bidirectional, unimodal, causal = (mask(kind, N, S) for kind in MASKS)
+    q, k, v = _random(2, 2, 4), 2 * _random(2, 3, 4, seed=1), _random(2, 3, 4, seed=2)
+    seen = torch.tensor([[True, True, True], [True, True, False]])
+    out, weights = _both(mine(q.clone(), k.clone(), v.clone(), 2, None), "what is heard, and the weights")
+    right, right_weights = attend(q, k, v, 2, None)
     hint(
-        same(causal, right["multimodal_causal"].T),
-        "Rows look, columns are looked at: the words see the queries, not the other way round.",
-    )
-    hint(same(causal, ~right["multimodal_causal"]), "True and False are swapped: True means visible.")
-    hint(
-        same(causal, torch.ones(5, 5).tril().bool()),
-        "The queries were masked causally too: q1 does not see q2. Only words have an order.",
+        same(out, right_weights) and same(weights, right),
+        "They are swapped: first what is heard, then the weights.",
     )
     hint(
-        same(causal, right["multimodal_causal"] & ~torch.eye(5, dtype=torch.bool)),
-        "Nobody sees itself. A word sees the words before it and itself.",
+        same(weights, right_weights.mean(1)) or same(weights, right_weights[:, 0]),
+        "Give the weights of every head, (B, heads, N, T), not those of one or their mean.",
     )
-    leaking = right["multimodal_causal"].clone()
-    leaking[:N, N:] = True
+    _name_wrong_scores(weights, right_weights, q, k)
+    expect(weights, right_weights, "The weights of 2 queries on 3 keys, 2 heads, no mask")
+    split_v = v.unflatten(-1, (2, -1)).transpose(1, 2)
+    heads_last = right_weights @ split_v
     hint(
-        same(causal, leaking),
-        "In multimodal_causal the queries see the words, and would tell the first word what the last one is.",
+        same(out, heads_last),
+        "What the heads heard still stands apart: join them to one vector of width d again.",
     )
     hint(
-        same(unimodal, right["multimodal_causal"]) or same(causal, right["unimodal"]),
-        "unimodal and multimodal_causal are mixed up: in unimodal, queries and words do not see each other.",
+        same(out, heads_last.reshape(2, 2, 4)),
+        "Joined in the wrong order: (B, heads, N, width) must become (B, N, heads, width) before it is (B, N, d).",
     )
-    split = right["unimodal"].clone()
-    split[N:, N:] = torch.ones(S, S).tril().bool()
     hint(
-        same(unimodal, split),
-        "In unimodal the words see each other, later ones too: nobody has to guess the next word.",
+        same(out, attend(q, k, k, 2, None)[0]),
+        "The keys were mixed. Keys are for choosing; what is passed on are the values.",
     )
-    hint(same(causal, split), "In multimodal_causal each word sees all queries.")
-    for kind, given in zip(MASKS, (bidirectional, unimodal, causal), strict=True):
-        expect(given, right[kind], f"{kind} with N = 2 and S = 3")
-    one = blip2_mask("multimodal_causal", 3, torch.ones(1, 1, dtype=torch.bool))[0]
-    expect(mask("multimodal_causal", 3, 1), one, "multimodal_causal with N = 3 and S = 1")
+    expect(out, right, "What 2 queries hear of 3 frames, 2 heads, no mask")
+    out, weights = _both(
+        mine(q.clone(), k.clone(), v.clone(), 2, seen.clone()), "what is heard, and the weights"
+    )
+    right, right_weights = attend(q, k, v, 2, seen)
+    unmasked = attend(q, k, v, 2, None)[1]
+    hint(
+        same(weights, unmasked), "The mask is not used: clip 2 has no third frame, and still it gets weight."
+    )
+    hint(
+        same(weights, unmasked * seen[:, None, None]),
+        "Rows do not sum to 1: mask the scores, with minus infinity, not the weights after the softmax.",
+    )
+    hint(
+        isinstance(weights, Tensor) and bool(weights.isnan().any()),
+        "Some weights are not numbers. Is the mask turned round? True marks what may be seen.",
+    )
+    expect(weights, right_weights, "The weights where clip 2 has only 2 frames")
+    expect(out, right, "What is heard where clip 2 has only 2 frames")
+    q, k, v = q[:1, :1], k[:1], v[:1]
+    expect(mine(q, k, v, 1, None)[0], attend(q, k, v, 1, None)[0], "1 query, 1 head")
 
 
-@exercise("4.4", "the contrastive loss", level=2, minutes=10)
-def contrast(loss: Student) -> None:
-    """a number: the mean of two cross-entropies, of finding each clip's text and of finding each text's clip,
-    out of similarity (B, B), a clip a row, a text a column, its own on the diagonal
+def _name_wrong_scores(given: Any, right: Tensor, q: Tensor, k: Tensor) -> None:
+    """q (2, 2, 4) and k (2, 3, 4) in 2 heads of width 2."""
+    heads = [x.unflatten(-1, (2, -1)).transpose(1, 2) for x in (q, k)]
+    scores = heads[0] @ heads[1].mT
+    for wrong, mistake in (
+        (scores.softmax(-1), "The scores were not divided by the root of a head's width, √2."),
+        (
+            (scores / 2).softmax(-1),
+            "Divided by 2. A head is 2 wide: divide by √2, not by √d and not by 2 itself.",
+        ),
+        (
+            (scores / 2**0.5).softmax(-2),
+            "The softmax runs over the queries. Each query shares out 1 among the frames.",
+        ),
+        (scores / 2**0.5, "These are the scores. The softmax makes weights of them."),
+        (right.mT, "Rows are queries, columns frames: (B, heads, N, T)."),
+    ):
+        hint(same(given, wrong), mistake)
+    hint(
+        (isinstance(given, Tensor) and given.shape == (2, 1, 2, 3)) or same(given, _one_head(q, k)),
+        "There is one head. Cut the width d = 4 into 2 heads of width 2; each has weights of its own.",
+    )
+    mixed = [x.reshape(2, 2, -1, 2) for x in (q, k)]
+    hint(
+        same(given, (mixed[0] @ mixed[1].mT / 2**0.5).softmax(-1)),
+        "A head took whole rows. Cut the last axis, (B, N, heads, width), and then exchange axes 1 and 2.",
+    )
+
+
+def _one_head(q: Tensor, k: Tensor) -> Tensor:
+    return (q @ k.mT / 2).softmax(-1)
+
+
+@exercise("4.2", "a masked Q-Former layer", level=2, minutes=20, reference=QFormerLayer)
+def layer(qformer_layer: Student) -> None:
+    """a module whose forward takes the queries x (B, N, d), frames Z (B, L, D) and a boolean mask (B, L), True at the
+    frames that may be seen, and gives two tensors: the queries after the layer (B, N, d), and the weights of the
+    cross-attention (B, heads, N, L)
     """
-    similarity = torch.tensor([[2.0, 0.0, 1.0], [1.0, 3.0, 0.0], [0.0, 2.0, 1.0]])
-    own = torch.arange(3)
-    texts, clips = F.cross_entropy(similarity, own), F.cross_entropy(similarity.T, own)
-    given = loss(similarity.clone())
+    right = QFormerLayer(4, 6, 8, 2)
+    state = {
+        name: 0.7 * _random(*part.shape, seed=i) for i, (name, part) in enumerate(right.state_dict().items())
+    }
+    right.load_state_dict(state)
+    x, Z, mask = (
+        _random(2, 2, 4, seed=90),
+        _random(2, 3, 6, seed=91),
+        torch.tensor([[True] * 3, [True, False, False]]),
+    )
+    mine = qformer_layer(4, 6, 8, 2)
     hint(
-        same(given, texts), "Only one direction: each clip finds its text. Each text must also find its clip."
+        not hasattr(mine, "state_dict"),
+        "QFormerLayer(…) must be an nn.Module: class QFormerLayer(nn.Module).",
     )
     hint(
-        same(given, clips), "Only one direction: each text finds its clip. Each clip must also find its text."
+        set(mine.state_dict()) != set(state),
+        "The parts have other names than those of the stub. Leave __init__ as it is: published weights look for them.",
     )
-    hint(same(given, texts + clips), "This is the sum of the two directions. Take their mean.")
-    hint(
-        same(given, -(texts + clips) / 2), "The sign: a loss is minus the log of the right one's probability."
-    )
-    hint(
-        same(given, -similarity.diagonal().mean()),
-        "Only the right pairs count. The others must become less alike: compare within rows and columns.",
-    )
-    hint(
-        isinstance(given, Tensor) and given.dim() > 0,
-        "One number is wanted, the mean over the batch.",
-    )
-    expect(given, (texts + clips).item() / 2, "Three clips and their texts")
-    expect(loss(torch.zeros(4, 4)), torch.tensor(4.0).log().item(), "Four clips that are all alike")
+    mine.load_state_dict(state)
+    given, weights = _both(Student(mine)(x.clone(), Z.clone(), mask.clone()), "the queries, and the weights")
+    with torch.no_grad():
+        for changes, mistake in WRONG_LAYERS:
+            hint(same(given, _layer(right, x, Z, mask, **changes)), mistake)
+        expected, expected_weights = right(x, Z, mask)
+        self_weights = _attention(right.attention, x, x, None)[1]
+        hint(
+            same(weights, self_weights),
+            "These are the weights of the self-attention. Wanted are those of the cross-attention, on the frames.",
+        )
+        expect(given, expected, "2 queries of width 4 on 3 frames of width 6, of which clip 2 has 1")
+        expect(weights, expected_weights, "The weights of the cross-attention")
 
 
-enter(
-    4,
-    """
-What are the queries of a Q-Former?
-- Questions in words, from the prompt.
-  SALMONN's queries never see the instruction.
-+ Vectors that are trained, the same for every clip.
-  They start at random. What they ask is learned, and then fixed; what they hear depends on the clip.
-- Frames of the clip, chosen by the model.
-  The frames give keys and values. They are asked.
-
-A window has L = 17 frames and N = 1 query. Which shape have a head's cross-attention weights?
-+ 1 × 17
-  One query shares out 1 among 17 frames.
-- 17 × 17
-  That would be self-attention of the frames. They do not ask each other here.
-- 17 × 1
-  Queries are the rows: N × L.
-
-You shuffle the frames within a window before the Q-Former. What happens to its tokens?
-- They are shuffled likewise.
-  There is one token for each query, not for each frame.
-+ Nothing.
-  A sum does not know its order. Only what is in the frames themselves tells when they were.
-- They become noise.
-  Attention would have to know places for that. It does not.
-
-Why may the queries not see the text when the text is to be generated?
-+ They would carry the answer to the words that have to guess it.
-  The loss falls to almost nothing, and without the text the model cannot write.
-- It would be slower.
-  A little. That is not the reason.
-- Queries cannot read words.
-  They can: in matching they do, through the same self-attention.
-
-Which connector gives as many tokens for an hour as for a second?
-- The window-level Q-Former.
-  N tokens for each window: an hour has 3,600 times as many.
-+ The segment-level Q-Former.
-  Its queries look at all of Z at once; their number is fixed.
-- Stacking.
-  One token for each k frames.
-- CTC compression.
-  One token for each sound of speech: as many as are spoken.
-""",
+WRONG_LAYERS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"masked": False}, "The mask is not used: clip 2 has one frame, and the queries see three."),
+    ({"steps": "cf"}, "The self-attention is missing: first the queries ask each other."),
+    ({"steps": "sf"}, "The cross-attention is missing: the queries never see the frames."),
+    ({"steps": "csf"}, "The cross-attention comes first. It must come after the self-attention."),
+    ({"steps": "sc"}, "The feed-forward is missing."),
+    ({"steps": "sfc"}, "The feed-forward comes before the cross-attention. It is the last step."),
+    ({"residual": False}, "The residual is missing: each step adds to x, it does not replace x."),
+    ({"norm": "none"}, "The LayerNorms are missing."),
+    ({"norm": "before"}, "x is normalized before each step (pre-norm). BERT normalizes after the addition."),
+    ({"norm": "inside"}, "The norm must take the sum: LayerNorm(x + step), not x + LayerNorm(step)."),
+    (
+        {"projected": False},
+        "What was heard is added as it is. It must pass through the output's `dense` first.",
+    ),
+    ({"act": F.relu}, "The feed-forward uses ReLU. BERT's uses GELU, F.gelu."),
+    (
+        {"act": lambda h: F.gelu(h, approximate="tanh")},
+        "This is GELU's approximation by tanh. BERT's is F.gelu(h).",
+    ),
+    ({"act": lambda h: h}, "There is no GELU between the two linear layers of the feed-forward."),
 )
+
+
+def _attention(part: Any, x: Tensor, context: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    own = part.self
+    return attend(own.query(x), own.key(context), own.value(context), own.heads, mask)
+
+
+def _layer(
+    right: QFormerLayer, x: Tensor, Z: Tensor, mask: Tensor, *, steps: str = "scf", masked: bool = True,
+    norm: str = "after", residual: bool = True, projected: bool = True, act: Any = F.gelu,
+) -> Tensor:  # fmt: skip
+    """A layer with a mistake: `steps` are s(elf), c(ross) and f(eed-forward)."""
+    for step in steps:
+        output = {"s": right.attention.output, "c": right.crossattention.output, "f": right.output_query}[
+            step
+        ]
+        y = output.LayerNorm(x) if norm == "before" else x
+        if step == "f":
+            y = output.dense(act(right.intermediate_query["dense"](y)))
+        else:
+            part, context = (right.attention, y) if step == "s" else (right.crossattention, Z)
+            y, _ = _attention(part, y, context, mask if step == "c" and masked else None)
+            y = output.dense(y) if projected else y
+        y = output.LayerNorm(y) if norm == "inside" else y
+        x = x + y if residual else y
+        x = output.LayerNorm(x) if norm == "after" else x
+    return x
+
+
+@exercise("4.3", "from windows to H", level=3, minutes=20, reference=WindowQFormer)
+def through(window_qformer: Student) -> None:
+    """a module whose forward takes windows Z_l (B, W, L, D) and a boolean mask (B, W, L), True at each clip's own
+    frames, and gives two tensors: H (B, M, d_llm), all tokens of each clip in order, with zeros where a clip has
+    none, and the number of tokens of each clip (B,)
+    """
+    Z, lengths = _random(2, 7, 4, seed=1), torch.tensor([7, 2])
+    Z_l, frames = split(Z, 3, lengths)
+
+    @torch.no_grad()
+    def qformer(queries: Tensor, windows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if windows.dim() != 3 or mask.shape != windows.shape[:2]:
+            shapes = f"{tuple(windows.shape)} and {tuple(mask.shape)}"
+            raise ValueError(f"qformer takes windows (n, L, D) and their mask (n, L), not {shapes}")
+        total = (windows * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
+        return queries + total[..., :3], torch.ones(1)
+
+    mine, right = window_qformer(qformer, 2, 3, 5), WindowQFormer(qformer, 2, 3, 5)
+    hint(
+        not hasattr(mine, "state_dict"),
+        "WindowQFormer(…) must be an nn.Module: class WindowQFormer(nn.Module).",
+    )
+    state = {name: _random(*part.shape, seed=i) for i, (name, part) in enumerate(right.state_dict().items())}
+    right.load_state_dict(state)
+    hint(
+        set(mine.state_dict()) != set(state),
+        "The parts have other names than those of the stub. Leave __init__ as it is.",
+    )
+    mine.load_state_dict(state)
+    H, counts = _both(Student(mine)(Z_l.clone(), frames.clone()), "H, and the number of tokens of each clip")
+    with torch.no_grad():
+        expected, right_counts = right(Z_l, frames)
+        _name_wrong_H(H, expected, right, Z_l)
+        expect(H, expected, "H of clips of 7 and 2 frames, L = 3, N = 2")
+        hint(
+            same(counts, torch.tensor([3, 1])), "These are the numbers of windows. Each becomes N = 2 tokens."
+        )
+        hint(same(counts, torch.tensor([6, 6])), "Clip 2 has 2 frames: one window, 2 tokens. Count its own.")
+        expect(counts, right_counts, "The number of tokens of clips of 7 and 2 frames, L = 3, N = 2")
+        alone = Student(mine)(Z_l[1:, :1].clone(), frames[1:, :1].clone())
+        expect(alone[0], expected[1:, :2], "Clip 2 alone, without the padding of the batch")
+
+
+def _name_wrong_H(H: Any, expected: Tensor, right: WindowQFormer, Z_l: Tensor) -> None:
+    """Z_l (2, 3, 3, 4): 7 frames, and 2 in clip 2, so 3 windows and 1; 2 queries, d = 3, d_llm = 5."""
+    is_tensor = isinstance(H, Tensor)
+    hint(
+        is_tensor and bool(H.isnan().any()),
+        "H holds numbers that are none (NaN). A window without a frame of its clip has nothing to share out: give the "
+        "Q-Former only windows that have one.",
+    )
+    hint(
+        is_tensor and H.shape == (2, 3, 2, 5),
+        "Windows and queries still stand apart: H is (B, M, d_llm), M = W · N.",
+    )
+    hint(
+        is_tensor and H.shape[-1] == 3,
+        "This has the Q-Former's width d. The last step is `projection`, to d_llm.",
+    )
+    hint(
+        is_tensor and H.dim() == 2,
+        "The clips stand in one row. Give each clip a row of its own: (B, M, d_llm).",
+    )
+    unmasked = right.projection(right.qformer(right.queries, Z_l.flatten(0, 1), torch.ones(6, 3).bool())[0])
+    tokens = unmasked.view(2, 6, 5)
+    hint(
+        same(H, tokens) or same(H, tokens * (expected != 0)),
+        "The mask does not reach the Q-Former: the last window of clip 1 has one frame, and it looks at three.",
+    )
+    hint(
+        is_tensor
+        and H.shape == expected.shape
+        and same(H[0], expected[0].view(3, 2, 5).transpose(0, 1).reshape(6, 5)),
+        "The order is query by query. It must be window by window: both tokens of window 1, then those of window 2.",
+    )
+    hint(
+        is_tensor and H.shape == expected.shape and same(H[0], expected[0]) and bool(H[1, 2:].any()),
+        "Clip 2 has 2 tokens; behind them H must be zero.",
+    )

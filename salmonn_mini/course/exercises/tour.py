@@ -45,8 +45,8 @@ def tokens(n_tokens: Student) -> None:
 @exercise("0.3", "an answer, or an echo", level=2, minutes=8)
 def echo(is_echo: Student) -> None:
     """True if the answer repeats the words: fewer than 30 wrong words for every 100 words that were said"""
-    words = "which colour has the grass"
-    given = is_echo("which colour has the glass", words)
+    words = "what color is the grass"
+    given = is_echo("what color is the glass", words)
     hint(
         same(given, False) and same(is_echo("the answer is green", words), True),
         "True and False are swapped: a transcript is an echo, an answer is none.",
@@ -56,14 +56,14 @@ def echo(is_echo: Student) -> None:
         "One wrong word in five is still a transcript. Count the errors: 1 / 5 is less than 0.30.",
     )
     hint(
-        same(is_echo("which colour", words), True),
+        same(is_echo("what color", words), True),
         "Missing words are errors too: 3 of the 5 words are not there.",
     )
     hint(
-        same(is_echo("which colour has the grass which colour has the grass", words), True),
+        same(is_echo("what color is the grass what color is the grass", words), True),
         "Words too many are errors too, and the errors are divided by the words that were said: 5 / 5.",
     )
-    for answer in (words, "the answer is green", "which colour has the glass", "what colour has a grass", ""):
+    for answer in (words, "the answer is green", "what color is the glass", "which color is a grass", ""):
         expect(is_echo(answer, words), repeats(answer, words), f"{answer!r} after {words!r}")
 
 

@@ -1,13 +1,18 @@
-"""Figures of chapter 2, the encoders: what one frame of each of them depends on, and which frames attend to which."""
+"""Figures of chapter 2, the encoders: what one frame of each depends on, and which frames attend to which.
+
+`cut_patches`, `position_bias`, `ridge` and `fuse` are what the chapter's core exercises ask for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from salmonn_mini import audio
 from salmonn_mini.course.explorer import Explorer
@@ -18,18 +23,66 @@ from salmonn_mini.course.plots import (
     GREEN,
     INK,
     SKY,
+    SPECTRAL,
     VERMILION,
     Picture,
     dress,
     kaldi_mel,
     titled,
 )
+from salmonn_mini.course.word_times import mark_words, of_words
 from salmonn_mini.models.config import BEATS_MELS, CONV_STRIDE, FRAMES_PER_SECOND, SAMPLE_RATE
+from salmonn_mini.models.encoders.beats import relative_buckets
+from salmonn_mini.models.features import length_mask
+from salmonn_mini.toy.world.voice import Word
 
 PATCH = 16  # frames of 10 ms, and mel bins, on each side of a patch of BEATs
 BANDS = BEATS_MELS // PATCH
 KERNEL = 3  # taps of Whisper's two convolutions
 NUMBERED = 24  # moments whose patches have room for their numbers
+BUCKETS, FARTHEST = 320, 800  # of BEATs' relative position bias, as published
+
+
+# --- what the core exercises ask for ---------------------------------------------------------------------------------
+
+
+def cut_patches(bank: Tensor) -> Tensor:
+    """A filter bank (F, 128) → patches (T, 256), T = 8 (F // 16): by time, at one time from low to high."""
+    moments = len(bank) // PATCH
+    grid = bank[: PATCH * moments].view(moments, PATCH, BANDS, PATCH)
+    return grid.transpose(1, 2).reshape(BANDS * moments, PATCH * PATCH)
+
+
+def position_bias(table: Tensor, T: int) -> Tensor:
+    """A table (320, heads) → the bias (heads, T, T) of key j for query i, which depends on j - i alone."""
+    place = torch.arange(T)
+    return table[relative_buckets(place - place[:, None], BUCKETS, FARTHEST)].permute(2, 0, 1)
+
+
+def ridge(A: Tensor, Y: Tensor, penalty: float) -> Tensor:
+    """The W (D, C) of least |AW - Y|² + penalty |W|², for A (n, D) and Y (n, C): AᵀA W + penalty W = AᵀY."""
+    return torch.linalg.solve(A.T @ A + penalty * torch.eye(A.shape[1], dtype=A.dtype), A.T @ Y)
+
+
+def fuse(
+    speech: Tensor,
+    speech_lengths: Tensor,
+    audio: Tensor,
+    audio_lengths: Tensor,
+    ln_speech: nn.Module,
+    ln_audio: nn.Module,
+) -> tuple[Tensor, Tensor]:
+    """Streams (B, T, D) and (B, T', D') → Z (B, max, D + D'), zero beyond each own length, and its mask (B, max)."""
+    T = max(speech.shape[1], audio.shape[1])
+    own = [length_mask(lengths, T) for lengths in (speech_lengths, audio_lengths)]
+    normed = ln_speech(speech), ln_audio(audio)
+    padded = [
+        F.pad(x, (0, 0, 0, T - x.shape[1])) * mask[..., None] for x, mask in zip(normed, own, strict=True)
+    ]
+    return torch.cat(padded, dim=2), own[0] | own[1]
+
+
+# --- what a frame or a token depends on ------------------------------------------------------------------------------
 
 
 def receptive_field(frame: int, frames: int = 12) -> Picture:
@@ -65,44 +118,72 @@ def receptive_field(frame: int, frames: int = 12) -> Picture:
 RECEPTIVE_FIELD = Explorer(receptive_field, {"frame": range(12)}, {"frame": 5})
 
 
-def patches(X: ArrayLike, token: int = 0) -> Picture:
+def patches(
+    X: ArrayLike,
+    token: int | None = None,
+    words: Sequence[Word] = (),
+    labels: ArrayLike | None = None,
+    hidden: ArrayLike | None = None,
+) -> Picture:
     """Draw BEATs' patches over its filter bank of X (S,), each with its token's number, and mark one.
+
+    With `labels` (T,) each patch bears its label instead; those that are `hidden` (T,) are gray.
 
     Raises:
         ValueError: there is no such token.
     """
     fbank = audio.fbank(torch.as_tensor(np.asarray(X)).double()).numpy()
     moments = len(fbank) // PATCH
-    if not 0 <= token < BANDS * moments:
-        raise ValueError(f"token {token} of {BANDS * moments}")
-    moment, band = divmod(token, BANDS)
-    low, high = (round(_band_edge(edge)) for edge in (band, band + 1))
-    at = moment * PATCH / 100
-    alt = (
-        f"{moments} moments × {BANDS} bands = {moments * BANDS} tokens; token {token} is moment {moment} "
-        f"({at:.2f} to {at + PATCH / 100:.2f} s), band {band} ({low:,} to {high:,} Hz)."
-    )
-    picture = Picture(alt, width=8.5, height=3.4)
+    tokens, seconds = BANDS * moments, PATCH / 100
+    if token is not None and not 0 <= token < tokens:
+        raise ValueError(f"token {token} of {tokens}")
+    numbers = np.arange(tokens) if labels is None else np.asarray(labels)
+    covered = np.zeros(tokens, dtype=bool) if hidden is None else np.asarray(hidden)
+    parts = [f"{moments} moments × {BANDS} bands = {tokens} tokens"]
+    if token is not None:
+        parts.append(_place_of(token))
+    if labels is not None:
+        parts.append(f"{len(set(numbers.tolist()))} different labels, {covered.sum()} patches hidden")
+    picture = Picture(f"{'; '.join(parts)}.{of_words(words)}", width=8.5, height=3.4)
     bands = {"yticks": np.arange(BANDS) + 0.5, "yticklabels": range(BANDS)}
-    axes = picture.panel(alt, xlabel="seconds", ylabel="band", **bands)
+    axes = picture.panel(f"{'; '.join(parts)}.", xlabel="seconds", ylabel="band", **bands)
     extent = (0.0, len(fbank) / 100, 0.0, BANDS)
-    axes.imshow(fbank.T, origin="lower", aspect="auto", cmap="magma", extent=extent, alpha=0.75)
-    axes.vlines(np.arange(moments + 1) * PATCH / 100, 0, BANDS, color="white", linewidth=0.8)
-    axes.hlines(range(BANDS + 1), 0, moments * PATCH / 100, color="white", linewidth=0.8)
-    axes.add_patch(Rectangle((at, band), PATCH / 100, 1, fill=False, edgecolor=SKY, linewidth=3))
-    for n in range(BANDS * moments) if moments <= NUMBERED else ():
-        axes.text((n // BANDS + 0.5) * PATCH / 100, n % BANDS + 0.5, str(n), **_label(7))
+    look = {"cmap": SPECTRAL, "alpha": 0.75, "vmin": np.quantile(fbank, 0.02)}
+    axes.imshow(fbank.T, origin="lower", aspect="auto", extent=extent, **look)
+    for n in range(tokens):
+        x, y = n // BANDS * seconds, n % BANDS
+        gray = {"facecolor": "#D9D9D9"} if covered[n] else {"fill": False}
+        axes.add_patch(Rectangle((x, y), seconds, 1, edgecolor="white", linewidth=0.8, **gray))
+        if moments <= NUMBERED:
+            axes.text(x + seconds / 2, y + 0.5, str(numbers[n]), **_label(7))
+    if token is not None:
+        corner = (token // BANDS * seconds, token % BANDS)
+        axes.add_patch(Rectangle(corner, seconds, 1, fill=False, edgecolor=SKY, linewidth=3))
+    axes.set(xlim=extent[:2], ylim=extent[2:])
+    mark_words(axes, words)
     return picture
 
 
-def explore_patches(X: ArrayLike) -> Explorer:
+def _place_of(token: int) -> str:
+    moment, band = divmod(token, BANDS)
+    low, high = (round(_band_edge(edge)) for edge in (band, band + 1))
+    at = moment * PATCH / 100
+    return (
+        f"token {token} is moment {moment} ({at:.2f} to {at + PATCH / 100:.2f} s), "
+        f"band {band} ({low:,} to {high:,} Hz)"
+    )
+
+
+def explore_patches(X: ArrayLike, words: Sequence[Word] = ()) -> Explorer:
     """The patches of one clip, for a slider of the token."""
     frames = 1 + (len(np.asarray(X)) - audio.WINDOW) // (SAMPLE_RATE // 100)
-    return Explorer(lambda token: patches(X, token), {"token": range(BANDS * (frames // PATCH))})
+    return Explorer(lambda token: patches(X, token, words), {"token": range(BANDS * (frames // PATCH))})
 
 
-def attention_maps(maps: Mapping[str, ArrayLike], title: str = "") -> Picture:
+def attention_maps(maps: Mapping[str, ArrayLike], title: str = "", words: Sequence[Word] = ()) -> Picture:
     """Draw attention weights (T, T) of frames on frames, 50 a second, side by side under their names.
+
+    The words are marked on both axes.
 
     Raises:
         ValueError: a map that is not square.
@@ -113,13 +194,19 @@ def attention_maps(maps: Mapping[str, ArrayLike], title: str = "") -> Picture:
         if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
             raise ValueError(f"{name} is {weights.shape}, but it must be (T, T)")
         distances.append(f"{name} looks {attention_distance(weights):.2f} s away on average")
-    picture = Picture(titled(title, f"{'; '.join(distances)}."), width=0.6 + 3.6 * len(arrays), height=3.8)
+    picture = Picture(
+        titled(title, f"{'; '.join(distances)}.{of_words(words)}"), width=0.6 + 3.6 * len(arrays), height=4.1
+    )
     row = picture.subplots(1, len(arrays), squeeze=False)[0]
     for axes, (name, weights) in zip(row, arrays.items(), strict=True):
         seconds = len(weights) / FRAMES_PER_SECOND
         # The square root: a few large weights would leave all others black.
-        axes.imshow(weights**0.5, cmap="magma", extent=(0, seconds, seconds, 0), interpolation="nearest")
+        look = {"cmap": SPECTRAL, "interpolation": "nearest", "aspect": "auto"}
+        axes.imshow(weights**0.5, extent=(0, seconds, seconds, 0), **look)
         dress(axes, name, xlabel="key (seconds)")
+        mark_words(axes, words, 6.0)
+        for edge in sorted({edge for word in words for edge in (word.begin, word.end)}):
+            axes.axhline(edge, color="white", linewidth=0.6, linestyle=(0, (3, 3)))
     row[0].set_ylabel("query (seconds)")
     return picture
 
@@ -161,22 +248,32 @@ def gated_bias(bias: ArrayLike, gate: ArrayLike) -> Picture:
     return picture
 
 
-def streams(Z: ArrayLike, own: Mapping[str, tuple[int, int]]) -> Picture:
-    """Draw Z (T, D), time across, one stream above the other; `own` gives each stream's width and its frames."""
+def streams(
+    Z: ArrayLike, own: Mapping[str, tuple[int, int]], words: Sequence[Word] = (), first: int = 0
+) -> Picture:
+    """Draw Z (T, D) from frame `first` on, time across, one stream above the other.
+
+    `own` gives each stream's width and its frames; the zeros beyond them are hatched.
+    """
     Z = np.asarray(Z)
+    begin, end = first / FRAMES_PER_SECOND, len(Z) / FRAMES_PER_SECOND
+    words = [word for word in words if word.begin >= begin]
     parts = [f"{name}: {width} numbers, {frames} frames" for name, (width, frames) in own.items()]
-    alt = f"Z of {Z.shape[0]} frames and {Z.shape[1]} numbers each. {'; '.join(parts)}."
-    picture = Picture(alt, width=8.0, height=3.4)
-    axes = picture.panel(alt, xlabel="frame", ylabel="number")
-    extent = (0, len(Z), Z.shape[1], 0)
-    axes.imshow(Z.T, aspect="auto", cmap="PuOr", vmin=-3, vmax=3, extent=extent, interpolation="nearest")
+    said = f"Z of {Z.shape[0]} frames and {Z.shape[1]} numbers each, from {begin:.2f} s on."
+    picture = Picture(f"{said} {'; '.join(parts)}.{of_words(words)}", width=8.0, height=4.0)
+    axes = picture.panel("Z", xlabel="seconds, 50 frames each", ylabel="number")
+    look = {"cmap": "PuOr", "vmin": -3, "vmax": 3, "interpolation": "nearest", "aspect": "auto"}
+    image = axes.imshow(Z[first:].T, extent=(begin, end, Z.shape[1], 0), **look)
+    picture.colorbar(image, ax=axes, label="value", pad=0.01)
     top = 0
     for name, (width, frames) in own.items():
         rest = {"fill": False, "hatch": "////", "edgecolor": INK, "linewidth": 0.0}
-        axes.add_patch(Rectangle((frames, top), len(Z) - frames, width, **rest))
-        axes.text(0.01 * len(Z), top + width / 2, name, **_label(11))
+        last = frames / FRAMES_PER_SECOND
+        axes.add_patch(Rectangle((last, top), end - last, width, **rest))
+        axes.text(begin + 0.01 * (end - begin), top + width / 2, name, **_label(11))
         top += width
         axes.axhline(top, color=INK, linewidth=1)
+    mark_words(axes, words)
     return picture
 
 

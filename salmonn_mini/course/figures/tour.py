@@ -1,14 +1,16 @@
-"""Figures of chapter 0, the tour: a clip of one's own, uploaded, shown, played and asked about."""
+"""Figures of chapter 0, the tour: a clip of one's own, spoken or uploaded, shown, played and asked about."""
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -20,44 +22,76 @@ from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.config import SAMPLE_RATE
 
 LONGEST = 30.0  # seconds; what is beyond is cut off
-NOTHING = "No clip yet: choose a file."
+# Browsers make a voice fit for a telephone call; the model is to hear it as it is.
+MICROPHONE = {"echoCancellation": False, "noiseSuppression": False, "autoGainControl": False}
+NO_CLIP = "no clip yet: record one, choose a file, or take a sample"
+Ask = Callable[[Tensor, str, float], tuple[str, ArrayLike]]
 
 
-def read_clip(file: Path, name: str) -> tuple[Tensor, list[str]]:
-    """X (S,) at 16 kHz of a file, at most LONGEST seconds of it, and what was fixed, a line each.
+@dataclass(frozen=True)
+class Clip:
+    """X (S,) at 16 kHz with its name, and what was fixed of its sound."""
 
-    What soundfile cannot decode, ffmpeg may, where it is installed: M4A, WebM and the like.
+    X: Tensor
+    name: str
+    notes: Sequence[str] = ()
 
-    Raises:
-        SalmonnError: no sound can be read; the message calls the file `name`.
-    """
-    notes: list[str] = []
-    found = file
-    try:
-        with audio.readable(file, LONGEST, notes) as found:
-            X = audio.load_audio(found, max_seconds=LONGEST, notes=notes)
-    except SalmonnError as problem:
-        raise SalmonnError(str(problem).replace(str(found), name)) from problem
-    return X, notes
+    @classmethod
+    def read(cls, file: Path, name: str) -> Clip:
+        """At most LONGEST seconds of the sound in a file.
+
+        What soundfile cannot decode, ffmpeg may, where it is installed: M4A, WebM and the like.
+
+        Raises:
+            SalmonnError: no sound can be read; the message calls the file `name`.
+        """
+        notes: list[str] = []
+        found = file
+        try:
+            with audio.readable(file, LONGEST, notes) as found:
+                X = audio.load_audio(found, max_seconds=LONGEST, notes=notes)
+        except SalmonnError as problem:
+            raise SalmonnError(str(problem).replace(str(found), name)) from problem
+        return cls(X, name, notes)
+
+    def sound(self, H: ArrayLike | None = None, text: str = "") -> Sound:
+        """Its player and its picture: the waveform, or what a model made of it, H (M, d_llm). Below them the text."""
+        picture = spectrogram(self.X, waveform=True) if H is None else spectrogram_with_tokens(self.X, H)
+        fixes = f"({', '.join(self.notes)})" if self.notes else ""
+        return Sound(self.X, self.name, picture, "\n".join(filter(None, (text, fixes))))
 
 
-def own_clip(name: str, content: bytes, instruction: str, answer: Callable[[Any, str], str]) -> Sound:
-    """The sound in a file's bytes, with what `answer(X, instruction)` says of it, X (S,) at 16 kHz.
+@dataclass(frozen=True)
+class Upload:
+    """A file's name and its bytes."""
 
-    Its text also says what was fixed: resampled, mixed down, cut at LONGEST seconds, damaged.
+    name: str
+    content: bytes
 
-    Raises:
-        SalmonnError: no sound can be read from the bytes, or the instruction is empty.
-    """
-    if not instruction.strip():
-        raise SalmonnError('the instruction is empty; ask something, such as "Transcribe the speech."')
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "clip"  # no suffix: the content decides
-        file.write_bytes(content)
-        X, notes = read_clip(file, name)
-    fixes = f"\n({', '.join(notes)})" if notes else ""
-    text = f"{instruction}\n→ {answer(X, instruction)}{fixes}"
-    return Sound(X, name, spectrogram(X, waveform=True), text)
+    def read(self) -> Clip:
+        """As `Clip.read`, by way of a file that is deleted at once."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "clip"  # no suffix: the content decides
+            file.write_bytes(self.content)
+            return Clip.read(file, self.name)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a `Recorder` gives: the bytes of a WAV. They are never written to a file."""
+
+    wav: bytes
+    name: str = "recording"
+
+    def read(self) -> Clip:
+        """At most LONGEST seconds of it; raises SalmonnError if the bytes hold no sound."""
+        try:
+            samples, rate = soundfile.read(io.BytesIO(self.wav), dtype="float32")
+            X = audio.to_waveform(samples, rate, max_seconds=LONGEST)
+        except (soundfile.SoundFileError, SalmonnError) as problem:
+            reason = getattr(problem, "error_string", str(problem)).strip(".")
+            raise SalmonnError(f"{self.name}: no sound in it ({reason}); record it again") from problem
+        return Clip(X, self.name, [f"recorded at {rate:,} Hz"])
 
 
 def spectrogram_with_tokens(X: ArrayLike, H: ArrayLike) -> Picture:
@@ -76,54 +110,93 @@ def spectrogram_with_tokens(X: ArrayLike, H: ArrayLike) -> Picture:
     return picture
 
 
-def respond(
-    files: Sequence[Mapping[str, Any]], instruction: str, answer: Callable[[Any, str], str]
-) -> Sound | str:
-    """What stands below the button: the clip and its answer, or one line that says what is wrong.
+def respond(clip: Upload | Recording | None, instruction: str, scale: float, ask: Ask) -> Sound | str:
+    """What stands below the controls: the clip and its answer, or one line that says what is wrong.
+
+    Its text also says what was fixed: resampled, mixed down, cut at LONGEST seconds, damaged.
 
     Args:
-        files: as ipywidgets' FileUpload has them, each with its `name` and `content`; the last one counts.
+        ask: gives a model's answer to X (S,), an instruction and a LoRA scale, and the audio tokens H (M, d_llm).
     """
-    if not files:
-        return NOTHING
+    if clip is None:
+        return f"{NO_CLIP.capitalize()}."
     try:
-        return own_clip(files[-1]["name"], bytes(files[-1]["content"]), instruction, answer)
+        if not instruction.strip():
+            raise SalmonnError('the instruction is empty; ask something, such as "Transcribe the speech."')
+        read = clip.read()
+        answer, H = ask(read.X, instruction, scale)
+        return read.sound(H, f"{instruction} (LoRA scale {scale:g})\n→ {answer}")
     except SalmonnError as problem:
         return f"✗ {problem}"
 
 
 @dataclass(frozen=True)
-class Upload:
-    """A button that takes a file, a line for the instruction, and below them what `respond` gives.
+class OwnClip:
+    """Speak, choose a file or take a sample, then ask: below the controls stands what `respond` gives.
 
     Attributes:
+        ask: as `respond` takes it.
         instructions: proposed ones, the first to begin with; any other can be typed.
-        answer: what a model says, `answer(X, instruction)`.
+        samples: files to take, by name.
+        scale: the LoRA scale as trained; others go from 0 to it.
     """
 
+    ask: Ask
     instructions: Sequence[str]
-    answer: Callable[[Any, str], str]
+    samples: Mapping[str, Path]
+    scale: float
 
     def show(self) -> Any:
         """The controls with their answer below, which follows."""
         import ipywidgets
-        from IPython.display import display
+        from IPython.display import clear_output, display
 
-        file = ipywidgets.FileUpload(accept="audio/*", multiple=False, description="Your clip")
+        from salmonn_mini.course.recorder import Recorder
+
+        wide = {"style": {"description_width": "7em"}, "layout": {"width": "34em"}}
+        recorder = Recorder(seconds=LONGEST, microphone=MICROPHONE)
+        file = ipywidgets.FileUpload(accept="audio/*", multiple=False, description="Choose a file")
+        sample = ipywidgets.Dropdown(options=["", *self.samples], description="or a sample")
         line = ipywidgets.Combobox(
             options=list(self.instructions),
             value=self.instructions[0],
             continuous_update=False,
             description="instruction",
-            layout={"width": "34em"},
+            **wide,
         )
+        slider = {"min": 0.0, "max": self.scale, "step": self.scale / 8, "continuous_update": False}
+        scale = ipywidgets.FloatSlider(value=self.scale, description="LoRA scale", **slider, **wide)
+        shown, chosen = ipywidgets.Output(), None
 
-        def follow(files: Sequence[Mapping[str, Any]], instruction: str) -> None:
-            answered = respond(files, instruction, self.answer)
-            if isinstance(answered, str):
-                print(answered)
-            else:
-                display(answered)
+        def follow(_: Any = None) -> None:
+            with shown:
+                print("listening …")
+                answered = respond(chosen, line.value, scale.value, self.ask)
+                clear_output(wait=True)
+                if isinstance(answered, str):
+                    print(answered)
+                else:
+                    print(answered.text)  # above the picture, where it is seen first
+                    display(replace(answered, text=""))
 
-        shown = ipywidgets.interactive_output(follow, {"files": file, "instruction": line})
-        return ipywidgets.VBox([file, line, shown])
+        def take(clip: Upload | Recording) -> None:
+            nonlocal chosen
+            chosen = clip
+            file.value, sample.value = (), ""  # so that the same one can be chosen again
+            follow()
+
+        def upload(change: Mapping[str, Any]) -> None:
+            for one in change["new"]:
+                take(Upload(one["name"], bytes(one["content"])))
+
+        def take_sample(change: Mapping[str, Any]) -> None:
+            if name := change["new"]:
+                take(Upload(name, self.samples[name].read_bytes()))
+
+        recorder.observe(lambda change: take(Recording(change["new"])), "value")
+        file.observe(upload, "value")
+        sample.observe(take_sample, "value")
+        for control in (line, scale):
+            control.observe(follow, "value")
+        follow()
+        return ipywidgets.VBox([recorder, ipywidgets.HBox([file, sample]), line, scale, shown])

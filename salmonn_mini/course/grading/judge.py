@@ -151,7 +151,7 @@ class Desk:
 
     def call(self, place: int, values: tuple) -> Any:
         """A call in the student's process, and what it did there done here: gradients, settings, random numbers."""
-        self.callbacks, self.graphs = [], []
+        self.graphs = []  # callbacks stay: what a call has made may call them later
         reply = self.ask("call", place, values)
         with _answers():
             for number, gradient in self.decode(reply["gradients"]):
@@ -218,6 +218,12 @@ class _Far:
         if name.startswith("__"):
             raise AttributeError(name)
         return self._desk.given(self._desk.ask("get", self._place, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+        else:
+            self._desk.given(self._desk.ask("set", self._place, name, value))
 
     def __repr__(self) -> str:
         return self._text

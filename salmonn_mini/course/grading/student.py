@@ -86,7 +86,9 @@ class _Student:
     def work(self) -> None:
         while True:
             asked, *values = wire.unpack(self.connection.recv_bytes(), self.resolve)
-            self.send({"load": self.load, "call": self.call, "get": self.get}[asked](*values))
+            self.send(
+                {"load": self.load, "call": self.call, "get": self.get, "set": self.set}[asked](*values)
+            )
 
     def resolve(self, found: tuple) -> Any:
         """What stands for a judge's function, or a tensor with a history there, whose gradient is sent back."""
@@ -134,6 +136,12 @@ class _Student:
     def get(self, place: int, name: str) -> dict:
         try:
             return {"gave": wire.encode(getattr(self.kept[place], name), self.keep)}
+        except BaseException as error:
+            return {"raised": ["AttributeError", str(error)]}
+
+    def set(self, place: int, name: str, value: Any) -> dict:
+        try:
+            return {"gave": setattr(self.kept[place], name, value)}
         except BaseException as error:
             return {"raised": ["AttributeError", str(error)]}
 

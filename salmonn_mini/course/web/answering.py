@@ -6,18 +6,15 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
 
 from salmonn_mini import pretrained
-from salmonn_mini.course.figures.tour import read_clip, spectrogram_with_tokens
-from salmonn_mini.course.player import Sound, spectrogram
+from salmonn_mini.course.figures.tour import Clip
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.models.config import PRESETS
 from salmonn_mini.pretrained.source import resolve, toy_stages
@@ -26,26 +23,6 @@ from salmonn_mini.tools.doctor.weights import check_weights
 
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 TRANSCRIBE = TASKS["asr"].prompts[0]
-
-
-@dataclass(frozen=True)
-class Clip:
-    """X (S,) at 16 kHz with its name, and what was fixed of its sound."""
-
-    X: Tensor
-    name: str
-    notes: Sequence[str] = ()
-
-    @classmethod
-    def read(cls, file: Path, name: str) -> Clip:
-        """The clip in a file, as the tour reads it; raises SalmonnError if it holds no sound."""
-        X, notes = read_clip(file, name)
-        return cls(X, name, notes)
-
-    def html(self, H: Tensor | None = None) -> str:
-        """Its player and its picture: the waveform, or what a model made of it, H (M, d_llm)."""
-        picture = spectrogram(self.X, waveform=True) if H is None else spectrogram_with_tokens(self.X, H)
-        return Sound(self.X, self.name, picture, ", ".join(self.notes)).html()
 
 
 def find_models(names: Sequence[str] = (), **runtime: Any) -> dict[str, Callable[[], pretrained.Salmonn]]:
@@ -109,7 +86,7 @@ def reply(
     with torch.no_grad():
         features = model.encode([model.load_waveform(clip.X)])
         H, lengths = model.get_audio_features(features)
-    card, answered, transcript = clip.html(H[0, : int(lengths[0])].float().cpu()), "", ""
+    card, answered, transcript = clip.sound(H[0, : int(lengths[0])].float().cpu()).html(), "", ""
     for piece in model.stream(features, instruction, lora_scale=scale):
         answered += piece
         yield card, f"{answered} …", ""

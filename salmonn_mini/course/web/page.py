@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio
 
-from salmonn_mini.course.figures.tour import LONGEST
-from salmonn_mini.course.web.answering import TRANSCRIBE, Clip, read_upload, reply
+from salmonn_mini.course.figures.tour import LONGEST, MICROPHONE, NO_CLIP, Clip
+from salmonn_mini.course.web.answering import TRANSCRIBE, read_upload, reply
 from salmonn_mini.data.tasks import TASKS
 from salmonn_mini.errors import SalmonnError
 from salmonn_mini.models.lora import get_lora_scale
@@ -25,13 +25,12 @@ SALMONN in miniature listens to a clip and answers. Everything stays on this mac
 **Limits**: {MEGABYTES} MB a file; of a longer clip the first {LONGEST:g} s are heard. It reads WAV, FLAC, MP3, OGG and
 Opus, and where ffmpeg is installed M4A and WebM.
 """
-# Browsers make a voice fit for a telephone call; the model is to hear it as it is.
-HEAD = """<script>
+# Gradio's recorder asks for the usual processing of voices.
+HEAD = f"""<script>
 const devices = navigator.mediaDevices, open = devices?.getUserMedia.bind(devices);
-const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-if (open) devices.getUserMedia = wanted => open({ ...wanted, audio: wanted.audio && { ...wanted.audio, ...raw } });
+const raw = {json.dumps(MICROPHONE)};
+if (open) devices.getUserMedia = wanted => open({{ ...wanted, audio: wanted.audio && {{ ...wanted.audio, ...raw }} }});
 </script>"""
-NO_CLIP = "no clip yet: record one, choose a file, or take a sample"
 CSS = """
 .gradio-container { max-width: 1400px !important; margin: 0 auto; padding: 0 1rem !important; }
 #trouble { position: sticky; top: 0; z-index: 10; background: var(--body-background-fill); }
@@ -125,7 +124,7 @@ class _Page:
             yield self._chosen(Clip.read(self.samples[name], name))
 
     def _chosen(self, clip: Clip) -> Updates:
-        return {self.clip: clip, self.card: clip.html(), self.answered: "", self.transcript: ""}
+        return {self.clip: clip, self.card: clip.sound().html(), self.answered: "", self.transcript: ""}
 
     def _answer(self, clip: Clip | None, instruction: str, name: str, scale: float) -> Iterator[Updates]:
         if clip is None:

@@ -25,8 +25,9 @@ from salmonn_mini.evaluation.rows import Row
 from salmonn_mini.models.lora import lora_drift, lora_scale
 from salmonn_mini.models.salmonn import SalmonnModel
 from salmonn_mini.toy.backbones.scores import answer_texts
+from salmonn_mini.toy.world.answers import caption
 from salmonn_mini.toy.world.audio_tasks import ToyExample, draw_long_speech
-from salmonn_mini.toy.world.text_tasks import TextSample, caption
+from salmonn_mini.toy.world.text_tasks import TextSample
 
 UNTRAINED = tuple(task.name for task in TASKS.values() if task.stage is None)
 TUNED = ("asr", "audio_caption", *UNTRAINED)  # what stage 3 is judged by

@@ -20,10 +20,11 @@ from salmonn_mini.evaluation.activation_tuning import SAMPLES, save_examples, se
 from salmonn_mini.evaluation.evaluate import encode_examples
 from salmonn_mini.evaluation.sources import EncodedExamples
 from salmonn_mini.models.salmonn import SalmonnModel
-from salmonn_mini.toy.dataset import ToyDataset, add_affixes
-from salmonn_mini.toy.world import grammar, text_tasks
+from salmonn_mini.toy.dataset import ToyDataset
+from salmonn_mini.toy.world import answers, grammar
 from salmonn_mini.toy.world.audio_tasks import ToyExample
 from salmonn_mini.toy.world.clips import ClipPlan, draw_seed, draw_utterance
+from salmonn_mini.toy.world.wordings import add_affixes, wordings
 from salmonn_mini.train import Recipe, load_recipe
 
 Draw = Callable[[str, int, int], list[ToyExample]]  # from (task, n, seed)
@@ -51,8 +52,8 @@ def many_instructions(recipe: Recipe) -> ToyDataset:
     """The same clips and answers, with some hundred wordings for each task."""
     clips = ToyDataset(recipe.tasks, recipe.clips, recipe.seed)
     for i, one in enumerate(clips.examples):
-        rng, wordings = np.random.default_rng((i, 21)), TASKS[one.task].prompts
-        prompt = one.prompt if "{}" in wordings[0] else text_tasks.pick(rng, wordings)
+        rng, prompts = np.random.default_rng((i, 21)), TASKS[one.task].prompts
+        prompt = one.prompt if "{}" in prompts[0] else grammar.pick(rng, prompts)
         clips.examples[i] = replace(one, prompt=add_affixes(rng, prompt))
     return clips
 
@@ -63,9 +64,10 @@ def long_answers(recipe: Recipe) -> ToyDataset:
     for i in np.flatnonzero(rng.random(len(clips)) < LONG_SHARE):
         statement = grammar.draw(grammar.draw_statement, rng, "train")
         plan = ClipPlan(draw_seed(rng), (draw_utterance(statement.text, rng),))
-        prompt, answer = text_tasks.TEXT_ONLY_PROMPTS["detail"][0], text_tasks.detail(statement)
+        prompt, answer = wordings("detail")[0], answers.detail(statement)
         clips.toy_examples[i] = ToyExample("detail", plan, prompt, answer, statement.text)
-        clips.examples[i] = replace(clips.examples[i], task="detail", prompt=prompt, answer=answer)
+        changed = {"prompt": prompt, "answer": answer, "description": statement.text}
+        clips.examples[i] = replace(clips.examples[i], task="detail", **changed)
     return clips
 
 

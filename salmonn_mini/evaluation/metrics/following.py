@@ -92,7 +92,7 @@ def _lists_keywords(sample: Prediction) -> bool:
 
 
 def _answers_about_sound(sample: Prediction) -> bool:
-    opening, wanted = (basic(text).split()[:3] for text in (sample.answer, sample.reference))
+    opening, wanted = (basic(text).split()[:2] for text in (sample.answer, sample.reference))
     return opening == wanted and not did_asr(sample) and not did_caption(sample)
 
 
@@ -110,8 +110,8 @@ RULES: dict[str, Rule] = {
         lambda sample: len(basic(sample.answer).split()) >= STORY_WORDS,
     ),
     "co_reasoning": Rule(
-        "the answer opens as an answer does, `the answer is …`, and is neither a transcript of the question nor a "
-        "caption of the sound (WER 30 % or more; in place of the paper's judge)",
+        "the answer opens as the right one does (`It is …`, `You are …`, `You should …`), and is neither a transcript "
+        "of the question nor a caption of the sound (WER 30 % or more; in place of the paper's judge)",
         _answers_about_sound,
     ),
     "keywords": Rule(

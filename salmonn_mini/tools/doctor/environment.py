@@ -59,7 +59,7 @@ def check_packages(requirements: list[Requirement]) -> Iterator[Finding]:
 
 
 def check_imports() -> Iterator[Finding]:
-    """Whether the heavy packages can be imported, which sound can be read, and whether espeak-ng speaks."""
+    """Whether the heavy packages can be imported, which sound can be read, and whether the voice speaks."""
     for module in MODULES:
         try:
             importlib.import_module(module)
@@ -68,7 +68,7 @@ def check_imports() -> Iterator[Finding]:
             return
     import soundfile
 
-    from salmonn_mini.toy.world.voice import VOICES, Utterance, speak
+    from salmonn_mini.toy.world.voice import SPEAKERS, speak
 
     library = f"libsndfile {soundfile.__libsndfile_version__}"
     if missing := [name for name in FORMATS if name not in soundfile.available_formats()]:
@@ -76,10 +76,10 @@ def check_imports() -> Iterator[Finding]:
     else:
         yield Finding(OK, f"{library} reads {', '.join(FORMATS)}")
     try:
-        speak([Utterance("yes", next(iter(VOICES)))])
-        yield Finding(OK, f"espeak-ng speaks with {len(VOICES)} voices")
-    except Exception as problem:  # of a process that cannot start, or a library that cannot be loaded
-        yield Finding(FAIL, f"espeak-ng does not speak ({_reason(problem)})", "reinstall espeakng-loader")
+        speak("yes", next(iter(SPEAKERS)))
+        yield Finding(OK, f"hibari-tts speaks as {len(SPEAKERS)} speakers")
+    except Exception as problem:  # of a network that cannot be loaded, or has no durations
+        yield Finding(FAIL, f"hibari-tts does not speak ({_reason(problem)})", INSTALL)
 
 
 def installed(name: str) -> str | None:

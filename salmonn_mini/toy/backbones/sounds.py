@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from salmonn_mini.audio import fbank
-from salmonn_mini.models.config import PRESETS
+from salmonn_mini.models.config import PRESETS, SAMPLE_RATE
 from salmonn_mini.models.encoders.beats import Beats, BeatsConfig
 from salmonn_mini.models.features import length_mask
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
@@ -22,9 +22,9 @@ from salmonn_mini.toy.world import acoustics
 from salmonn_mini.toy.world.audio_tasks import draw_examples
 from salmonn_mini.toy.world.clips import ClipPlan, render
 from salmonn_mini.toy.world.events import EVENTS
+from salmonn_mini.toy.world.grammar import pick
 from salmonn_mini.toy.world.music import MODES, MUSIC, TEMPI
-from salmonn_mini.toy.world.text_tasks import pick
-from salmonn_mini.toy.world.voice import MOODS, SAMPLE_RATE, VOICES
+from salmonn_mini.toy.world.voice import MOODS, SPEAKERS, speakers_of
 
 SCHEDULE = Schedule(steps=1650, lr=1e-3, warmup=200)
 BATCH = 32
@@ -39,7 +39,8 @@ TAGS: tuple[str, ...] = (
     *(f"mood {mood}" for mood in MOODS),
     "male",
     "female",
-    *(f"speaker {name}" for name in VOICES),
+    "child",
+    *(f"speaker {name}" for name in speakers_of("train")),
 )
 
 
@@ -57,7 +58,8 @@ def tags_of(plan: ClipPlan) -> np.ndarray:
     if plan.music is not None:
         names |= {plan.music.style, f"tempo {plan.music.tempo}", f"mode {plan.music.mode}"}
     for utterance in plan.utterances:
-        names |= {f"mood {utterance.mood}", VOICES[utterance.voice].gender, f"speaker {utterance.voice}"}
+        speaker = utterance.speaker
+        names |= {f"mood {utterance.mood}", SPEAKERS[speaker].gender, f"speaker {speaker}"}
     return np.array([tag in names for tag in TAGS], dtype=np.float32)
 
 
@@ -94,7 +96,7 @@ def build(seed: int) -> Beats:
     """The toy's BEATs with random weights and a head for TAGS."""
     torch.manual_seed(seed)
     sizes = PRESETS["toy"].beats.sizes()
-    extra = {"finetuned_model": True, "predictor_class": len(TAGS), "dropout": 0.05}
+    extra = {"finetuned_model": True, "predictor_class": len(TAGS)}
     return Beats(BeatsConfig.from_dict(sizes | extra))
 
 
@@ -115,10 +117,6 @@ def train_beats(place: Place, schedule: Schedule = SCHEDULE, seed: int = 0) -> t
     """The toy's BEATs trained from scratch, with the steps and seconds that it took."""
     pool = SoundPool(draw_pool(POOL, np.random.default_rng((seed, 3)), "train"))
     beats = build(seed)
-    return beats, train(
-        beats,
-        lambda step: tag_loss(beats, pool.batch(np.random.default_rng((seed, 4, step)))),
-        schedule,
-        place,
-        seed=seed,
-    )
+    batch_of = lambda step: pool.batch(np.random.default_rng((seed, 4, step)))  # noqa: E731
+    loss_of = lambda batch, _: tag_loss(beats, batch)  # noqa: E731
+    return beats, train(beats, batch_of, loss_of, schedule, place, seed=seed)

@@ -14,21 +14,26 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
 
-from salmonn_mini.models.config import GAP_SECONDS, PRESETS
+from salmonn_mini.models.config import GAP_SECONDS, PRESETS, SAMPLE_RATE
 from salmonn_mini.models.encoders.whisper import WhisperEncoder
 from salmonn_mini.toy.backbones.loop import Place, Schedule, train
 from salmonn_mini.toy.world import acoustics, grammar
-from salmonn_mini.toy.world.clips import BACKGROUND_SNR, draw_utterance
+from salmonn_mini.toy.world.clips import BACKGROUND_SNR, LEAD_SECONDS, TAIL_SECONDS, draw_utterance
 from salmonn_mini.toy.world.events import EVENTS, synthesize
-from salmonn_mini.toy.world.text_tasks import pick
-from salmonn_mini.toy.world.voice import PHONES, SAMPLE_RATE, phonemes, speak
+from salmonn_mini.toy.world.grammar import pick
+from salmonn_mini.toy.world.pronunciation import PHONES
+from salmonn_mini.toy.world.voice import GENDERS, new_speaker, speak
 
 SCHEDULE = Schedule(steps=3600, lr=1.5e-3, warmup=300)
 UTTERANCES = 10_000
 BATCH = 32
 NEIGHBORS = 400  # a batch is drawn from so many utterances of like length
 CTC_WEIGHT = 0.5
-_KINDS = (grammar.draw_statement,) * 5 + (grammar.draw_question,) * 2 + (grammar.draw_command,) * 2
+NEW_SPEAKERS = 0.5  # utterances by speakers that are heard once
+_KINDS = (
+    (grammar.draw_statement,) * 5 + (grammar.draw_question,) * 2 + (grammar.draw_command,) * 2
+    + (grammar.draw_free_question,) * 2 + (grammar.draw_word_list,)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Spoken:
 
 
 def draw_texts(n: int, rng: np.random.Generator, split: str) -> list[str]:
-    """n sentences: statements, questions, commands, and questions about sounds."""
+    """n texts: statements, questions, commands, lists of words, and questions about sounds."""
     texts = []
     for _ in range(n):
         if rng.random() < 0.1:
@@ -52,9 +57,15 @@ def draw_texts(n: int, rng: np.random.Generator, split: str) -> list[str]:
 
 
 def speak_all(texts: Sequence[str], rng: np.random.Generator) -> list[Spoken]:
-    """Every text in a random voice, mood, rate and pitch."""
-    utterances = [draw_utterance(text, rng) for text in texts]
-    return [Spoken(*row) for row in zip(texts, phonemes(texts), speak(utterances), strict=True)]
+    """Every text in a random mood and tempo, by a speaker of the training split or a new one of its ranges."""
+    spoken = []
+    for text in texts:
+        how = vars(draw_utterance(text, rng))
+        if rng.random() < NEW_SPEAKERS:
+            how |= {"speaker": new_speaker("new", pick(rng, GENDERS), "train", rng.random(6))}
+        said = speak(**how)
+        spoken.append(Spoken(text, said.phones, said.wave))
+    return spoken
 
 
 class SpeechPool:
@@ -81,8 +92,9 @@ class SpeechPool:
         return Spoken(f"{first.text} {second.text}", first.phones + second.phones, self._disturb(wave, rng))
 
     def _disturb(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() < 0.15:
-            wave = acoustics.mix(wave, pick(rng, self.backgrounds), rng.uniform(*BACKGROUND_SNR))
+        if rng.random() < 0.25:
+            around = rng.uniform(0, LEAD_SECONDS[1]), rng.uniform(0, TAIL_SECONDS[1])
+            wave = acoustics.mix(wave, pick(rng, self.backgrounds), rng.uniform(*BACKGROUND_SNR), *around)
         if rng.random() < 0.15:
             wave = acoustics.reverberate(wave, rng)
         if rng.random() < 0.6:
@@ -138,7 +150,7 @@ class WhisperWithCtc(nn.Module):
         return nn.functional.ctc_loss(log_probs, targets, lengths, sizes, zero_infinity=True)
 
     @torch.no_grad()
-    def transcribe(self, waves: Sequence[np.ndarray], longest: int = 30) -> list[str]:
+    def transcribe(self, waves: Sequence[np.ndarray], longest: int = 40) -> list[str]:
         """Greedy transcripts, decoded together."""
         states, _ = self.encode(waves)
         ids = torch.full((len(waves), 1), self.whisper.config.decoder_start_token_id)
@@ -160,7 +172,6 @@ def toy_config(tokenizer: PreTrainedTokenizerFast) -> WhisperConfig:
         decoder_ffn_dim=640,
         max_target_positions=64,
         vocab_size=len(tokenizer),
-        dropout=0.05,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -178,10 +189,6 @@ def train_whisper(
     pool = SpeechPool(speak_all(draw_texts(UTTERANCES, rng, "train"), rng), draw_backgrounds(rng))
     torch.manual_seed(seed)
     model = WhisperWithCtc(tokenizer)
-    return model, train(
-        model,
-        lambda step: model.loss(pool.batch(np.random.default_rng((seed, 2, step)))),
-        schedule,
-        place,
-        seed=seed,
-    )
+    batch_of = lambda step: pool.batch(np.random.default_rng((seed, 2, step)))  # noqa: E731
+    loss_of = lambda batch, _: model.loss(batch)  # noqa: E731
+    return model, train(model, batch_of, loss_of, schedule, place, seed=seed)

@@ -58,10 +58,13 @@ def reverberate(wave: np.ndarray, rng: np.random.Generator, seconds: float = 0.3
     return bounded(wet * (rms(wave) / (rms(wet) + TINY)))
 
 
-def mix(front: np.ndarray, back: np.ndarray, snr_db: float) -> np.ndarray:
-    """`front` (S,) over `back`, looped or cropped to (S,) and set `snr_db` below it."""
-    under = np.resize(back, len(front)) if len(back) else np.zeros(len(front))
-    return bounded(front + under * (rms(front) / (rms(under) + TINY) * 10 ** (-snr_db / 20)))
+def mix(
+    front: np.ndarray, back: np.ndarray, snr_db: float, lead: float = 0.0, tail: float = 0.0
+) -> np.ndarray:
+    """`front` (S,) over `back`, looped or cropped, set `snr_db` below it, `lead` seconds earlier and `tail` longer."""
+    gain = rms(front) / (rms(back) + TINY) * 10 ** (-snr_db / 20)
+    front = np.pad(front, (round(lead * SAMPLE_RATE), round(tail * SAMPLE_RATE)))
+    return bounded(front + gain * (np.resize(back, len(front)) if len(back) else 0.0))
 
 
 def overlap(first: np.ndarray, second: np.ndarray, snr_db: float = 0.0, delay: float = 0.0) -> np.ndarray:

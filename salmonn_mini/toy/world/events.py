@@ -1,8 +1,7 @@
-"""Fourteen sounds of the toy world, synthesized anew each time: every parameter is drawn, no two alike."""
+"""Twenty-six sounds of the toy world, synthesized anew each time: every parameter is drawn, no two alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +10,15 @@ from numpy.random import Generator
 from salmonn_mini.errors import SalmonnError, unknown
 from salmonn_mini.toy.world import synth
 from salmonn_mini.toy.world.acoustics import colored_noise, normalize
-
-Synth = Callable[[Generator, int], np.ndarray]  # (rng, samples) -> (samples,), any level
+from salmonn_mini.toy.world.sources import Synth, call, drops, hum, repeat, strokes, struck
 
 
 @dataclass(frozen=True)
 class Event:
-    """A kind of sound: `phrase` is a clause for captions, `kind` is animal, weather, thing or person."""
+    """A kind of sound: `phrase` is a clause for captions."""
 
     name: str
     phrase: str
-    kind: str
     synth: Synth
 
 
@@ -37,26 +34,6 @@ def synthesize(name: str, rng: Generator, seconds: float) -> np.ndarray:
         raise SalmonnError(f"{seconds} seconds of sound: give at least 0.5")
     samples = synth.samples_of(seconds)
     return normalize(EVENTS[name].synth(rng, samples), rng.uniform(0.07, 0.13))
-
-
-def _repeat(
-    rng: Generator, samples: int, one: Callable[[], np.ndarray], gap: tuple[float, float], late: float = 0.3
-) -> np.ndarray:
-    """`one()` again and again, silences of `gap` seconds between, the first after up to `late` seconds."""
-    out, at = np.zeros(samples), rng.uniform(0.02, late)
-    while at < samples / synth.SAMPLE_RATE - 0.1:
-        wave = one()
-        synth.add(out, wave, at)
-        at += len(wave) / synth.SAMPLE_RATE + rng.uniform(*gap)
-    return out
-
-
-def _strokes(rng: Generator, seconds: float, period: float, jitter: float = 0.0) -> Iterator[float]:
-    """Times in seconds, `period` apart."""
-    at = rng.uniform(0.0, min(period, 0.3))
-    while at < seconds:
-        yield at
-        at += period * (1 + jitter * rng.uniform(-1, 1))
 
 
 # --- animals ------------------------------------------------------------
@@ -75,9 +52,9 @@ def _dog(rng: Generator, samples: int) -> np.ndarray:
         return (voice + 0.35 * breath) * synth.attack_decay(n, 0.015, rng.uniform(0.05, 0.09))
 
     def volley() -> np.ndarray:
-        return _repeat(rng, synth.samples_of(rng.uniform(0.4, 1.1)), bark, (0.08, 0.22), late=0.03)
+        return repeat(rng, synth.samples_of(rng.uniform(0.4, 1.1)), bark, (0.08, 0.22), late=0.03)
 
-    return _repeat(rng, samples, volley, (0.25, 0.7))
+    return repeat(rng, samples, volley, (0.25, 0.7))
 
 
 def _cat(rng: Generator, samples: int) -> np.ndarray:
@@ -92,7 +69,7 @@ def _cat(rng: Generator, samples: int) -> np.ndarray:
         mouth = synth.formants((first, 220, 1.0), (second, 250, 0.6))
         return synth.tone(f0, n, lambda k: mouth(k * f0), 12) * synth.fade(n, 0.12, 0.3)
 
-    return _repeat(rng, samples, meow, (0.5, 1.1))
+    return repeat(rng, samples, meow, (0.5, 1.1))
 
 
 def _bird(rng: Generator, samples: int) -> np.ndarray:
@@ -110,7 +87,7 @@ def _bird(rng: Generator, samples: int) -> np.ndarray:
         motif = [part for _ in range(rng.integers(1, 4)) for part in (chirp(), rest)]
         return np.concatenate(motif * int(rng.integers(1, 5)))
 
-    return _repeat(rng, samples, song, (0.15, 0.6))
+    return repeat(rng, samples, song, (0.15, 0.6))
 
 
 def _cow(rng: Generator, samples: int) -> np.ndarray:
@@ -126,7 +103,7 @@ def _cow(rng: Generator, samples: int) -> np.ndarray:
         voice = synth.tone(f0, n, lambda k: mouth(k * f0), 22)
         return voice * synth.curve(n, 0.5, 0.6, 1, 1, 0.9, 0.5) * synth.fade(n, 0.15, 0.25)
 
-    return _repeat(rng, samples, moo, (0.5, 1.0))
+    return repeat(rng, samples, moo, (0.5, 1.0))
 
 
 # --- weather ------------------------------------------------------------
@@ -155,7 +132,7 @@ def _thunder(rng: Generator, samples: int) -> np.ndarray:
         crack *= rng.uniform(0.3, 0.6) * synth.attack_decay(n, 0.01, rng.uniform(0.1, 0.2))
         return (roll + crack) * synth.fade(n, 0.0, 0.6)
 
-    return _repeat(rng, samples, clap, (0.0, 0.5))
+    return repeat(rng, samples, clap, (0.0, 0.5))
 
 
 def _wind(rng: Generator, samples: int) -> np.ndarray:
@@ -203,7 +180,7 @@ def _bell(rng: Generator, samples: int) -> np.ndarray:
     ]
     stroke = synth.ring(min(samples, synth.samples_of(4.0)), modes)
     out = np.zeros(samples)
-    for at in _strokes(rng, seconds, rng.uniform(0.9, 1.7), 0.05):
+    for at in strokes(rng, seconds, rng.uniform(0.9, 1.7), 0.05):
         synth.add(out, stroke * rng.uniform(0.7, 1.0), at)
     return out
 
@@ -227,7 +204,7 @@ def _knock(rng: Generator, samples: int) -> np.ndarray:
             synth.add(out, thud(), at)
         return out
 
-    return _repeat(rng, samples, group, (0.35, 0.8))
+    return repeat(rng, samples, group, (0.35, 0.8))
 
 
 def _clock(rng: Generator, samples: int) -> np.ndarray:
@@ -238,7 +215,7 @@ def _clock(rng: Generator, samples: int) -> np.ndarray:
         for r in (1.0, rng.uniform(0.7, 0.85))
     ]
     out = 0.002 * rng.standard_normal(samples)
-    for i, at in enumerate(_strokes(rng, samples / synth.SAMPLE_RATE, rng.choice([0.25, 0.4, 0.5]))):
+    for i, at in enumerate(strokes(rng, samples / synth.SAMPLE_RATE, rng.choice([0.25, 0.4, 0.5]))):
         synth.add(out, sounds[i % 2] * rng.uniform(0.9, 1.0), at)
     return out
 
@@ -281,7 +258,7 @@ def _phone(rng: Generator, samples: int) -> np.ndarray:
         f0 = pitch * np.where((synth.times(n) * beat) % 1 < 0.5, 0.8, 1.0)
         return synth.tone(f0, n, lambda k: (1.0, 0.0, 0.3)[k - 1], 3) * synth.fade(n, 0.005, 0.01)
 
-    return _repeat(rng, samples, burst, (off, off + 0.05), late=0.2)
+    return repeat(rng, samples, burst, (off, off + 0.05), late=0.2)
 
 
 # --- people ------------------------------------------------------------
@@ -302,25 +279,60 @@ def _baby(rng: Generator, samples: int) -> np.ndarray:
         gasp = 0.12 * synth.noise(rng, m, 1200, 5000) * synth.fade(m, 0.06, 0.05)
         return np.concatenate([voice * rough, np.zeros(synth.samples_of(0.06)), gasp])
 
-    return _repeat(rng, samples, wail, (0.03, 0.12), late=0.15)
+    return repeat(rng, samples, wail, (0.03, 0.12), late=0.15)
 
+
+_SHEEP = call(
+    (310, 360, 340, 290),
+    ((700, 250, 1.0), (1500, 400, 0.6), (2700, 600, 0.3)),
+    (0.6, 1.1),
+    (0.4, 0.9),
+    (7.5, 0.6),
+)
+_DUCK = call(
+    (180, 230, 190),
+    ((950, 250, 1.0), (1900, 400, 0.8), (3000, 600, 0.4)),
+    (0.12, 0.2),
+    (0.1, 0.3),
+    breath=0.3,
+)
+_OWL = call((370, 400, 345), ((390, 120, 1.0),), (0.35, 0.6), (0.25, 0.6), breath=0.02)
+_FROG = call((95, 130), ((650, 250, 1.0), (1500, 400, 0.4)), (0.2, 0.4), (0.2, 0.5), (38, 0.9))
+_HORN = call((400, 400), ((1200, 900, 1.0), (2600, 900, 0.5)), (0.3, 0.9), (0.15, 0.4))
+_HAMMER = struck(
+    ((1100, 1.0, 0.05), (2700, 0.8, 0.04), (4300, 0.5, 0.03)), (1500, 6000, 0.5, 0.006), (0.4, 0.6), 0.08
+)
+_STEPS = struck(((85, 1.0, 0.03), (170, 0.4, 0.02)), (300, 1800, 0.15, 0.02), (0.42, 0.62), 0.06)
+_CLAPS = struck(((1300, 0.1, 0.005),), (700, 3500, 0.6, 0.012), (0.2, 0.32), 0.3, at_once=5)
 
 EVENTS: dict[str, Event] = {
     event.name: event
     for event in (
-        Event("dog", "a dog barks", "animal", _dog),
-        Event("cat", "a cat meows", "animal", _cat),
-        Event("bird", "a bird sings", "animal", _bird),
-        Event("cow", "a cow moos", "animal", _cow),
-        Event("rain", "rain falls", "weather", _rain),
-        Event("thunder", "thunder rolls", "weather", _thunder),
-        Event("wind", "the wind howls", "weather", _wind),
-        Event("waves", "waves break on the shore", "weather", _waves),
-        Event("bell", "a bell rings", "thing", _bell),
-        Event("knock", "somebody knocks on a door", "thing", _knock),
-        Event("clock", "a clock ticks", "thing", _clock),
-        Event("siren", "a siren wails", "thing", _siren),
-        Event("phone", "a telephone rings", "thing", _phone),
-        Event("baby", "a baby cries", "person", _baby),
+        Event("dog", "a dog barks", _dog),
+        Event("cat", "a cat meows", _cat),
+        Event("bird", "a bird sings", _bird),
+        Event("cow", "a cow moos", _cow),
+        Event("rain", "rain falls", _rain),
+        Event("thunder", "thunder rolls", _thunder),
+        Event("wind", "the wind howls", _wind),
+        Event("waves", "waves break on the shore", _waves),
+        Event("bell", "a bell rings", _bell),
+        Event("knock", "somebody knocks on a door", _knock),
+        Event("clock", "a clock ticks", _clock),
+        Event("siren", "a siren wails", _siren),
+        Event("phone", "a telephone rings", _phone),
+        Event("baby", "a baby cries", _baby),
+        Event("sheep", "a sheep bleats", _SHEEP),
+        Event("duck", "a duck quacks", _DUCK),
+        Event("owl", "an owl hoots", _OWL),
+        Event("frog", "a frog croaks", _FROG),
+        Event("bee", "a bee buzzes", hum((170, 260), 24, 1.5, (3000, 6000, 0.05))),
+        Event("water", "water runs", drops((700, 4000, 0.5), (40, 80), (500, 1600), 0.02)),
+        Event("fire", "a fire crackles", drops((60, 500, 0.5), (8, 20), (1200, 6000), 0.004)),
+        Event("hammer", "somebody hammers", _HAMMER),
+        Event("footsteps", "somebody walks", _STEPS),
+        Event("clapping", "people clap", _CLAPS),
+        Event("engine", "an engine runs", hum((45, 80), 40, 3.0, (80, 900, 0.5))),
+        Event("horn", "a car honks", _HORN),
     )
 }

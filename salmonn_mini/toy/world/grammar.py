@@ -6,23 +6,24 @@ for a test was never drawn for training.
 
 from __future__ import annotations
 
+import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from salmonn_mini.toy.world import facts
+from salmonn_mini.toy.world import facts, lexicon
 from salmonn_mini.toy.world.lexicon import (
     ANIMALS,
     DAYS,
+    MONTHS,
     NAMES,
     NOUNS,
     NUMBERS,
-    OBJECT_ADJECTIVES,
     PEOPLE,
     PLACES,
-    SUBJECT_ADJECTIVES,
     THINGS,
     TIMES,
     VERBS,
@@ -44,7 +45,7 @@ def split_of(text: str) -> str:
 
 @dataclass(frozen=True)
 class Statement:
-    """Who does what to which thing, where and when."""
+    """Who does what to which thing, where and when. `place` and `time` are phrases: `in the park`, `on Monday`."""
 
     subject: str
     verb: str
@@ -61,7 +62,7 @@ class Statement:
 
     @property
     def who(self) -> str:
-        """The subject with its article and adjective, as `the old farmer` or `anna`."""
+        """The subject with its article and adjective, as `the old farmer` or `Alice`."""
         if self.named:
             return self.subject
         return _join("the", self.subject_adjective, self.subject)
@@ -70,12 +71,33 @@ class Statement:
     def what(self) -> str:
         """The object with its article and adjective, as `a red apple`."""
         noun = _join(self.object_adjective, self.object)
-        return f"{an(noun) if self.article == 'a' else 'the'} {noun}"
+        return a(noun) if self.article == "a" else f"the {noun}"
+
+    @property
+    def pronoun(self) -> str:
+        """It, she or he."""
+        if self.subject in ANIMALS:
+            return "it"
+        return "she" if self.subject in FEMALE else "he"
 
     @property
     def text(self) -> str:
-        where = f"in the {self.place}" if self.place else None
-        return _join(self.who, self.verb, self.what, where, self.time)
+        return self._with(self.verb)
+
+    @property
+    def past(self) -> str:
+        """The statement in the past tense."""
+        return self._with(lexicon.PAST[self.verb])
+
+    def _with(self, verb: str) -> str:
+        return sentence(_join(self.who, verb, self.what, self.place, self.time))
+
+
+# Words that are always written with a capital.
+PROPER = (
+    *NAMES, *DAYS, *MONTHS, *facts.CAPITALS, *facts.CAPITALS.values(), "I", "Chinese", "German", "Japanese",
+)  # fmt: skip
+FEMALE = (*lexicon.GIRLS, "woman", "girl", "queen")
 
 
 @dataclass(frozen=True)
@@ -98,9 +120,28 @@ def _join(*parts: str | None) -> str:
     return " ".join(part for part in parts if part)
 
 
-def an(noun: str) -> str:
-    """The indefinite article before `noun`."""
-    return "an" if noun[0] in "aeiou" else "a"
+def a(noun: str) -> str:
+    """`noun` after its indefinite article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def sentence(words: str) -> str:
+    """The words with a capital at the beginning and a stop at the end.
+
+    >>> sentence("a dog barks"), sentence("Where am I?")
+    ('A dog barks.', 'Where am I?')
+    """
+    return words[0].upper() + words[1:] + ("" if words[-1] in ".?!" else ".")
+
+
+def bare(text: str) -> str:
+    """A sentence of the toy world as a clause: without its stop, in lower case unless a name begins it.
+
+    >>> bare("A dog barks."), bare("Alice sings.")
+    ('a dog barks', 'Alice sings')
+    """
+    proper = text.split(",")[0].split()[0].strip(".") in PROPER
+    return (text if proper else text[0].lower() + text[1:]).rstrip(".?!")
 
 
 def pick(rng: np.random.Generator, options):
@@ -113,63 +154,67 @@ def _maybe(rng: np.random.Generator, options, chance: float) -> str | None:
     return pick(rng, options) if rng.random() < chance else None
 
 
+def objects_of(subject: str, verb: str) -> tuple[str, ...]:
+    """What the subject can do this to."""
+    return lexicon.ANIMAL_VERBS[verb] if subject in ANIMALS else lexicon.OBJECTS_OF.get(verb, tuple(THINGS))
+
+
+def adjectives_of(verb: str, thing: str) -> tuple[str, ...]:
+    if verb == "writes":
+        return ("new",)
+    return lexicon.ADJECTIVES_OF.get(thing, tuple(lexicon.OBJECT_ADJECTIVES))
+
+
+def places_of(subject: str, verb: str, thing: str) -> list[str]:
+    """Where the subject can do this to the thing, sorted."""
+    places = PLACES.keys() & lexicon.PLACES_OF.get(verb, PLACES)
+    if subject in ANIMALS:
+        places &= lexicon.ANIMAL_PLACES
+    if subject in lexicon.LARGE or thing in lexicon.LARGE:
+        places &= lexicon.OUTDOORS.keys()
+    elif thing in lexicon.HOUSEHOLD:
+        places = places & lexicon.INDOORS.keys() or places
+    return sorted(places)
+
+
 def draw_statement(rng: np.random.Generator) -> Statement:
-    """A random statement of 4 to 13 words."""
+    """A random statement of 4 to 12 words, of things that go together."""
     subject = pick(rng, (NAMES, PEOPLE, ANIMALS)[rng.integers(3)])
+    verbs = lexicon.ANIMAL_VERBS if subject in ANIMALS else VERBS
+    verb = pick(rng, [verb for verb in verbs if verb != "drives" or subject not in ("boy", "girl")])
+    thing = pick(rng, objects_of(subject, verb))
+    article = {"likes": "the", "writes": "a"}.get(verb) or pick(rng, ("a", "the"))
+    often = verb in lexicon.REPEATED and (article == "a" or thing not in lexicon.FOOD)
+    times = [time for time in TIMES if often or not time.startswith("every")]
+    settled = verb not in lexicon.LASTING
+    adjectives = [word for word in lexicon.SUBJECT_ADJECTIVES if word not in lexicon.UNLIKE.get(subject, ())]
     return Statement(
         subject=subject,
-        verb=pick(rng, VERBS),
-        object=pick(rng, THINGS),
-        subject_adjective=_maybe(rng, SUBJECT_ADJECTIVES, 0.35) if subject in NOUNS else None,
-        object_adjective=_maybe(rng, OBJECT_ADJECTIVES, 0.6),
-        article=pick(rng, ("a", "the")),
-        place=_maybe(rng, PLACES, 0.55),
-        time=_maybe(rng, TIMES, 0.3),
+        verb=verb,
+        object=thing,
+        subject_adjective=_maybe(rng, adjectives, 0.35) if subject in NOUNS else None,
+        object_adjective=_maybe(rng, adjectives_of(verb, thing), 0.6),
+        article=article,
+        place=_maybe(rng, places_of(subject, verb, thing), 0.55) if settled else None,
+        time=_maybe(rng, times, 0.3) if settled else None,
     )
 
 
 def draw_command(rng: np.random.Generator) -> Command:
     """A random command with one to three slots."""
-    return fill_command(pick(rng, COMMANDS), rng)
+    return _fill(pick(rng, COMMANDS), rng)
 
 
-def fill_command(pattern: str, rng: np.random.Generator) -> Command:
-    """A command in which every `{slot}` of the pattern has got a value."""
-    slots, words = [], []
-    for word in pattern.split():
-        if word.startswith("{"):
-            slot = word.strip("{}")
-            value = pick(rng, SLOTS[slot])
-            slots.append((slot, value))
-            word = value
-        words.append(word)
-    return Command(" ".join(words), tuple(slots))
+def draw_free_question(rng: np.random.Generator) -> Command:
+    """A question that nobody in the toy world could answer: there are thousands, to write down and to repeat."""
+    return _fill(pick(rng, FREE_QUESTIONS), rng)
 
 
-SLOTS = {
-    "number": NUMBERS,
-    "hour": NUMBERS,
-    "day": DAYS,
-    "city": tuple(facts.CAPITALS.values()),
-    "name": tuple(NAMES),
-    "place": tuple(PLACES),
-    "thing": tuple(THINGS),
-}
-
-COMMANDS = (
-    "book a table for {number} in {city} on {day}",
-    "book a table for {number} at {hour}",
-    "wake me at {hour} on {day}",
-    "call {name} at {hour}",
-    "call {name} on {day}",
-    "play music in the {place}",
-    "turn on the lamp in the {place}",
-    "buy {number} tickets to {city} on {day}",
-    "send a letter to {name} in {city}",
-    "bring the {thing} to {name} on {day}",
-    "put the {thing} in the {place}",
-    "buy a {thing} for {name}",
-)
+def draw_word_list(rng: np.random.Generator, words: Sequence[str] = ()) -> Command:
+    """Three to six different words, of all that are spoken unless others are given, with commas between them."""
+    words = words or spoken_words()
+    chosen = rng.choice(len(words), size=rng.integers(3, 7), replace=False)
+    return Command(", ".join(words[i] for i in chosen), ())
 
 
 def draw_question(rng: np.random.Generator) -> SpokenQuestion:
@@ -177,31 +222,88 @@ def draw_question(rng: np.random.Generator) -> SpokenQuestion:
     return pick(rng, QUESTIONS_BY_KIND[pick(rng, QUESTIONS_BY_KIND)])
 
 
-GARBLED_SHARE = 0.35  # of the words
+def _fill(pattern: str, rng: np.random.Generator) -> Command:
+    """A command in which every `{slot}` of the pattern has got a value."""
+    slots: list[tuple[str, str]] = []
+
+    def value(match: re.Match) -> str:
+        slots.append((match[1], pick(rng, [v for v in SLOTS[match[1]] if (match[1], v) not in slots])))
+        return slots[-1][1]
+
+    return Command(sentence(re.sub(r"\{(\w+)\}", value, pattern)), tuple(slots))
 
 
-def draw_word_list(rng: np.random.Generator) -> str:
-    """Three to seven spoken words without a sentence around them."""
-    words = spoken_words()
-    return " ".join(words[i] for i in rng.integers(len(words), size=rng.integers(3, 8)))
+SLOTS = {
+    "number": NUMBERS[1:],
+    "time": tuple(f"{number} o'clock" for number in NUMBERS),
+    "day": DAYS,
+    "month": MONTHS,
+    "city": tuple(facts.CAPITALS.values()),
+    "country": tuple(facts.CAPITALS),
+    "name": tuple(NAMES),
+    "place": ("kitchen", "bedroom", "bathroom", "office", "hallway", "garage"),
+    "somewhere": tuple(PLACES),
+    "outdoors": tuple(lexicon.OUTDOORS),
+    "object": tuple(
+        f"{word} {thing}"
+        for thing in lexicon.SMALL
+        for word in lexicon.ADJECTIVES_OF.get(thing, lexicon.PLAIN)
+        if word in lexicon.PLAIN and thing not in (*lexicon.FOOD, "letter", "newspaper", "picture")
+    ),
+    "animal": tuple(ANIMALS),
+    "person": tuple(PEOPLE),
+}
 
+COMMANDS = (
+    "Book a table for {number} people in {city} on {day}.",
+    "Book a table for {number} at {time}.",
+    "Wake me up at {time} on {day}.",
+    "Call {name} at {time}.",
+    "Call {name} on {day}.",
+    "Play some music in the {place}.",
+    "Turn on the lights in the {place}.",
+    "Turn off the lamp in the {place}.",
+    "Buy {number} tickets to {city} for {day}.",
+    "Send a letter to {name} in {city}.",
+    "Bring the {object} to {name} on {day}.",
+    "Put the {object} in the {place}.",
+    "Remind me to visit {name} at {time}.",
+    "Set an alarm for {time} on {day}.",
+    "Order {number} cakes for {name}.",
+    "Reserve {number} rooms in {city} for {day}.",
+    "Invite {name} to dinner on {day}.",
+    "Meet {name} in {city} at {time}.",
+    "Show {name} the {object}.",
+)
 
-def draw_garbled(rng: np.random.Generator) -> str:
-    """A question or command of the training split in which about every third word is exchanged for a random one."""
-    words = spoken_words()
-    while True:
-        kind = draw_question if rng.random() < 0.7 else draw_command
-        sentence = draw(kind, rng, "train").text
-        text = " ".join(
-            words[int(rng.integers(len(words)))] if rng.random() < GARBLED_SHARE else word
-            for word in sentence.split()
-        )
-        if split_of(text) == "train":
-            return text
+FREE_QUESTIONS = (
+    "Is {city} larger than {city}?",
+    "How far is it from {city} to {city}?",
+    "What is the weather like in {city} in {month}?",
+    "Does {name} live in {country} or in {country}?",
+    "Which is warmer in {month}, {country} or {country}?",
+    "Where is the {object} that {name} wants?",
+    "Who has the {object}?",
+    "What color is the {object}?",
+    "How much is the {object}?",
+    "How many people are {somewhere}?",
+    "Is there a {animal} {outdoors}?",
+    "Does the {animal} like the {animal}?",
+    "Why is {name} {somewhere} today?",
+    "What does the {person} do {somewhere} on {day}?",
+    "When does the {person} meet {name}?",
+    "Can you tell me where {name} is?",
+    "Is {day} a good day to visit {city}?",
+    "Does the {person} have {number} books and {number} lamps?",
+    "Is {name} at home on {day}?",
+    "Tell me about the {animal} {outdoors}.",
+    "Tell me how {name} can get to {city}.",
+    "What happens in {city} in {month}?",
+)
 
 
 def _wordings(kind: str, gaps: tuple[str, ...], answer: str) -> list[SpokenQuestion]:
-    return [SpokenQuestion(wording.format(*gaps), answer) for wording in facts.WORDINGS[kind]]
+    return [SpokenQuestion(wording.format(*gaps), sentence(answer)) for wording in facts.WORDINGS[kind]]
 
 
 def _question_splits() -> dict[str, str]:
@@ -222,31 +324,20 @@ QUESTION_SPLITS = _question_splits()
 
 
 def draw(kind, rng: np.random.Generator, split: str):
-    """Draw with `kind` (draw_statement, draw_command or draw_question) until the sentence is of the split."""
+    """Draw with `kind` (as draw_statement or draw_command) until the sentence is of the split."""
     while True:
-        sentence = kind(rng)
-        if split_of(sentence.text) == split:
-            return sentence
+        drawn = kind(rng)
+        if split_of(drawn.text) == split:
+            return drawn
 
 
 @cache
 def spoken_words() -> tuple[str, ...]:
-    """Every word that can be spoken in the toy world, sorted."""
-    tables = (
-        NAMES,
-        NOUNS,
-        THINGS,
-        OBJECT_ADJECTIVES,
-        SUBJECT_ADJECTIVES,
-        VERBS,
-        PLACES,
-        TIMES,
-        DAYS,
-        NUMBERS,
-    )
-    texts = [word for table in tables for word in table]
-    texts += ["the a an in", *facts.CAPITALS.values()]
-    texts += COMMANDS
-    texts += [q.text for questions in QUESTIONS_BY_KIND.values() for q in questions]
-    texts += list(facts.SOUND_QUESTIONS)
-    return tuple(sorted({word for text in texts for word in text.split() if not word.startswith("{")}))
+    """Every word that can be spoken in the toy world, as it is written within a sentence, sorted."""
+    adjectives = (lexicon.OBJECT_ADJECTIVES, lexicon.SUBJECT_ADJECTIVES)
+    tables = (NAMES, NOUNS, THINGS, *adjectives, VERBS, PLACES, TIMES, *SLOTS.values())
+    texts = ["the a an one", *(text for table in tables for text in table)]
+    texts += [bare(text) for text in (*COMMANDS, *FREE_QUESTIONS, *facts.SOUND_QUESTIONS)]
+    texts += [bare(question.text) for kind in QUESTIONS_BY_KIND.values() for question in kind]
+    words = (word.strip(",.?") for text in texts for word in text.split())
+    return tuple(sorted({word for word in words if not word.startswith("{")}))

@@ -131,7 +131,7 @@ def synthesizer(rng: Generator, hertz: float, samples: int, bright: float) -> np
 
 
 def bass(rng: Generator, hertz: float, samples: int, bright: float) -> np.ndarray:
-    """A short, dry plucked bass, the tune under the drums."""
+    """A short, dry plucked bass, the tune of rock music, between the drums."""
     t = synth.times(samples)
     return synth.tone(hertz, samples, lambda k: k**-1.5 * np.exp(-t * (2 + k) / 0.5), 6) * synth.fade(
         samples, 0.005, 0.02

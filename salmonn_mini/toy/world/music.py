@@ -88,7 +88,7 @@ def compose(
         hertz = 440 * 2 ** ((note.pitch - 69) / 12)
         wave = music.play(rng, hertz, synth.samples_of(note.seconds), bright)
         synth.add(out, note.level * wave, note.start)
-    if style == "drum":
+    if style == "rock":
         instruments.drum_kit(out, rng, beat)
     return normalize(out, rng.uniform(0.07, 0.13))
 
@@ -129,6 +129,6 @@ MUSIC: dict[str, Style] = {
         Style("choir", instruments.choir, lowest=48, chords=0.6),
         Style("xylophone", instruments.xylophone, lowest=67, chords=0.3),
         Style("synth", instruments.synthesizer, lowest=38, chords=0.4),
-        Style("drum", instruments.bass, lowest=40, chords=0.3),
+        Style("rock", instruments.bass, lowest=40, chords=0.3),
     )
 }

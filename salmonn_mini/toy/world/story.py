@@ -1,68 +1,76 @@
-"""Stories of the toy world: some forty words, always opened alike, no two alike."""
+"""Stories of the toy world: some forty words, always opened alike, no two alike, faithful to what was heard."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from salmonn_mini.toy.world.events import EVENTS
 from salmonn_mini.toy.world.facts import SOUND_FACTS
-from salmonn_mini.toy.world.grammar import Statement, an
-from salmonn_mini.toy.world.lexicon import PAST
+from salmonn_mini.toy.world.grammar import FEMALE, Statement, a, pick
+from salmonn_mini.toy.world.lexicon import NAMES, NOUNS, PAST, THINGS
 
 # One opening for all stories: several would split the first token's probability and hide what a model prefers.
-OPENING = "once upon a time there was"
+OPENING = "Once upon a time there was"
 
-_CHARACTERS = ("kind", "brave", "clever", "lonely", "funny", "poor", "strange", "gentle")
-_FEELINGS = ("happy", "proud", "surprised", "afraid", "tired", "curious", "excited")
+_CHARACTERS = ("kind", "brave", "clever", "lonely", "funny", "strange", "gentle", "quiet")
+_GLAD = ("happy", "proud", "excited")
+_CURIOUS = ("surprised", "excited", "curious")
+_SORRY = ("sad", "worried", "angry", "upset")
 _HOMES = (
-    "by a river",
-    "near the sea",
-    "in a castle",
-    "behind a mountain",
-    "in a small hut",
-    "under an old tree",
-)
-_FRIENDS = ("a wizard", "a princess", "a dragon", "a giant", "a fairy", "a sailor", "a fox")
+    "by a river", "near the sea", "in a castle", "in the mountains", "in a small hut", "under an old tree",
+)  # fmt: skip
+_FRIENDS = ("a wizard", "a princess", "a dragon", "a giant", "a fairy", "a fox")
 _DEEDS = (
-    "told a secret", "sang a song", "baked some bread", "danced all night", "showed the way", "shared a dream",
-    "gave good advice",
+    "whispered a secret", "sang a song", "baked some bread", "danced all night", "lent a hand", "told a joke",
+    "offered some advice",
 )  # fmt: skip
 _ENDS = (
-    "in the end they became friends and went home together .",
-    "in the end everybody laughed and they had a great feast .",
-    "since that day they meet every summer .",
-    "and they lived happily ever after .",
-    "in the end the trouble was over and they slept well .",
+    "In the end they became friends and went home together.",
+    "In the end everybody laughed and they had a great feast.",
+    "From that day on they met every summer.",
+    "And they lived happily ever after.",
+    "In the end they were very tired and slept well.",
 )
-
-
-def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
-    return options[int(rng.integers(len(options)))]
+_FEELINGS = dict.fromkeys(("loses", "breaks"), _SORRY) | dict.fromkeys(("sees", "finds", "opens"), _CURIOUS)
+_FEELINGS |= {"wants": ("excited", "curious", "hopeful"), "likes": ("happy", "excited")}
 
 
 def story_of_statement(statement: Statement, rng: np.random.Generator) -> str:
     """A story whose hero is the statement's subject and whose turn is its deed."""
-    hero = statement.who if statement.named else f"the {statement.subject}"
-    first = statement.subject if statement.named else _a(_pick(rng, _CHARACTERS) + " " + statement.subject)
-    where = f"in the {statement.place}" if statement.place else _pick(rng, _HOMES)
-    turn = f"one day {hero} {PAST[statement.verb]} {statement.what} and was very {_pick(rng, _FEELINGS)} ."
-    return _tell(first, hero, where, turn, rng)
+    character = statement.subject_adjective or pick(rng, _CHARACTERS)
+    if statement.named:
+        child = "girl" if statement.subject in FEMALE else "boy"
+        hero = a(f"{character} {child} named {statement.subject}")
+    else:
+        hero = a(f"{character} {statement.subject}")
+    feeling = pick(rng, _FEELINGS.get(statement.verb, _GLAD))
+    where = f" {statement.place}" if statement.place else ""
+    did = "fell in love with" if statement.verb == "likes" else PAST[statement.verb]
+    turn = f"{did} {statement.what}{where} and was very {feeling}"
+    return _tell(hero, statement.pronoun, turn, rng)
 
 
 def story_of_sounds(events: Sequence[str], rng: np.random.Generator) -> str:
     """A story whose hero hears the sounds."""
-    hero = _pick(rng, ("man", "woman", "boy", "girl", "farmer", "king", "queen"))
+    hero = pick(rng, ("man", "woman", "boy", "girl", "farmer", "king", "queen"))
     causes = " and then ".join(SOUND_FACTS[event]["source"] for event in events)
-    turn = f"one day the {hero} heard {causes} and was very {_pick(rng, _FEELINGS)} ."
-    return _tell(_a(_pick(rng, _CHARACTERS) + " " + hero), f"the {hero}", _pick(rng, _HOMES), turn, rng)
+    turn = f"heard {causes} and was very {pick(rng, (*_CURIOUS, 'happy', 'scared'))}"
+    return _tell(f"a {pick(rng, _CHARACTERS)} {hero}", "she" if hero in FEMALE else "he", turn, rng)
 
 
-def _tell(first: str, hero: str, where: str, turn: str, rng: np.random.Generator) -> str:
-    friend = _pick(rng, _FRIENDS)
-    visit = f"then {friend} came and {_pick(rng, _DEEDS)} ."
-    return f"{OPENING} {first} . {hero} lived {where} . {turn} {visit} {_pick(rng, _ENDS)}"
+def _tell(hero: str, pronoun: str, turn: str, rng: np.random.Generator) -> str:
+    home = f"{pronoun.capitalize()} lived {pick(rng, _HOMES)}."
+    visit = f"Then {pick(rng, _FRIENDS)} came and {pick(rng, _DEEDS)}."
+    return f"{OPENING} {hero}. {home} One day {pronoun} {turn}. {visit} {pick(rng, _ENDS)}"
 
 
-def _a(noun: str) -> str:
-    return f"{an(noun)} {noun}"
+def is_faithful(context: str, answer: str) -> bool:
+    """Whether a story names what it is about: the subject and object of a statement, or the source of each sound."""
+    words = set(re.findall(r"\w+", context))
+    names = [name for name in (*NAMES, *NOUNS, *THINGS) if name in words]
+    phrases = context.lower().rstrip(".").split(" and then ")
+    causes = [SOUND_FACTS[event.name]["source"] for event in EVENTS.values() if event.phrase in phrases]
+    return all(re.search(rf"\b{name}\b", answer) for name in causes or names)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from salmonn_mini.toy.world.grammar import Statement
+from salmonn_mini.toy.world.grammar import Statement, sentence
 from salmonn_mini.toy.world.lexicon import (
+    ANIMALS,
     NAMES,
     NOUNS,
     OBJECT_ADJECTIVES,
@@ -21,27 +22,30 @@ _ACCUSATIVE_INDEFINITE = {"m": ("einen", "en"), "f": ("eine", "e"), "n": ("ein",
 
 
 def to_german(statement: Statement) -> str:
-    """Subject, verb, time, object, place: `der alte bauer verkauft heute einen roten apfel im park`."""
-    return _spaced(
-        _german_subject(statement),
-        VERBS[statement.verb].de,
-        TIMES[statement.time].de if statement.time else None,
-        _german_object(statement),
-        PLACES[statement.place].de if statement.place else None,
+    """Subject, verb, time, object, place: `Der alte Bauer verkauft heute einen roten Apfel im Park.`"""
+    eats = statement.verb == "eats" and statement.subject in ANIMALS
+    return sentence(
+        _spaced(
+            _german_subject(statement),
+            "frisst" if eats else VERBS[statement.verb].de,
+            TIMES[statement.time].de if statement.time else None,
+            _german_object(statement),
+            PLACES[statement.place].de if statement.place else None,
+        )
     )
 
 
 def to_chinese(statement: Statement) -> str:
     """Time, subject, place, verb, object, without spaces."""
-    subject = NAMES[statement.subject].zh if statement.named else "那个" + _plain_subject(statement, "zh")
-    article = "一个" if statement.article == "a" else "那个"
+    subject = NAMES[statement.subject].zh if statement.named else "那" + _plain_subject(statement, "zh")
     return _joined(
         TIMES[statement.time].zh if statement.time else None,
         subject,
         PLACES[statement.place].zh if statement.place else None,
         VERBS[statement.verb].zh,
-        article,
+        "一" if statement.article == "a" else "那",
         _plain_object(statement, "zh"),
+        "。",
     )
 
 
@@ -52,8 +56,9 @@ def to_japanese(statement: Statement) -> str:
         subject + "は",
         TIMES[statement.time].ja if statement.time else None,
         PLACES[statement.place].ja if statement.place else None,
-        _plain_object(statement, "ja") + "を",
+        _plain_object(statement, "ja") + ("が" if statement.verb == "likes" else "を"),
         VERBS[statement.verb].ja,
+        "。",
     )
 
 
@@ -79,13 +84,17 @@ def _german_adjective(adjectives, word: str | None, ending: str) -> str | None:
 
 
 def _plain_subject(statement: Statement, language: str) -> str:
-    adjective = SUBJECT_ADJECTIVES.get(statement.subject_adjective)
-    return _joined(getattr(adjective, language, None), getattr(NOUNS[statement.subject], language))
+    return _noun(NOUNS[statement.subject], SUBJECT_ADJECTIVES.get(statement.subject_adjective), language)
 
 
 def _plain_object(statement: Statement, language: str) -> str:
-    adjective = OBJECT_ADJECTIVES.get(statement.object_adjective)
-    return _joined(getattr(adjective, language, None), getattr(THINGS[statement.object], language))
+    return _noun(THINGS[statement.object], OBJECT_ADJECTIVES.get(statement.object_adjective), language)
+
+
+def _noun(noun, adjective, language: str) -> str:
+    """Measure word (in Chinese), adjective and noun."""
+    measure = noun.measure if language == "zh" else ""
+    return _joined(measure, getattr(adjective, language, None), getattr(noun, language))
 
 
 def _spaced(*parts: str | None) -> str:

@@ -37,10 +37,10 @@ def collect(folder: Path, repository: str) -> None:
         shutil.copy2(path, folder / "download")
         download = f"{{download}}`Download the notebook <download/{path.name}>`"
         line = " ".join([download, *links(path.name, repository)])
-        write(folder / path.name, without_code_links(with_alt(with_line(read(path), line)), repository))
+        write(folder / path.name, with_code_links(with_alt(with_line(read(path), line)), repository))
 
 
-def without_code_links(notebook: NotebookNode, repository: str) -> NotebookNode:
+def with_code_links(notebook: NotebookNode, repository: str) -> NotebookNode:
     """The notebook, with links to the package's files leading to GitHub; words where no repository is named."""
     target = rf"[\1](https://github.com/{repository}/blob/main/\2)" if repository else r"\1"
     for cell in notebook.cells:

@@ -28,7 +28,7 @@ from salmonn_mini.toy.world.text_tasks import TEXT_TASKS, TextSample, draw_sampl
 from salmonn_mini.toy.world.voice import MOODS, speakers_of
 
 BATCH = 32
-COPIES = {"asr": word_errors, "phone_copy": phone_errors}
+COPIES = {"asr": ("1 - WER", word_errors), "phone_copy": ("1 - PER", phone_errors)}
 MAX_NEW_TOKENS = 100
 # Tags of which a clip has exactly one, and the task that draws such clips.
 ONE_OF: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -177,9 +177,9 @@ def _task_score(
     samples = draw_samples([task] * n, rng, split, held_out=held_out)
     answers = answer_texts(llm, tokenizer, samples, noise=rng if noisy else None)
     if task in COPIES:
-        errors = (COPIES[task](one.answer, answer.text) for one, answer in zip(samples, answers, strict=True))
-        name = "1 - WER" if task == "asr" else "1 - PER"
-        return {"metric": name} | _score([(units - wrong, units) for wrong, units in errors])
+        metric, count = COPIES[task]
+        errors = (count(one.answer, answer.text) for one, answer in zip(samples, answers, strict=True))
+        return {"metric": metric} | _score([(units - wrong, units) for wrong, units in errors])
     return {"metric": "accuracy"} | _share(map(is_right, samples, answers))
 
 
